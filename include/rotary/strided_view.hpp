@@ -1,0 +1,244 @@
+// Pointer, extents, strides: the one form in which every tensor reaches the kernels.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+#include "error.hpp"
+
+namespace rotary {
+
+/// The largest number of axes a view can have.
+inline constexpr int kMaxRank = 12;
+
+/// A tensor somebody else owns: element (i_0, i_1, ...) lies at `data[i_0 strides[0] + i_1 strides[1] +
+/// ...]`.
+///
+/// The way in for tensors that are not Eigen's, and what Eigen's become. The last axis holds the features of
+/// a head; strides count elements and may be negative, or 0 where an axis is broadcast (in inputs only).
+///
+/// @code
+///   float q[2][3][8] = {};                                       // [heads, seq, head_dim]
+///   rotary::StridedView<float> view(&q[0][0][0], {2, 3, 8});     // row-major
+///   rotary::StridedView<float> first(&q[0][0][0], {3, 8}, {8, 1});
+/// @endcode
+template <class Scalar>
+struct StridedView {
+  Scalar* data = nullptr;
+  int rank = 0;
+  std::array<Index, kMaxRank> extents{};
+  std::array<Index, kMaxRank> strides{};
+
+  StridedView() = default;
+
+  /// A row-major view of contiguous elements.
+  StridedView(Scalar* pointer, std::span<const Index> sizes) : data(pointer) {
+    set_extents(sizes);
+    check();
+    if (size() == 0) return;  // without elements there is nothing to step over
+    Index stride = 1;
+    for (int axis = rank - 1; axis >= 0; --axis) {
+      strides[at(axis)] = stride;
+      stride *= extents[at(axis)];
+    }
+  }
+  StridedView(Scalar* pointer, std::initializer_list<Index> sizes)
+      : StridedView(pointer, std::span<const Index>(sizes.begin(), sizes.size())) {}
+
+  /// A view with a stride, in elements, for every axis.
+  StridedView(Scalar* pointer, std::span<const Index> sizes, std::span<const Index> steps) : data(pointer) {
+    set_extents(sizes);
+    if (steps.size() != sizes.size())
+      detail::fail("a view of rank ", sizes.size(), " needs as many strides, found ", steps.size());
+    for (int axis = 0; axis < rank; ++axis) strides[at(axis)] = steps[at(axis)];
+    check();
+  }
+  StridedView(Scalar* pointer, std::initializer_list<Index> sizes, std::initializer_list<Index> steps)
+      : StridedView(pointer, std::span<const Index>(sizes.begin(), sizes.size()),
+                    std::span<const Index>(steps.begin(), steps.size())) {}
+
+  /// What may be written may be read.
+  operator StridedView<const Scalar>() const requires(!std::is_const_v<Scalar>) {
+    StridedView<const Scalar> view;
+    view.data = data;
+    view.rank = rank;
+    view.extents = extents;
+    view.strides = strides;
+    return view;
+  }
+
+  Index extent(int axis) const { return extents[at(axis)]; }
+  Index stride(int axis) const { return strides[at(axis)]; }
+
+  /// Number of elements.
+  Index size() const {
+    // Unsigned, since an empty view may have other extents of any size.
+    std::size_t product = 1;
+    for (int axis = 0; axis < rank; ++axis) product *= static_cast<std::size_t>(extents[at(axis)]);
+    return static_cast<Index>(product);
+  }
+
+  /// Fails unless rank, extents and strides, which anybody may set, are those of a tensor that fits into
+  /// memory. All functions that take a view call it.
+  void check() const {
+    if (rank < 0 || rank > kMaxRank) detail::fail("a view has 0 to ", kMaxRank, " axes, found ", rank);
+    for (int axis = 0; axis < rank; ++axis)
+      if (extents[at(axis)] < 0)
+        detail::fail("extent of axis ", axis, " is ", extents[at(axis)], ", it must not be negative");
+    for (int axis = 0; axis < rank; ++axis)
+      if (extents[at(axis)] == 0) return;
+    constexpr Index kBytes = sizeof(Scalar);
+    Index bytes = kBytes, reach = 0;
+    for (int axis = 0; axis < rank; ++axis) {
+      const Index extent = extents[at(axis)], stride = strides[at(axis)];
+      bytes = detail::checked_product(bytes, extent);
+      if (extent == 1) continue;  // its stride is never taken
+      const Index last =
+          detail::checked_product(extent - 1, stride < 0 ? detail::checked_product(stride, -1) : stride);
+      reach = detail::checked_sum(reach, detail::checked_product(last, kBytes));
+    }
+  }
+
+  /// The view of indices [begin, begin + count) of an axis.
+  StridedView slice(int axis, Index begin, Index count) const {
+    StridedView part = *this;
+    part.data += begin * strides[at(axis)];
+    part.extents[at(axis)] = count;
+    return part;
+  }
+
+ private:
+  static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
+
+  void set_extents(std::span<const Index> sizes) {
+    if (sizes.size() > static_cast<std::size_t>(kMaxRank))
+      detail::fail("a view has 0 to ", kMaxRank, " axes, found ", sizes.size());
+    rank = static_cast<int>(sizes.size());
+    for (int axis = 0; axis < rank; ++axis) extents[at(axis)] = sizes[at(axis)];
+  }
+};
+
+namespace detail {
+
+/// "[2, 3, 8]"
+template <class Scalar>
+std::string shape_text(const StridedView<Scalar>& view) {
+  std::string text = "[";
+  for (int axis = 0; axis < view.rank; ++axis) text += (axis ? ", " : "") + std::to_string(view.extent(axis));
+  return text + "]";
+}
+
+template <class A, class B>
+bool same_shape(const StridedView<A>& a, const StridedView<B>& b) {
+  if (a.rank != b.rank) return false;
+  for (int axis = 0; axis < a.rank; ++axis)
+    if (a.extent(axis) != b.extent(axis)) return false;
+  return true;
+}
+
+/// An axis number as people write it, −1 being the last, made to lie in [0, rank).
+inline int resolve_axis(Index axis, int rank, const char* what) {
+  if (axis < -rank || axis >= rank)
+    fail(what, " is ", axis, ", a tensor of rank ", rank, " has axes ", -rank, " to ", rank - 1);
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
+
+template <class Scalar>
+Index step_size(const StridedView<Scalar>& view, int axis) {
+  return view.stride(axis) < 0 ? -view.stride(axis) : view.stride(axis);
+}
+
+/// Can every element of the view be told from every other by its address? True for anything but broadcast or
+/// overlapping axes; needed of what is written to.
+template <class Scalar>
+bool elements_are_distinct(const StridedView<Scalar>& view) {
+  if (view.size() == 0) return true;
+  // Axes from the smallest stride to the largest: each must step over all that the ones before it span.
+  std::array<bool, kMaxRank> used{};
+  Index span = 1;
+  for (;;) {
+    int next = -1;
+    for (int axis = 0; axis < view.rank; ++axis)
+      if (!used[static_cast<std::size_t>(axis)] && view.extent(axis) > 1 &&
+          (next < 0 || step_size(view, axis) < step_size(view, next)))
+        next = axis;
+    if (next < 0) return true;
+    used[static_cast<std::size_t>(next)] = true;
+    if (step_size(view, next) < span) return false;
+    span += (view.extent(next) - 1) * step_size(view, next);
+  }
+}
+
+struct AddressRange {
+  std::uintptr_t first, last;
+};
+
+template <class Scalar>
+AddressRange address_range(const StridedView<Scalar>& view) {
+  const auto start = reinterpret_cast<std::uintptr_t>(view.data);
+  AddressRange range{start, start + sizeof(Scalar)};
+  for (int axis = 0; axis < view.rank; ++axis) {
+    const Index bytes = (view.extent(axis) - 1) * view.stride(axis) * static_cast<Index>(sizeof(Scalar));
+    (bytes < 0 ? range.first : range.last) += static_cast<std::uintptr_t>(bytes);
+  }
+  return range;
+}
+
+/// Are there indices i into `a` and j into `b` with Σ (i − j) · stride = distance? The strides of both must
+/// agree, and each be larger than all that the smaller ones span.
+template <class A, class B>
+bool is_distance_between(const StridedView<A>& a, const StridedView<B>& b, Index distance,
+                         std::array<bool, kMaxRank> used = {}) {
+  int largest = -1;
+  for (int axis = 0; axis < a.rank; ++axis)
+    if (!used[static_cast<std::size_t>(axis)] && (a.extent(axis) > 1 || b.extent(axis) > 1) &&
+        (largest < 0 || step_size(a, axis) > step_size(a, largest)))
+      largest = axis;
+  if (largest < 0) return distance == 0;
+  used[static_cast<std::size_t>(largest)] = true;
+  const Index step = step_size(a, largest);
+  const bool backwards = a.stride(largest) < 0;
+  const Index furthest = (backwards ? b : a).extent(largest) - 1,
+              nearest = 1 - (backwards ? a : b).extent(largest);
+  // The other axes span less than one step, so it is the last step before the goal or the first after it.
+  const Index before = distance / step - (distance % step < 0 ? 1 : 0);
+  for (const Index steps : {before, before + 1})
+    if (steps >= nearest && steps <= furthest && is_distance_between(a, b, distance - steps * step, used))
+      return true;
+  return false;
+}
+
+/// Is there an element of `a` in the memory of one of `b`? Views that interleave, such as queries and keys in
+/// one buffer, share none. Where strides differ that is hard to tell, and the answer is `if_unknown`.
+template <class A, class B>
+bool share_elements(const StridedView<A>& a, const StridedView<B>& b, bool if_unknown) {
+  if (a.size() == 0 || b.size() == 0) return false;
+  const AddressRange of_a = address_range(a), of_b = address_range(b);
+  if (of_a.last <= of_b.first || of_b.last <= of_a.first) return false;
+  constexpr Index kBytes = sizeof(A);
+  if (sizeof(A) != sizeof(B) || a.rank != b.rank) return if_unknown;
+  StridedView<A> both = a;
+  for (int axis = 0; axis < a.rank; ++axis) {
+    const Index extent = a.extent(axis) > b.extent(axis) ? a.extent(axis) : b.extent(axis);
+    both.extents[static_cast<std::size_t>(axis)] = extent;
+    if (extent > 1 && a.stride(axis) != b.stride(axis)) return if_unknown;
+  }
+  const auto bytes =
+      static_cast<Index>(reinterpret_cast<std::uintptr_t>(b.data) - reinterpret_cast<std::uintptr_t>(a.data));
+  if (bytes % kBytes != 0 || !elements_are_distinct(both)) return if_unknown;
+  return is_distance_between(a, b, bytes / kBytes);
+}
+
+/// Do two views of one shape share elements without being the same elements in the same places?
+template <class Scalar>
+bool overlap_partly(const StridedView<const Scalar>& in, const StridedView<Scalar>& out) {
+  bool same = in.data == out.data;
+  for (int axis = 0; axis < in.rank; ++axis)
+    same = same && (in.extent(axis) <= 1 || in.stride(axis) == out.stride(axis));
+  return !same && share_elements(in, out, true);
+}
+
+}  // namespace detail
+}  // namespace rotary

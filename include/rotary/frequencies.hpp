@@ -1,0 +1,160 @@
+// How fast each pair turns, in radians per unit of position. A new variant of RoPE is a new function here.
+#pragma once
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "double_double.hpp"
+#include "error.hpp"
+
+namespace rotary {
+
+/// The kinds of frequencies of rotary-embedding-torch.
+///
+///     lang       theta^(−2i/dim)                       text
+///     pixel      π · linspace(1, max_freq/2, dim/2)    coordinates between −1 and 1
+///     constant   1, 1, ...
+enum class FreqsFor { lang, pixel, constant };
+
+/// The frequencies of all pairs: a token with coordinates p_a has pair i turned by φ_i = Σ_a p_a · f(a, i),
+/// and its cos and sin multiplied by the magnitude.
+struct Frequencies {
+  std::vector<DoubleDouble> values;  ///< [axes, pairs], in radians per unit of position
+  Index axes = 1;                    ///< coordinates of a token: 1 for text, 2 for images, 3 for M-RoPE
+  double magnitude = 1;              ///< the "attention factor": scores grow by its square
+
+  Index pairs() const { return axes > 0 ? static_cast<Index>(values.size()) / axes : 0; }
+};
+
+namespace detail {
+
+inline void check_positive(const char* name, const DoubleDouble& x) {
+  if (!isfinite(x) || x <= 0) fail(name, " is ", x.hi, ", it must be positive and finite");
+}
+
+inline std::size_t checked_count(const char* name, Index count) {
+  if (count < 0) fail(name, " is ", count, ", it must not be negative");
+  return static_cast<std::size_t>(count);
+}
+
+/// What every Frequencies must be, since anyone may fill one in.
+inline void check(const Frequencies& frequencies) {
+  if (frequencies.axes < 1) fail("frequencies have ", frequencies.axes, " axes, they must have at least 1");
+  if (static_cast<Index>(frequencies.values.size()) % frequencies.axes != 0)
+    fail(frequencies.values.size(), " frequencies found, the number must be a multiple of the ",
+         frequencies.axes, " axes");
+  for (const DoubleDouble& f : frequencies.values)
+    if (!isfinite(f)) fail("a frequency is ", f.hi, ", it must be finite");
+  if (!finite_bits(frequencies.magnitude))
+    fail("the magnitude is ", frequencies.magnitude, ", it must be finite");
+}
+
+}  // namespace detail
+
+/// f_i = theta^(−2i/dim) for i < ⌊dim/2⌋ (Su et al., RoFormer). An odd dim has the last feature stay as it
+/// is.
+inline Frequencies language_frequencies(Index dim, const DoubleDouble& theta = 10000) {
+  Frequencies frequencies;
+  frequencies.values.reserve(detail::checked_count("dim", dim) / 2);
+  detail::check_positive("theta", theta);
+  for (Index i = 0; i < dim / 2; ++i) frequencies.values.push_back(pow(theta, DoubleDouble(-2 * i) / dim));
+  return frequencies;
+}
+
+/// f_i = π · linspace(1, max_freq/2, ⌊dim/2⌋)_i, for coordinates between −1 and 1. A single frequency is π.
+inline Frequencies pixel_frequencies(Index dim, const DoubleDouble& max_freq = 10) {
+  Frequencies frequencies;
+  frequencies.values.reserve(detail::checked_count("dim", dim) / 2);
+  detail::check_positive("max_freq", max_freq);
+  const Index count = dim / 2;
+  for (Index i = 0; i < count; ++i) {
+    const DoubleDouble part = count > 1 ? DoubleDouble(i) / (count - 1) : DoubleDouble(0);
+    frequencies.values.push_back(kPi * (1 - part + part * max_freq / 2));
+  }
+  return frequencies;
+}
+
+/// `count` ones.
+inline Frequencies constant_frequencies(Index count = 1) {
+  return {.values = std::vector<DoubleDouble>(detail::checked_count("num_freqs", count), DoubleDouble(1))};
+}
+
+/// The given frequencies, in radians per unit of position: learned ones, or those of a variant not found
+/// here.
+inline Frequencies custom_frequencies(std::span<const double> values) {
+  Frequencies frequencies{.values = {values.begin(), values.end()}};
+  detail::check(frequencies);
+  return frequencies;
+}
+
+/// Positions divided by `factor` (position interpolation, Chen et al. 2023), as frequencies divided by it.
+inline Frequencies scaled(Frequencies frequencies, const DoubleDouble& factor) {
+  detail::check(frequencies);
+  detail::check_positive("the factor that positions are divided by", factor);
+  for (DoubleDouble& f : frequencies.values) f = f / factor;
+  return frequencies;
+}
+
+/// theta · factor^(dim/(dim − 2)): the first pair keeps its frequency, the last has it divided by factor
+/// (NTK-aware scaling; `theta_rescale_factor` of rotary-embedding-torch). Factor 1 leaves theta as it is, for
+/// every dim.
+inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble& factor, Index dim) {
+  detail::check_positive("theta", theta);
+  detail::check_positive("theta_rescale_factor", factor);
+  if (factor == 1) return theta;
+  if (dim <= 2)
+    detail::fail("theta_rescale_factor is ", factor.hi, " with dim ", dim,
+                 ", which has no second pair to rescale: the factor must be 1 or dim at least 3");
+  return theta * pow(factor, DoubleDouble(dim) / (dim - 2));
+}
+
+/// Frequencies of one axis, dealt out: pair i turns by coordinate `axis_of_pair[i]` and by no other. M-RoPE's
+/// sections of (t, h, w), chunked or interleaved, are such a list.
+///
+///     language_frequencies(8) on axes {0, 1, 1, 2}:   f0  0   0   0
+///                                                     0   f1  f2  0
+///                                                     0   0   0   f3
+inline Frequencies on_axes(const Frequencies& frequencies, std::span<const Index> axis_of_pair, Index axes) {
+  detail::check(frequencies);
+  if (frequencies.axes != 1)
+    detail::fail("frequencies of ", frequencies.axes, " axes found, those of one axis are wanted");
+  if (static_cast<Index>(axis_of_pair.size()) != frequencies.pairs())
+    detail::fail("an axis for each of ", frequencies.pairs(), " pairs is wanted, found ",
+                 axis_of_pair.size());
+  if (axes < 1) detail::fail("found ", axes, " axes, there must be at least 1");
+  const Index pairs = frequencies.pairs();
+  Frequencies dealt{
+      .values = std::vector<DoubleDouble>(static_cast<std::size_t>(detail::checked_product(axes, pairs))),
+      .axes = axes,
+      .magnitude = frequencies.magnitude};
+  for (std::size_t i = 0; i < axis_of_pair.size(); ++i) {
+    const Index axis = axis_of_pair[i];
+    if (axis < 0 || axis >= axes)
+      detail::fail("pair ", i, " is on axis ", axis, ", there are ", axes, " axes");
+    dealt.values[static_cast<std::size_t>(axis * pairs) + i] = frequencies.values[i];
+  }
+  return dealt;
+}
+
+/// The same n frequencies for every axis, axis a turning pairs [a·n, (a + 1)·n): `get_axial_freqs` of
+/// rotary-embedding-torch.
+///
+///     f0 and f1 on 2 axes:   f0  f1  0   0
+///                            0   0   f0  f1
+inline Frequencies axial(const Frequencies& frequencies, Index axes) {
+  detail::check(frequencies);
+  if (axes < 1) detail::fail("found ", axes, " axes, there must be at least 1");
+  const Index pairs = detail::checked_product(frequencies.pairs(), axes);
+  Frequencies repeated{.values = {}, .axes = frequencies.axes, .magnitude = frequencies.magnitude};
+  std::vector<Index> axis_of_pair;
+  repeated.values.reserve(static_cast<std::size_t>(pairs));
+  axis_of_pair.reserve(static_cast<std::size_t>(pairs));
+  for (Index axis = 0; axis < axes; ++axis) {
+    repeated.values.insert(repeated.values.end(), frequencies.values.begin(), frequencies.values.end());
+    axis_of_pair.insert(axis_of_pair.end(), frequencies.values.size(), axis);
+  }
+  return on_axes(repeated, axis_of_pair, axes);
+}
+
+}  // namespace rotary

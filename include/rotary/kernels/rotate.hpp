@@ -1,0 +1,264 @@
+// The rotation kernel that everything calls.
+#pragma once
+
+#include <algorithm>
+
+#include "rotate_lanes.hpp"
+#include "rotate_rows.hpp"
+
+namespace rotary::kernels {
+
+#if ROTARY_VECTOR_EXTENSIONS
+
+/// Table rows that a block of positions may fill, so that they stay in cache while all heads pass by.
+inline constexpr Index kBlockBytes = 16 * 1024;
+/// Results larger than this bypass the cache when they go to another tensor than they came from.
+inline constexpr Index kStreamBytes = 16 * 1024 * 1024;
+
+namespace detail {
+
+/// Drops axes of extent 1, puts the others in the order of memory, and joins those that are one axis in
+/// disguise.
+template <class X, class Row>
+void simplify_axes(RotationJob<X, Row>& job) {
+  const auto size = [](Index stride) { return stride < 0 ? -stride : stride; };
+  int count = 0;
+  for (int n = 0; n < job.axis_count; ++n) {
+    const auto axis = job.axes[static_cast<std::size_t>(n)];
+    if (axis.extent == 1) continue;
+    int to = count++;
+    for (; to > 0 && size(job.axes[static_cast<std::size_t>(to - 1)].out) < size(axis.out); --to)
+      job.axes[static_cast<std::size_t>(to)] = job.axes[static_cast<std::size_t>(to - 1)];
+    job.axes[static_cast<std::size_t>(to)] = axis;
+  }
+  job.axis_count = 0;
+  for (int n = 0; n < count; ++n) {
+    const auto inner = job.axes[static_cast<std::size_t>(n)];
+    if (job.axis_count > 0) {
+      auto& outer = job.axes[static_cast<std::size_t>(job.axis_count - 1)];
+      if (outer.in == inner.in * inner.extent && outer.out == inner.out * inner.extent &&
+          outer.row == inner.row * inner.extent) {
+        outer = {outer.extent * inner.extent, inner.in, inner.out, inner.row};
+        continue;
+      }
+    }
+    job.axes[static_cast<std::size_t>(job.axis_count++)] = inner;
+  }
+}
+
+/// Calls visit(in, out, row) for every index into `count` axes, the last running fastest.
+template <class Axis, class X, class Row, class Visit>
+ROTARY_ALWAYS_INLINE void for_each_index(const Axis* axes, int count, const X* in, X* out, const Row* row,
+                                         const Visit& visit) {
+  std::array<Index, kMaxRank> index{};
+  for (;;) {
+    visit(in, out, row);
+    int axis = count - 1;
+    for (; axis >= 0; --axis) {
+      const Axis& of = axes[axis];
+      Index& at = index[static_cast<std::size_t>(axis)];
+      in += of.in, out += of.out, row += of.row;
+      if (++at < of.extent) break;
+      in -= of.extent * of.in, out -= of.extent * of.out, row -= of.extent * of.row;
+      at = 0;
+    }
+    if (axis < 0) return;
+  }
+}
+
+/// Are the members of every pair where the vectors of `rotate_rows.hpp` look for them?
+template <class X, class Row>
+bool features_are_contiguous(const RotationJob<X, Row>& job, Pairing pairing) {
+  const auto as_wanted = [&](const PairStrides& strides) {
+    const PairStrides wanted = pair_strides(pairing, job.pairs);
+    return strides.pair == wanted.pair && strides.partner == wanted.partner;
+  };
+  return as_wanted(job.in_pairs) && as_wanted(job.out_pairs) && as_wanted(job.row_pairs);
+}
+
+/// Copies what lies around the windows of a run, features being contiguous.
+template <class X, class Row>
+void copy_untouched(const RotationJob<X, Row>& job, const WindowRun<X, Row>& run) {
+  const auto before = static_cast<std::size_t>(job.untouched_before),
+             after = static_cast<std::size_t>(job.untouched_after);
+  for (Index n = 0; n < run.count; ++n) {
+    const X* const in = run.in + n * run.in_step;
+    X* const out = run.out + n * run.out_step;
+    std::memcpy(static_cast<void*>(out - before), in - before, before * sizeof(X));
+    std::memcpy(static_cast<void*>(out + 2 * job.pairs), in + 2 * job.pairs, after * sizeof(X));
+  }
+}
+
+/// The loops around a kernel, outermost first: axes along which rows differ, then blocks of tokens, then the
+/// axes that share rows. So the rows of one block are used up before they leave the cache.
+template <class X, class Row>
+struct Loops {
+  using Axis = typename RotationJob<X, Row>::Axis;
+  std::array<Axis, kMaxRank> axes{};
+  int positional = 0, sharing = 0;
+
+  /// All axes of the job but those in `taken`, as a bit mask.
+  Loops(const RotationJob<X, Row>& job, unsigned taken) {
+    for (const bool of_rows : {true, false}) {
+      for (int n = 0; n < job.axis_count; ++n) {
+        const Axis& axis = job.axes[static_cast<std::size_t>(n)];
+        if ((taken >> n & 1) != 0 || (axis.row != 0) != of_rows) continue;
+        axes[static_cast<std::size_t>(positional + sharing)] = axis;
+        ++(of_rows ? positional : sharing);
+      }
+    }
+  }
+
+  /// prepare(row, count) once for every block of `tokens`, then turn(in, out, row, count) for all that share
+  /// it.
+  template <class Prepare, class Turn_>
+  void run(const RotationJob<X, Row>& job, const Axis& tokens, Index block, const Prepare& prepare,
+           const Turn_& turn) const {
+    for_each_index(
+        axes.data(), positional, job.in, job.out, job.rows, [&](const X* in, X* out, const Row* row) {
+          for (Index begin = 0; begin < tokens.extent; begin += block) {
+            const Index count = std::min(block, tokens.extent - begin);
+            const Row* const rows = row + begin * tokens.row;
+            prepare(rows, count);
+            for_each_index(axes.data() + positional, sharing, in + begin * tokens.in,
+                           out + begin * tokens.out, rows,
+                           [&](const X* from, X* to, const Row* of) { turn(from, to, of, count); });
+          }
+        });
+  }
+};
+
+/// How many tokens' rows of `numbers` fill a block.
+template <class Row>
+Index block_of(Index numbers) {
+  return std::max<Index>(1, kBlockBytes / (numbers * static_cast<Index>(sizeof(Row))));
+}
+
+/// All windows of a job whose features are contiguous, in runs along the innermost axis: neighbours in the
+/// sequence, each with a row of its own, or heads that share one.
+template <Pairing kPairing, class X, class Row>
+void rotate_rows(const RotationJob<X, Row>& job) {
+  using Axis = typename RotationJob<X, Row>::Axis;
+  const int last = job.axis_count - 1;
+  const Axis inner = last >= 0 ? job.axes[static_cast<std::size_t>(last)] : Axis{1, 0, 0, 0};
+  const Loops<X, Row> loops(job, last >= 0 ? 1u << last : 0u);
+  const Index block = inner.row == 0 || loops.sharing == 0 ? inner.extent : block_of<Row>(2 * job.pairs);
+  const auto turn = compiled<RotateRun<kPairing, X, Row>, const WindowRun<X, Row>*>();
+  const bool copies = !job.in_place() && job.untouched_before + job.untouched_after != 0;
+  loops.run(
+      job, inner, block, [](const Row*, Index) {},
+      [&](const X* in, X* out, const Row* row, Index count) {
+        const WindowRun<X, Row> run{in,       out,       row,       job.pairs,     count,
+                                    inner.in, inner.out, inner.row, job.negate_sin};
+        turn(&run);
+        if (copies) copy_untouched(job, run);
+      });
+}
+
+/// Copies the features outside the window, one line of neighbours after another.
+template <class X, class Row>
+void copy_untouched_lines(const RotationJob<X, Row>& job, Index length) {
+  for (Index j = -job.untouched_before; j < 2 * job.pairs + job.untouched_after; ++j) {
+    if (j == 0) j = 2 * job.pairs;  // the window itself
+    if (j >= 2 * job.pairs + job.untouched_after) break;
+    for_each_index(job.axes.data(), job.axis_count - 1, job.in + j * job.in_feature,
+                   job.out + j * job.out_feature, job.rows, [&](const X* in, X* out, const Row*) {
+                     std::memcpy(static_cast<void*>(out), in, static_cast<std::size_t>(length) * sizeof(X));
+                   });
+  }
+}
+
+/// A job whose features lie apart but whose innermost axis is contiguous; false if it is not of that kind.
+///
+/// Heads that are neighbours share a cosine, which fills a register by itself. Where they are too few, or the
+/// neighbours are tokens, the rows of a block are spread out first, element by element, and then serve all
+/// that shares them.
+template <class X, class Row>
+bool rotate_lanes(const RotationJob<X, Row>& job) {
+  using Axis = typename RotationJob<X, Row>::Axis;
+  const int last = job.axis_count - 1;
+  if (last < 0) return false;
+  const Axis line = job.axes[static_cast<std::size_t>(last)];
+  if (line.in != 1 || line.out != 1) return false;
+
+  // The axis of tokens: the innermost along which rows differ.
+  int token_axis = last;
+  while (token_axis >= 0 && job.axes[static_cast<std::size_t>(token_axis)].row == 0) --token_axis;
+  const Axis tokens = token_axis >= 0 ? job.axes[static_cast<std::size_t>(token_axis)] : Axis{1, 0, 0, 0};
+  constexpr Index kFew = 16 / sizeof(X);
+  const bool neighbours =
+      token_axis == last || (token_axis == last - 1 && tokens.in == line.extent && tokens.out == line.extent);
+  const bool shared = line.row == 0 && (line.extent >= kFew || !neighbours);
+
+  const auto turn = compiled<RotateLanes<X, Row>, const LaneRun<X, Row>*>();
+  const unsigned taken = 1u << last | (token_axis >= 0 ? 1u << token_axis : 0u);
+  const Loops<X, Row> loops(job, taken);
+  LaneRun<X, Row> run{};
+  run.in_pairs = job.in_pairs;
+  run.out_pairs = job.out_pairs;
+  run.pairs = job.pairs;
+  run.shared = shared;
+  run.backwards = job.negate_sin;
+  if (shared) {
+    run.coefficient_pairs = job.row_pairs;
+    run.length = line.extent;
+    run.in_step = tokens.in, run.out_step = tokens.out, run.coefficient_step = tokens.row;
+    loops.run(
+        job, tokens, block_of<Row>(2 * job.pairs), [](const Row*, Index) {},
+        [&](const X* in, X* out, const Row* row, Index count) {
+          run.in = in, run.out = out, run.coefficients = row, run.tokens = count;
+          turn(&run);
+        });
+  } else {
+    const Index repeat = token_axis == last ? 1 : line.extent;
+    constexpr Index kSpread = kBlockBytes / static_cast<Index>(sizeof(Row));
+    const Index block = kSpread / (2 * job.pairs * repeat);
+    if (block == 0) return false;
+    alignas(64) Row spread[kSpread];
+    run.tokens = 1;
+    loops.run(
+        job, tokens, block,
+        [&](const Row* rows, Index count) {
+          const Index length = count * repeat;
+          for (Index i = 0; i < 2 * job.pairs; ++i) {
+            // Pair i's cosines, then its sines.
+            const Row* from = rows + (i / 2) * job.row_pairs.pair + (i % 2) * job.row_pairs.partner;
+            Row* to = spread + i * length;
+            for (Index n = 0; n < count; ++n, from += tokens.row)
+              for (Index r = 0; r < repeat; ++r) *to++ = *from;
+          }
+        },
+        [&](const X* in, X* out, const Row*, Index count) {
+          run.in = in, run.out = out, run.coefficients = spread;
+          run.length = count * repeat;
+          run.coefficient_pairs = {2 * run.length, run.length};
+          turn(&run);
+        });
+  }
+  if (!job.in_place()) copy_untouched_lines(job, line.extent);
+  return true;
+}
+
+}  // namespace detail
+#endif  // ROTARY_VECTOR_EXTENSIONS
+
+/// out = R in. The same numbers as `rotate_reference`, bit for bit where the instruction set has a fused
+/// multiply-add.
+template <class X, class Row>
+void rotate(const RotationJob<X, Row>& given) {
+#if ROTARY_VECTOR_EXTENSIONS
+  RotationJob<X, Row> job = given;
+  detail::simplify_axes(job);
+  if (job.second_row == 0 && job.pairs > 0) {
+    if (job.in_feature == 1 && job.out_feature == 1) {
+      if (detail::features_are_contiguous(job, Pairing::half)) return detail::rotate_rows<Pairing::half>(job);
+      if (detail::features_are_contiguous(job, Pairing::interleaved))
+        return detail::rotate_rows<Pairing::interleaved>(job);
+    }
+    if (detail::rotate_lanes(job)) return;
+  }
+#endif
+  rotate_reference(given);
+}
+
+}  // namespace rotary::kernels

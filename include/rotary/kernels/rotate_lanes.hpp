@@ -1,0 +1,115 @@
+// Rotating tensors whose features lie apart, such as column-major ones: tokens or heads that are neighbours
+// in memory fill the vectors.
+#pragma once
+
+#include "rotate_reference.hpp"
+#include "simd.hpp"
+
+#if ROTARY_VECTOR_EXTENSIONS
+namespace rotary::kernels {
+
+/// Lines of elements that are neighbours in memory: one line for every pair and token, each `length` long.
+///
+/// Either every element of a line turns by one cosine and sine, those of its token (`coefficients` are rows),
+/// or each by its own (`coefficients` are lines, too).
+template <class X, class C>
+struct LaneRun {
+  const X* in;
+  X* out;
+  const C* coefficients;
+  PairStrides in_pairs, out_pairs, coefficient_pairs;
+  Index pairs, tokens, length;
+  Index in_step, out_step, coefficient_step;  // from token to token
+  bool shared;                                // one coefficient for a whole line
+  bool backwards;
+};
+
+/// Turns lines. What does not fill a register goes through narrower ones, then through a padded copy.
+template <class X, class C>
+struct RotateLanes {
+  using A = rotary::detail::Arithmetic<X, C>;
+
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void run(const LaneRun<X, C>* run_) {
+    const LaneRun<X, C>& of = *run_;
+    for (Index i = 0; i < of.pairs; ++i) {
+      // R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
+      const X* first = of.in + i * of.in_pairs.pair;
+      const X* second = first + of.in_pairs.partner;
+      X* to_first = of.out + i * of.out_pairs.pair;
+      X* to_second = to_first + of.out_pairs.partner;
+      const C* cos = of.coefficients + i * of.coefficient_pairs.pair;
+      if (of.backwards) std::swap(first, second), std::swap(to_first, to_second);
+      for (Index n = 0; n < of.tokens; ++n) {
+        line<Isa>(of, first, second, to_first, to_second, cos);
+        first += of.in_step, second += of.in_step, to_first += of.out_step, to_second += of.out_step;
+        cos += of.coefficient_step;
+      }
+    }
+  }
+
+ private:
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void line(const LaneRun<X, C>& of, const X* first, const X* second, X* to_first,
+                                        X* to_second, const C* cos) {
+    constexpr int kWide = kLanes<Isa, A>, kNarrow = 16 / static_cast<int>(sizeof(A));
+    Index at = 0;
+    steps<Isa, kWide>(of, first, second, to_first, to_second, cos, at);
+    if (at == of.length) return;
+    if constexpr (kWide / 2 > kNarrow) steps<Isa, kWide / 2>(of, first, second, to_first, to_second, cos, at);
+    if constexpr (kWide > kNarrow) steps<Isa, kNarrow>(of, first, second, to_first, to_second, cos, at);
+    if (at == of.length) return;
+    const auto rest = static_cast<std::size_t>(of.length - at);
+    X few[2 * kNarrow] = {};
+    C few_coefficients[2 * kNarrow] = {};
+    std::memcpy(static_cast<void*>(few), first + at, rest * sizeof(X));
+    std::memcpy(static_cast<void*>(few + kNarrow), second + at, rest * sizeof(X));
+    for (std::size_t m = 0; m < rest; ++m) {
+      const Index from = of.shared ? 0 : at + static_cast<Index>(m);
+      few_coefficients[m] = cos[from];
+      few_coefficients[kNarrow + m] = cos[of.coefficient_pairs.partner + from];
+    }
+    Vector<A, kNarrow> c, s;
+    load<Isa>(few_coefficients, c);
+    load<Isa>(few_coefficients + kNarrow, s);
+    turn<Isa>(few, few + kNarrow, few, few + kNarrow, c, s);
+    std::memcpy(static_cast<void*>(to_first + at), few, rest * sizeof(X));
+    std::memcpy(static_cast<void*>(to_second + at), few + kNarrow, rest * sizeof(X));
+  }
+
+  template <class Isa, int kLanesOf>
+  ROTARY_ALWAYS_INLINE static void steps(const LaneRun<X, C>& of, const X* first, const X* second,
+                                         X* to_first, X* to_second, const C* cos, Index& at) {
+    using V = Vector<A, kLanesOf>;
+    const C* const sin = cos + of.coefficient_pairs.partner;
+    if (of.shared) {
+      if (at + kLanesOf > of.length) return;
+      const V c = V{} + static_cast<A>(*cos), s = V{} + static_cast<A>(*sin);
+      for (; at + kLanesOf <= of.length; at += kLanesOf)
+        turn<Isa>(first + at, second + at, to_first + at, to_second + at, c, s);
+    } else {
+      for (; at + kLanesOf <= of.length; at += kLanesOf) {
+        V c, s;
+        load<Isa>(cos + at, c);
+        load<Isa>(sin + at, s);
+        turn<Isa>(first + at, second + at, to_first + at, to_second + at, c, s);
+      }
+    }
+  }
+
+  template <class Isa, class V>
+  ROTARY_ALWAYS_INLINE static void turn(const X* first, const X* second, X* to_first, X* to_second,
+                                        const V& cos, const V& sin) {
+    V a, b;
+    load<Isa>(first, a);
+    load<Isa>(second, b);
+    V turned_first = b * sin, turned_second = a * sin;
+    multiply_subtract<Isa>(a, cos, turned_first);
+    multiply_add<Isa>(b, cos, turned_second);
+    store<Isa>(to_first, turned_first);
+    store<Isa>(to_second, turned_second);
+  }
+};
+
+}  // namespace rotary::kernels
+#endif  // ROTARY_VECTOR_EXTENSIONS

@@ -1,0 +1,343 @@
+// Vectors, loads and stores of every scalar, and the choice of instruction set.
+//
+// One kernel body is written in the compilers' vector extensions and compiled once for each instruction set,
+// as an always-inlined function called from a thin wrapper that carries the target attribute. The wrapper is
+// chosen when the program runs, so that plain -O2 reaches AVX-512 speed. Eigen's packets follow the
+// compiler's flags and cannot.
+//
+// Vectors go in and out of these functions by reference: by value, those wider than the compiler's flags
+// allow would draw warnings about calling conventions, although every function is inlined.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include "../tensor.hpp"
+
+namespace rotary::kernels {
+
+/// What the kernels can be compiled for. `baseline` is what the compiler's own flags allow.
+enum class InstructionSet { baseline, avx2, avx512 };
+
+#if ROTARY_VECTOR_EXTENSIONS
+
+/// `Lanes` elements in one register, or in as many as it takes.
+template <class T, int Lanes>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(sizeof(T) * Lanes)));
+};
+template <class T, int Lanes>
+using Vector = typename VectorOf<T, Lanes>::type;
+
+/// The type and the number of a vector's elements.
+template <class V>
+using Element = std::remove_cvref_t<decltype(std::declval<V&>()[0])>;
+template <class V>
+inline constexpr int kSize = static_cast<int>(sizeof(V) / sizeof(Element<V>));
+
+// --- instruction sets: how wide a register is, and what it can do
+// ---------------------------------------------------
+
+struct Baseline {
+  static constexpr InstructionSet kName = InstructionSet::baseline;
+#if defined(__AVX512F__)
+  static constexpr int kBytes = 64;
+#elif defined(__AVX__)
+  static constexpr int kBytes = 32;
+#else
+  static constexpr int kBytes = 16;
+#endif
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  static constexpr bool kFused = true;
+#else
+  static constexpr bool kFused = false;
+#endif
+#if defined(__F16C__) || (defined(__aarch64__) && defined(__clang__))
+  static constexpr bool kHalf = true;
+#else
+  static constexpr bool kHalf = false;
+#endif
+};
+struct Avx2 {
+  static constexpr InstructionSet kName = InstructionSet::avx2;
+  static constexpr int kBytes = 32;
+  static constexpr bool kFused = true, kHalf = true;
+};
+struct Avx512 {
+  static constexpr InstructionSet kName = InstructionSet::avx512;
+  static constexpr int kBytes = 64;
+  static constexpr bool kFused = true, kHalf = true;
+};
+
+/// How many elements of `T` fill a register.
+template <class Isa, class T>
+inline constexpr int kLanes = Isa::kBytes / static_cast<int>(sizeof(T));
+
+// --- fused multiply-add
+// ---------------------------------------------------------------------------------------------
+//
+// Compilers contract a·b − c·d as they like, or not at all, so the fused operation is spelled out: GCC has no
+// vector form of it, but assembly, which is out of reach of -ffp-contract and -ffast-math and costs nothing;
+// Clang refuses assembly with vectors wider than its flags allow, but has a builtin.
+
+#if defined(__x86_64__) && !defined(__clang__)
+#define ROTARY_FUSED(single, double_, accumulator, a, b)             \
+  if constexpr (sizeof((a)[0]) == 4) {                               \
+    asm(single " %2, %1, %0" : "+v"(accumulator) : "v"(a), "v"(b));  \
+  } else {                                                           \
+    asm(double_ " %2, %1, %0" : "+v"(accumulator) : "v"(a), "v"(b)); \
+  }
+#endif
+
+/// c = a·b + c, rounded once where the instruction set can, else after the product too.
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void multiply_add(const V& a, const V& b, V& c) {
+  if constexpr (!Isa::kFused) {
+    c = a * b + c;
+  } else {
+#if defined(ROTARY_FUSED)
+    ROTARY_FUSED("vfmadd231ps", "vfmadd231pd", c, a, b)
+#elif defined(__aarch64__) && !defined(__clang__)
+    if constexpr (sizeof(a[0]) == 4) {
+      asm("fmla %0.4s, %1.4s, %2.4s" : "+w"(c) : "w"(a), "w"(b));
+    } else {
+      asm("fmla %0.2d, %1.2d, %2.2d" : "+w"(c) : "w"(a), "w"(b));
+    }
+#elif __has_builtin(__builtin_elementwise_fma)
+    c = __builtin_elementwise_fma(a, b, c);
+#else
+    for (int lane = 0; lane < kSize<V>; ++lane) {
+      if constexpr (sizeof(a[0]) == 4) {
+        c[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);
+      } else {
+        c[lane] = __builtin_fma(a[lane], b[lane], c[lane]);
+      }
+    }
+#endif
+  }
+}
+
+/// c = a·b − c, likewise.
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void multiply_subtract(const V& a, const V& b, V& c) {
+#if defined(ROTARY_FUSED)
+  if constexpr (Isa::kFused) {
+    ROTARY_FUSED("vfmsub231ps", "vfmsub231pd", c, a, b)
+    return;
+  }
+#endif
+  c = -c;
+  multiply_add<Isa>(a, b, c);
+}
+
+/// c = a·b − c in even lanes and a·b + c in odd ones.
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void multiply_alternate(const V& a, const V& b, V& c) {
+#if defined(ROTARY_FUSED)
+  if constexpr (Isa::kFused) {
+    ROTARY_FUSED("vfmaddsub231ps", "vfmaddsub231pd", c, a, b)
+    return;
+  }
+#endif
+  V sign{};
+  for (int lane = 0; lane < kSize<V>; ++lane) sign[lane] = (lane & 1) != 0 ? 1 : -1;
+  c = sign * c;
+  multiply_add<Isa>(a, b, c);
+}
+
+#undef ROTARY_FUSED
+
+// --- loads and stores: any scalar in memory, float or double in registers
+// -------------------------------------------
+
+/// An aligned address is not asked for: memcpy becomes one unaligned load or store.
+template <class V>
+ROTARY_ALWAYS_INLINE void load_bits(const void* from, V& v) {
+  std::memcpy(&v, from, sizeof v);
+}
+template <class V>
+ROTARY_ALWAYS_INLINE void store_bits(void* to, const V& v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
+/// Memory of a vector of 16-bit numbers, as an operand of the instructions that convert them.
+template <int Lanes>
+struct [[gnu::may_alias]] HalfWords {
+  unsigned char bytes[2 * Lanes];
+};
+
+/// v = the elements at `from`, in the type of the arithmetic.
+template <class Isa, class V, class X>
+ROTARY_ALWAYS_INLINE void load(const X* from, V& v) {
+  constexpr int kLanes = kSize<V>;
+  if constexpr (std::is_same_v<X, Element<V>>) {
+    load_bits(from, v);
+  } else if constexpr (std::is_same_v<X, float> || std::is_same_v<X, double>) {
+    Vector<X, kLanes> other;
+    load_bits(from, other);
+    v = __builtin_convertvector(other, V);
+  } else if constexpr (std::is_same_v<X, Eigen::bfloat16>) {
+    Vector<std::uint16_t, kLanes> half;
+    load_bits(from, half);
+    const auto bits = __builtin_convertvector(half, Vector<std::uint32_t, kLanes>) << 16;
+    load_bits(&bits, v);
+  } else {
+#if defined(__clang__)
+    if constexpr (Isa::kHalf) {
+      Vector<__fp16, kLanes> half;
+      load_bits(from, half);
+      v = __builtin_convertvector(half, V);
+      return;
+    }
+#elif defined(__x86_64__)
+    if constexpr (Isa::kHalf) {
+      asm("vcvtph2ps %1, %0" : "=v"(v) : "m"(*reinterpret_cast<const HalfWords<kLanes>*>(from)));
+      return;
+    }
+#endif
+    for (int lane = 0; lane < kLanes; ++lane) v[lane] = static_cast<float>(from[lane]);
+  }
+}
+
+/// The same the other way, rounded once to nearest, ties to even.
+template <class Isa, class V, class X>
+ROTARY_ALWAYS_INLINE void store(X* to, const V& v) {
+  constexpr int kLanes = kSize<V>;
+  if constexpr (std::is_same_v<X, Element<V>>) {
+    store_bits(to, v);
+  } else if constexpr (std::is_same_v<X, float>) {
+    store_bits(to, __builtin_convertvector(v, Vector<float, kLanes>));
+  } else if constexpr (std::is_same_v<X, Eigen::bfloat16>) {
+    Vector<std::uint32_t, kLanes> bits;
+    load_bits(&v, bits);
+    const auto rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    const auto not_a_number = ((bits >> 16) & 0x8000) | 0x7fc0;  // what Eigen makes of it
+    const auto is_number = (bits & 0x7fffffff) <= 0x7f800000;
+    const auto chosen = is_number ? rounded : not_a_number;
+    store_bits(to, __builtin_convertvector(chosen, Vector<std::uint16_t, kLanes>));
+  } else {
+#if defined(__clang__)
+    if constexpr (Isa::kHalf) return store_bits(to, __builtin_convertvector(v, Vector<__fp16, kLanes>));
+#elif defined(__x86_64__)
+    if constexpr (Isa::kHalf) {
+      asm("vcvtps2ph $0, %1, %0" : "=m"(*reinterpret_cast<HalfWords<kLanes>*>(to)) : "v"(v));
+      return;
+    }
+#endif
+    for (int lane = 0; lane < kLanes; ++lane) to[lane] = static_cast<X>(v[lane]);
+  }
+}
+
+// --- shuffles within a vector
+// -----------------------------------------------------------------------------------------
+
+/// to = the lanes of `v` that `Lane` names, in that order.
+template <int... Lane, class V>
+ROTARY_ALWAYS_INLINE void shuffle(const V& v, V& to) {
+  to = __builtin_shufflevector(v, v, Lane...);
+}
+/// (a0 b0 a1 b1 ...) → (b0 a0 b1 a1 ...)
+template <class V>
+ROTARY_ALWAYS_INLINE void swap_neighbours(const V& v, V& to) {
+  [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
+    shuffle<(Lane ^ 1)...>(v, to);
+  }
+  (std::make_integer_sequence<int, kSize<V>>());
+}
+/// (c0 s0 c1 s1 ...) → (c0 c0 c1 c1 ...) and (s0 s0 s1 s1 ...)
+template <class V>
+ROTARY_ALWAYS_INLINE void repeat_neighbours(const V& v, V& even, V& odd) {
+  [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
+    shuffle<(Lane & ~1)...>(v, even);
+    shuffle<(Lane | 1)...>(v, odd);
+  }
+  (std::make_integer_sequence<int, kSize<V>>());
+}
+
+/// f(0), f(1), ..., written out, so that arrays indexed by k are registers.
+template <int Count, class F>
+ROTARY_ALWAYS_INLINE void unrolled(const F& f) {
+  [&]<int... K>(std::integer_sequence<int, K...>) ROTARY_INLINE_LAMBDA {
+    (f(std::integral_constant<int, K>()), ...);
+  }
+  (std::make_integer_sequence<int, Count>());
+}
+
+// --- the choice of instruction set
+// ------------------------------------------------------------------------------------
+
+namespace detail {
+
+inline InstructionSet best_instruction_set() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return InstructionSet::avx512;
+  if (avx2) return InstructionSet::avx2;
+#endif
+  return InstructionSet::baseline;
+}
+
+inline std::atomic<InstructionSet>& chosen_instruction_set() {
+  static std::atomic<InstructionSet> chosen{best_instruction_set()};
+  return chosen;
+}
+
+// The wrappers are all that carries target attributes. F16C is not asked for: it came before AVX2.
+template <class Body, class... Arguments>
+[[gnu::noinline]] void run_baseline(Arguments... arguments) {
+  Body::template run<Baseline>(arguments...);
+}
+#if defined(__x86_64__)
+template <class Body, class... Arguments>
+[[gnu::target("avx2,fma,f16c"), gnu::noinline]] void run_avx2(Arguments... arguments) {
+  Body::template run<Avx2>(arguments...);
+}
+template <class Body, class... Arguments>
+[[gnu::target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"), gnu::noinline]] void run_avx512(
+    Arguments... arguments) {
+  Body::template run<Avx512>(arguments...);
+}
+#endif
+
+}  // namespace detail
+
+/// The instruction set in use: the best that the processor has, unless another one was forced.
+inline InstructionSet instruction_set() {
+  return detail::chosen_instruction_set().load(std::memory_order_relaxed);
+}
+
+/// Uses `wanted`, or the best that the processor has if it lacks that, from now on; returns what is used. For
+/// tests and benchmarks.
+inline InstructionSet force_instruction_set(InstructionSet wanted) {
+  const InstructionSet best = detail::best_instruction_set();
+  detail::chosen_instruction_set() = wanted < best ? wanted : best;
+  return instruction_set();
+}
+
+/// `Body::run<Isa>`, an always-inlined static function of these arguments, compiled for the instruction set
+/// in use.
+template <class Body, class... Arguments>
+auto compiled() -> void (*)(Arguments...) {
+#if defined(__x86_64__)
+  switch (instruction_set()) {
+    case InstructionSet::avx512:
+      return &detail::run_avx512<Body, Arguments...>;
+    case InstructionSet::avx2:
+      return &detail::run_avx2<Body, Arguments...>;
+    case InstructionSet::baseline:
+      break;
+  }
+#endif
+  return &detail::run_baseline<Body, Arguments...>;
+}
+
+#endif  // ROTARY_VECTOR_EXTENSIONS
+
+}  // namespace rotary::kernels

@@ -1,0 +1,346 @@
+// apply_rotary_emb: angles, or a table of their cosines and sines, × tensor.
+#pragma once
+
+#include "kernels/rotate_gradient.hpp"
+#include "rotate_sequence.hpp"
+
+namespace rotary {
+
+/// Where and how `apply_rotary_emb` rotates.
+struct ApplyOptions {
+  Index start_index = 0;  ///< the first feature that rotates
+  Index seq_dim = -2;     ///< the sequence axis of the tensor
+  std::optional<Index> freqs_seq_dim =
+      {};            ///< the axis of the angles of which the last seq entries are taken
+  double scale = 1;  ///< multiplies the features that rotate
+  Pairing pairing = Pairing::interleaved;
+};
+
+/// The gradients of a loss with respect to what went into `apply_rotary_emb`, each of the shape of its own
+/// tensor.
+template <class X, class F>
+struct ApplyGradients {
+  detail::Owned<X> t;
+  detail::Owned<F> freqs;
+};
+template <class X, class F, class S>
+struct ScaledApplyGradients {
+  detail::Owned<X> t;
+  detail::Owned<F> freqs;
+  detail::Owned<S> scale;
+};
+
+namespace detail {
+
+/// A view of angles or scales, widened to `rank` axes: extents of 1 in front, strides of 0 where it is
+/// broadcast.
+template <class S>
+StridedView<S> broadcastable(const StridedView<S>& x, int rank, const char* what) {
+  StridedView<S> view;
+  view.data = x.data;
+  view.rank = rank;
+  const int added = rank - x.rank;
+  if (added < 0)
+    fail(what, " of shape ", shape_text(x), " cannot be broadcast against a tensor of rank ", rank);
+  for (int axis = 0; axis < rank; ++axis) {
+    const auto at = static_cast<std::size_t>(axis);
+    view.extents[at] = axis < added ? 1 : x.extent(axis - added);
+    view.strides[at] = view.extents[at] == 1 ? 0 : x.stride(axis - added);
+  }
+  return view;
+}
+
+/// The angles as they meet the tensor `t`: axis by axis of `t`, right-aligned where there are more than
+/// wanted.
+template <class F, class X>
+StridedView<const F> align_freqs(StridedView<const F> freqs, const StridedView<const X>& t,
+                                 const ApplyOptions& options) {
+  const int seq_axis = sequence_axis(options.seq_dim, -2, t.rank);
+  if (freqs.rank < 1) fail("the angles need at least one axis, [..., rotary_dim]");
+  const Index seq = t.extent(seq_axis);
+  if (freqs.rank == 2 || options.freqs_seq_dim) {
+    const int of = resolve_axis(options.freqs_seq_dim.value_or(0), freqs.rank, "freqs_seq_dim");
+    if (of == freqs.rank - 1) fail("freqs_seq_dim is the last axis, which holds the angles of one token");
+    const Index found = freqs.extent(of);
+    if (found != 1 && found < seq)
+      fail("there are angles for ", found, " positions, the tensor ", shape_text(t), " has ", seq);
+    if (found > seq) freqs = freqs.slice(of, found - seq, seq);
+  }
+  if (freqs.rank == 2) {  // [seq, rotary_dim] belongs to the sequence axis, wherever that is
+    StridedView<const F> view;
+    view.data = freqs.data;
+    view.rank = t.rank;
+    view.extents.fill(1);
+    view.extents[static_cast<std::size_t>(seq_axis)] = freqs.extent(0);
+    view.strides[static_cast<std::size_t>(seq_axis)] = freqs.extent(0) == 1 ? 0 : freqs.stride(0);
+    view.extents[static_cast<std::size_t>(t.rank - 1)] = freqs.extent(1);
+    view.strides[static_cast<std::size_t>(t.rank - 1)] = freqs.stride(1);
+    return view;
+  }
+  return broadcastable(freqs, t.rank, "angles");
+}
+
+template <class F, class X>
+void check_broadcast(const StridedView<const F>& x, const StridedView<const X>& t, const char* what) {
+  for (int axis = 0; axis < t.rank - 1; ++axis)
+    if (x.extent(axis) != 1 && x.extent(axis) != t.extent(axis))
+      fail(what, " of shape ", shape_text(x), " cannot be broadcast against a tensor of shape ",
+           shape_text(t));
+}
+
+/// Scales that multiply the turned features: one for all, or a tensor [..., rotary_dim or 1] broadcast like
+/// the angles.
+struct UnitScale {
+  using Scalar = double;
+};
+
+/// Angles (and scales) made ready: the extents of the rows along every axis of the tensor, and what fills
+/// them.
+template <class F, class S>
+struct AngleRows {
+  StridedView<const F> freqs;
+  StridedView<const S> scale;  // data is null where there is none
+  double factor = 1;
+  std::vector<Index> shape;  // one extent for each axis of the tensor but the last
+  Index rotary_dim = 0, rows = 1;
+
+  template <class X>
+  AngleRows(const StridedView<const F>& angles, const StridedView<const S>& scales,
+            const StridedView<const X>& t, const ApplyOptions& options)
+      : freqs(align_freqs(angles, t, options)), factor(options.scale), rotary_dim(freqs.extent(t.rank - 1)) {
+    check_window(t, options.start_index, rotary_dim);
+    if (rotary_dim % 2 != 0) fail("the angles have ", rotary_dim, " features, there must be an even number");
+    check_broadcast(freqs, t, "angles");
+    if (scales.data) {
+      // [seq, rotary_dim] is aligned as [seq, rotary_dim] angles are; other shapes broadcast from the last
+      // axis.
+      ApplyOptions aligned = options;
+      aligned.freqs_seq_dim.reset();
+      scale = align_freqs(scales, t, aligned);
+      const Index width = scale.extent(t.rank - 1);
+      if (width != 1 && width != rotary_dim)
+        fail("the scale has ", width, " features, there must be 1 or ", rotary_dim);
+      check_broadcast(scale, t, "a scale");
+    }
+    for (int axis = 0; axis < t.rank - 1; ++axis) {
+      const Index extent = std::max(freqs.extent(axis), scale.data ? scale.extent(axis) : Index{1});
+      shape.push_back(t.extent(axis) == 0 ? 0 : extent);
+      rows = checked_product(rows, shape.back());
+    }
+  }
+
+  /// Calls visit(row, offset into freqs, offset into scale) for every row.
+  template <class Visit>
+  void for_each_row(Visit&& visit) const {
+    const int axes = static_cast<int>(shape.size());
+    for (Index row = 0; row < rows; ++row) {
+      Index from = 0, scale_from = 0, rest = row;
+      for (int axis = axes - 1; axis >= 0; --axis) {
+        const Index index = rest % shape[static_cast<std::size_t>(axis)];
+        rest /= shape[static_cast<std::size_t>(axis)];
+        from += index * freqs.stride(axis);
+        if (scale.data) scale_from += index * scale.stride(axis);
+      }
+      visit(row, from, scale_from);
+    }
+  }
+
+  double scale_at(Index scale_from, Index feature) const {
+    if (!scale.data) return factor;
+    const int last = scale.rank - 1;
+    return factor *
+           static_cast<double>(
+               scale.data[scale_from + (scale.extent(last) == 1 ? 0 : feature * scale.stride(last))]);
+  }
+
+  /// The cosines and sines, with the scale folded in unless `unscaled`.
+  template <class T>
+  CosSinTable<T> table(Pairing pairing, bool unscaled = false) const {
+    const Index pairs = rotary_dim / 2, feature = freqs.stride(freqs.rank - 1);
+    const kernels::PairStrides at = kernels::pair_strides(pairing, pairs);
+    bool separate = false;
+    for_each_row([&](Index, Index from, Index scale_from) {
+      for (Index i = 0; i < pairs && !separate; ++i) {
+        const Index a = i * at.pair, b = a + at.partner;
+        separate = freqs.data[from + a * feature] != freqs.data[from + b * feature] ||
+                   scale_at(scale_from, a) != scale_at(scale_from, b);
+      }
+    });
+    CosSinTable<T> result(shape, pairs, pairing, separate);
+    constexpr Index kChunk = 128;  // pairs whose angles are gathered together, on the stack
+    double angles[kChunk], scales[kChunk];
+    const auto fill_row = [&](T* row, Index from, Index scale_from, Index member) {
+      for (Index begin = 0; begin < pairs; begin += kChunk) {
+        const Index count = std::min(kChunk, pairs - begin);
+        for (Index i = 0; i < count; ++i) {
+          const Index j = (begin + i) * at.pair + member;
+          angles[i] = static_cast<double>(freqs.data[from + j * feature]);
+          scales[i] = unscaled ? 1 : scale_at(scale_from, j);
+          if (!(std::fabs(angles[i]) < 0x1p62))
+            fail("an angle is ", angles[i], ", it must be a finite number of radians");
+        }
+        kernels::cos_sin_of_angles(angles, scales, count, pairing, row + begin * at.pair, at.partner);
+      }
+    };
+    for_each_row([&](Index row, Index from, Index scale_from) {
+      T* const values = result.data() + row * result.row_size();
+      fill_row(values, from, scale_from, 0);
+      if (separate) fill_row(values + 2 * pairs, from, scale_from, at.partner);
+    });
+    return result;
+  }
+};
+
+/// out = rows × in, the axes of the table aligned with those of the tensor before the features, from the
+/// last.
+template <RowScalar T, RotaryScalar X>
+void apply_table(const CosSinTable<T>& table, const StridedView<const X>& in, const StridedView<X>& out,
+                 Index start, std::optional<Index> seq_dim, Direction direction = Direction::forward) {
+  check_window(in, start, 2 * table.pairs());
+  const int rank = static_cast<int>(table.shape().size());
+  if (rank > in.rank - 1)
+    fail("a table with ", rank, " axes of rows does not fit a tensor of shape ", shape_text(in));
+  Index stride = table.row_size();
+  std::array<Index, kMaxRank> row_strides{};
+  for (int n = rank - 1; n >= 0; --n) {
+    const Index extent = table.shape()[static_cast<std::size_t>(n)];
+    const int axis = rank == 1 ? sequence_axis(seq_dim, -2, in.rank) : in.rank - 1 - rank + n;
+    if (extent != 1 && extent != in.extent(axis))
+      fail("the table has ", extent, " rows along axis ", axis, " of a tensor of shape ", shape_text(in));
+    row_strides[static_cast<std::size_t>(axis)] = extent == 1 ? 0 : stride;
+    stride = checked_product(stride, extent);
+  }
+  check_output(in, out);
+  if (in.size() == 0) return;
+  auto job = window_job<X, T>(in, out, start, table.pairs(), table.pairing());
+  for (std::size_t axis = 0; axis < kMaxRank; ++axis) job.axes[axis].row = row_strides[axis];
+  job.rows = table.data();
+  job.second_row = table.separate() ? 2 * table.pairs() : 0;
+  job.negate_sin = direction != Direction::forward;
+  kernels::rotate(job);
+}
+
+template <class F, class S, class X>
+void apply_angles(const StridedView<const F>& freqs, const StridedView<const S>& scale,
+                  const StridedView<const X>& in, const StridedView<X>& out, const ApplyOptions& options) {
+  const AngleRows<F, S> rows(freqs, scale, in, options);
+  check_output(in, out);
+  apply_table(rows.template table<Arithmetic<X, float>>(options.pairing), in, out, options.start_index,
+              options.seq_dim);
+}
+
+template <class F, class S, class X>
+Owned<X> apply_angles_to(const StridedView<const F>& freqs, const StridedView<const S>& scale, const X& t,
+                         const ApplyOptions& options) {
+  if constexpr (check_rotatable<X>() && check_returnable<X>()) {
+    decltype(auto) source = stored(t);
+    auto result = make_like(source);
+    apply_angles(freqs, scale, const_view_of(source), view_of(result), options);
+    return result;
+  }
+}
+
+template <class F>
+inline constexpr bool is_table = false;
+template <class T>
+inline constexpr bool is_table<CosSinTable<T>> = true;
+
+template <class F>
+constexpr bool check_angles() {
+  constexpr bool kHasAngles = is_tensor<F> || is_dense<F> || is_view<F>;
+  static_assert(kHasAngles, "rotary: angles are an Eigen tensor, matrix or vector, [..., rotary_dim]");
+  return kHasAngles;
+}
+
+}  // namespace detail
+
+/// Turns the features of `t` by the angles in `freqs`: t cos(freqs) + rotate_half(t) sin(freqs), times the
+/// scale.
+///
+/// `freqs`, [..., rotary_dim], holds an angle for every feature that rotates, [start_index, start_index +
+/// rotary_dim); usually each twice, once for either member of a pair, but they may differ. Its axes are
+/// broadcast against those of `t` from the last; with two axes, [seq, rotary_dim], they belong to `seq_dim`,
+/// and if there are more rows than the sequence is long the last ones are taken, as in
+/// rotary-embedding-torch; along `freqs_seq_dim` likewise.
+///
+/// Cosines and sines are within 3.1e-8 (2e-16 where `t` is double) of those of the angles as given.
+/// Fails if rotary_dim is odd or the window reaches past the features, and if shapes cannot be broadcast.
+///
+/// @code
+///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 4});
+///   rotary::Tensor<float, 2> t(3, 8);                                         // [seq, head_dim]
+///   t = rotary::apply_rotary_emb(rotary_emb(std::vector{0, 1, 2}), t);
+/// @endcode
+template <class F, class X>
+requires(!detail::is_table<F>) detail::Owned<X> apply_rotary_emb(const F& freqs, const X& t,
+                                                                 const ApplyOptions& options = {}) {
+  if constexpr (detail::check_angles<F>()) {
+    decltype(auto) angles = detail::stored(freqs);
+    return detail::apply_angles_to(detail::const_view_of(angles), StridedView<const double>(), t, options);
+  }
+}
+
+/// The same with a tensor of scales, broadcast like `freqs`: the scale of every turned feature.
+template <class F, class X, class S>
+requires(!std::is_convertible_v<S, ApplyOptions>) detail::Owned<X> apply_rotary_emb(
+    const F& freqs, const X& t, const S& scale, const ApplyOptions& options = {}) {
+  if constexpr (detail::check_angles<F>() && detail::check_angles<S>()) {
+    decltype(auto) angles = detail::stored(freqs);
+    decltype(auto) scales = detail::stored(scale);
+    return detail::apply_angles_to(detail::const_view_of(angles), detail::const_view_of(scales), t, options);
+  }
+}
+
+/// The same in place.
+template <class F, class X>
+requires(!detail::is_table<F>) void apply_rotary_emb_in_place(const F& freqs, X&& t,
+                                                              const ApplyOptions& options = {}) {
+  if constexpr (detail::check_angles<F>() && detail::check_rotatable<X>() && detail::check_writable<X>()) {
+    decltype(auto) angles = detail::stored(freqs);
+    const auto view = view_of(t);
+    detail::apply_angles(detail::const_view_of(angles), StridedView<const double>(),
+                         detail::const_view_of(view), view, options);
+  }
+}
+
+/// Where `apply_rotary_emb` with a table rotates.
+struct ApplyTableOptions {
+  Index start_index = 0;
+  Index seq_dim =
+      -2;  ///< the axis of a table of shape [seq]; rows of a grid belong to the last axes before the features
+  Direction direction = Direction::forward;
+};
+
+/// Turns `t` by rows at hand, pairing and magnitude being the table's.
+template <class T, class X>
+detail::Owned<X> apply_rotary_emb(const CosSinTable<T>& table, const X& t,
+                                  const ApplyTableOptions& options = {}) {
+  if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
+    decltype(auto) source = detail::stored(t);
+    auto result = detail::make_like(source);
+    apply_rotary_emb_into(table, source, result, options);
+    return result;
+  }
+}
+
+/// The same into a tensor of the same shape and scalar.
+template <class T, class X, class Y>
+void apply_rotary_emb_into(const CosSinTable<T>& table, const X& t, Y&& out,
+                           const ApplyTableOptions& options = {}) {
+  if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() && detail::check_writable<Y>() &&
+                detail::check_same_scalar<X, Y>()) {
+    if (options.direction == Direction::inverse)
+      detail::fail("a table cannot tell magnitudes; use Direction::transpose");
+    decltype(auto) source = detail::stored(t);
+    detail::apply_table(table, detail::const_view_of(source), view_of(out), options.start_index,
+                        options.seq_dim, options.direction);
+  }
+}
+
+/// The same in place.
+template <class T, class X>
+void apply_rotary_emb_in_place(const CosSinTable<T>& table, X&& t, const ApplyTableOptions& options = {}) {
+  apply_rotary_emb_into(table, t, t, options);
+}
+
+}  // namespace rotary

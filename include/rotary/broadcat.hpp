@@ -1,0 +1,119 @@
+// broadcat: broadcast tensors against each other, then concatenate them along one axis.
+#pragma once
+
+#include <algorithm>
+
+#include "tensor.hpp"
+
+namespace rotary {
+
+/// Options of `broadcat`.
+struct BroadcatOptions {
+  Index dim = -1;  ///< the axis of the concatenation; may be negative
+};
+
+namespace detail {
+
+/// `x` with `rank` axes: new ones of extent 1 in front.
+template <class S>
+StridedView<S> with_rank(const StridedView<S>& x, int rank) {
+  StridedView<S> view;
+  view.data = x.data;
+  view.rank = rank;
+  const int added = rank - x.rank;
+  for (int axis = 0; axis < rank; ++axis) {
+    view.extents[static_cast<std::size_t>(axis)] = axis < added ? 1 : x.extent(axis - added);
+    view.strides[static_cast<std::size_t>(axis)] = axis < added ? 0 : x.stride(axis - added);
+  }
+  return view;
+}
+
+/// Copies `in` to `out`, repeating it along every axis where its extent is 1.
+template <class S>
+void copy_broadcast(const StridedView<const S>& in, const StridedView<S>& out) {
+  const Index size = out.size();
+  for (Index n = 0; n < size; ++n) {
+    Index from = 0, to = 0, rest = n;
+    for (int axis = out.rank - 1; axis >= 0; --axis) {
+      const Index index = rest % out.extent(axis);
+      rest /= out.extent(axis);
+      if (in.extent(axis) != 1) from += index * in.stride(axis);
+      to += index * out.stride(axis);
+    }
+    out.data[to] = in.data[from];
+  }
+}
+
+template <class X>
+inline constexpr int kRankOf =
+    static_cast<int>(Eigen::internal::traits<std::remove_cvref_t<X>>::NumDimensions);
+
+}  // namespace detail
+
+/// Broadcasts tensors against each other, and concatenates them along `dim`.
+///
+/// Axes are aligned from the last; a tensor of lower rank gets axes of extent 1 in front, and an extent of 1
+/// stretches to that of the others, along `dim` too. All tensors must have the same scalar; the result is
+/// row-major, of the highest rank, and along `dim` as many times as long as there are tensors.
+///
+/// @code
+///   // The angles of an image: rows [h, 1, d] and columns [1, w, d] become [h, w, 2 d].
+///   rotary::Tensor<double, 3> freqs_h(3, 1, 4), freqs_w(1, 5, 4);
+///   freqs_h.setZero();
+///   freqs_w.setZero();
+///   auto freqs = rotary::broadcat(freqs_h, freqs_w);
+/// @endcode
+template <class First, class... Rest>
+requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broadcat(BroadcatOptions options,
+                                                                                     const First& first,
+                                                                                     const Rest&... rest) {
+  using S = detail::Scalar<First>;
+  static_assert((std::is_same_v<S, detail::Scalar<Rest>> && ...),
+                "rotary: broadcat needs tensors of one scalar; cast the others");
+  constexpr int kRank = std::max({detail::kRankOf<First>, detail::kRankOf<Rest>...});
+  static_assert(kRank >= 1, "rotary: broadcat needs a tensor with at least one axis");
+  constexpr std::size_t kCount = 1 + sizeof...(Rest);
+  const int dim = detail::resolve_axis(options.dim, kRank, "dim");
+
+  const auto join = [&](const auto&... tensors) {
+    const std::array<StridedView<const S>, kCount> inputs{
+        detail::with_rank(detail::const_view_of(tensors), kRank)...};
+    std::array<Index, kRank> shape{};
+    shape.fill(1);
+    for (const auto& input : inputs) {
+      for (int axis = 0; axis < kRank; ++axis) {
+        Index& extent = shape[static_cast<std::size_t>(axis)];
+        const Index found = input.extent(axis);
+        if (extent == 1) {
+          extent = found;
+        } else if (found != 1 && found != extent) {
+          detail::fail("axis ", axis, " cannot be broadcast: found extents ", extent, " and ", found);
+        }
+      }
+    }
+    Index& along = shape[static_cast<std::size_t>(dim)];
+    const Index each = along;
+    along = detail::checked_product(each, static_cast<Index>(kCount));
+    static_cast<void>(
+        StridedView<S>(nullptr, shape));  // fails if there are more elements than can be counted
+    Tensor<S, kRank> result(shape);
+    if (result.size() == 0) return result;
+    StridedView<S> part = view_of(result);
+    part.extents[static_cast<std::size_t>(dim)] = each;
+    for (const auto& input : inputs) {
+      detail::copy_broadcast(input, part);
+      part.data += each * part.stride(dim);
+    }
+    return result;
+  };
+  return join(detail::stored(first), detail::stored(rest)...);
+}
+
+/// The same along the last axis.
+template <class First, class... Rest>
+requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broadcat(const First& first,
+                                                                                     const Rest&... rest) {
+  return broadcat(BroadcatOptions{}, first, rest...);
+}
+
+}  // namespace rotary

@@ -1,0 +1,153 @@
+// Rotating a tensor along one axis: rows of a sequence × tensor.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "cos_sin_table.hpp"
+
+namespace rotary {
+
+/// How a call rotates. Axis numbers may be negative, −1 being the last; the last axis always holds the
+/// features.
+struct RotateOptions {
+  std::optional<Index> seq_dim = {};  ///< the sequence axis; by default −2, or −3 with `seq_before_head_dim`
+  FixedPosition offset = 0;           ///< the position of the first token; may be negative or fractional
+  double scale = 1;                   ///< multiplies the features that rotate
+  Index start_index = 0;              ///< the first feature that rotates
+  Direction direction = Direction::forward;
+};
+
+namespace detail {
+
+template <class X, class T>
+kernels::RotationJob<X, T> window_job(const StridedView<const X>& in, const StridedView<X>& out, Index start,
+                                      Index pairs, Pairing pairing) {
+  const int features = in.rank - 1;
+  const Index in_feature = in.stride(features), out_feature = out.stride(features);
+  kernels::RotationJob<X, T> job;
+  job.in = in.data + start * in_feature;
+  job.out = out.data + start * out_feature;
+  job.pairs = pairs;
+  job.in_pairs = kernels::pair_strides(pairing, pairs, in_feature);
+  job.out_pairs = kernels::pair_strides(pairing, pairs, out_feature);
+  job.row_pairs = kernels::pair_strides(pairing, pairs);
+  job.untouched_before = start;
+  job.untouched_after = in.extent(features) - start - 2 * pairs;
+  job.in_feature = in_feature;
+  job.out_feature = out_feature;
+  job.axis_count = in.rank - 1;
+  for (int axis = 0; axis < in.rank - 1; ++axis)
+    job.axes[static_cast<std::size_t>(axis)] = {in.extent(axis), in.stride(axis), out.stride(axis), 0};
+  return job;
+}
+
+/// What every rotation demands of its tensors, found out before anything is written.
+template <class X>
+void check_window(const StridedView<const X>& in, Index start, Index width) {
+  if (in.rank < 2)
+    fail("a tensor to rotate needs at least two axes, [seq, head_dim], found ", shape_text(in));
+  const Index head_dim = in.extent(in.rank - 1);
+  if (start < 0) fail("start_index is ", start, ", it must not be negative");
+  if (width > head_dim || start > head_dim - width)
+    fail(width, " features from start_index ", start, " on are to rotate, but the tensor ", shape_text(in),
+         " has only ", head_dim);
+}
+
+template <class X>
+void check_output(const StridedView<const X>& in, const StridedView<X>& out) {
+  if (!same_shape(in, out))
+    fail("the tensor to write to has shape ", shape_text(out), ", it must have ", shape_text(in));
+  if (!elements_are_distinct(out)) fail("the tensor to write to has elements that share memory");
+  if (overlap_partly(in, out))
+    fail("the tensors to read and to write overlap; they must be the same or apart");
+}
+
+inline int sequence_axis(std::optional<Index> seq_dim, Index by_default, int rank) {
+  const int axis = resolve_axis(seq_dim.value_or(by_default), rank, "seq_dim");
+  if (axis == rank - 1)
+    fail("seq_dim is ", seq_dim.value_or(by_default), ", the last axis of a tensor of rank ", rank,
+         ", which holds the features");
+  return axis;
+}
+
+/// How many keys stand before the first query, the queries being the last tokens.
+template <class Q, class K>
+Index keys_before_queries(const StridedView<const Q>& q, const StridedView<const K>& k,
+                          std::optional<Index> seq_dim, Index by_default) {
+  const Index q_len = q.extent(sequence_axis(seq_dim, by_default, q.rank));
+  const Index k_len = k.extent(sequence_axis(seq_dim, by_default, k.rank));
+  if (q_len > k_len) fail("found ", q_len, " queries for ", k_len, " cached keys, there must not be more");
+  return k_len - q_len;
+}
+
+/// The magnitude that `direction` asks of rows whose forward magnitude is `magnitude`.
+inline kernels::Magnitude directed(kernels::Magnitude magnitude, Direction direction) {
+  if (direction == Direction::inverse) {
+    if (magnitude.factor == 0) fail("the magnitude is 0, a rotation with it cannot be taken back");
+    magnitude.factor = 1 / magnitude.factor;
+    magnitude.slope = -magnitude.slope;
+  }
+  return magnitude;
+}
+
+/// Everything that a rotation can fail on.
+template <RowScalar T, RotaryScalar X>
+void check_rotation(const StridedView<const X>& in, const StridedView<X>& out, Index start, Index width,
+                    const kernels::Magnitude& magnitude, Direction direction) {
+  check_window(in, start, width);
+  check_output(in, out);
+  const double factor = directed(magnitude, direction).factor;
+  if (!finite_bits(factor) || std::fabs(factor) > static_cast<double>(std::numeric_limits<T>::max()))
+    fail("the magnitude of the rotation is ", factor, ", it must be finite in the type of the rows");
+}
+
+/// out = rotation of `in`, index n of `seq_axis` standing at `positions.at(n)`.
+///
+/// `magnitude` is taken in place of the rows' own. Rows that are kept are used where they are; others are
+/// made a few at a time on the stack, just before the heads that share them are turned. Nothing is allocated
+/// for them.
+template <RowScalar T, RotaryScalar X>
+void rotate_sequence(const SequenceRows<T>& rows, const Positions& positions,
+                     const kernels::Magnitude& magnitude, Direction direction, const StridedView<const X>& in,
+                     const StridedView<X>& out, int seq_axis, Index start) {
+  const Index pairs = rows.pairs(), row_size = 2 * pairs, seq = in.extent(seq_axis);
+  check_rotation<T>(in, out, start, row_size, magnitude, direction);
+  const kernels::Magnitude wanted = directed(magnitude, direction);
+  if (in.size() == 0) return;
+
+  auto job = window_job<X, T>(in, out, start, pairs, rows.pairing());
+  job.negate_sin = direction != Direction::forward;
+  auto& along = job.axes[static_cast<std::size_t>(seq_axis)];
+  along.row = row_size;
+
+  const FixedPosition first = positions.first();
+  if (positions.is_consecutive() && first.is_whole() && first.whole >= 0 &&
+      first.whole <= PTRDIFF_MAX - seq && wanted.log_scale.empty() && wanted.factor == rows.magnitude()) {
+    if (const T* kept = rows.kept(first.whole + seq)) {
+      job.rows = kept + first.whole * row_size;
+      return kernels::rotate(job);
+    }
+  }
+
+  constexpr Index kScratch = 8192 / sizeof(T);
+  alignas(64) T scratch[kScratch];
+  std::vector<T> wide_row(static_cast<std::size_t>(row_size > kScratch ? row_size : 0));
+  T* const block = wide_row.empty() ? scratch : wide_row.data();
+  const Index block_rows = wide_row.empty() && row_size > 0 ? kScratch / row_size : 1;
+  job.rows = block;
+  const X* const in_start = job.in;
+  X* const out_start = job.out;
+  for (Index begin = 0; begin < seq; begin += block_rows) {
+    const Index end = std::min(seq, begin + block_rows);
+    kernels::cos_sin_rows(rows.steps(), positions, begin, end, wanted, rows.pairing(), block);
+    along.extent = end - begin;
+    job.in = in_start + begin * along.in;
+    job.out = out_start + begin * along.out;
+    kernels::rotate(job);
+  }
+}
+
+}  // namespace detail
+}  // namespace rotary

@@ -1,0 +1,246 @@
+// Multi-head attention with rotary positions: labml's RotaryPEMultiHeadAttention, and RoPER.
+#pragma once
+
+#include "attention/attention_core.hpp"
+
+namespace rotary {
+
+/// What a RotaryMultiHeadAttention is. labml's first listing is `.rope_percentage = 1, .bias = false`, its
+/// plain MultiHeadAttention `.rope_percentage = 0`.
+struct RotaryMultiHeadAttentionOptions {
+  Index heads = 0;
+  Index d_model = 0;             ///< a multiple of `heads`; a head has d_k = d_model / heads features
+  double rope_percentage = 0.5;  ///< the first int(d_k · rope_percentage) features of queries and keys rotate
+  double dropout_prob = 0.1;     ///< of attention probabilities, in calls with a `dropout_seed`
+  bool bias = true;              ///< whether the projections of queries and keys have one
+  double base = 10000;
+  std::optional<double> xpos_scale_base = {};  ///< if given, scores decay as in XPos: for causal attention
+};
+
+/// The same, and the share of the features of values that rotate.
+struct RotaryValueMultiHeadAttentionOptions {
+  Index heads = 0;
+  Index d_model = 0;
+  double rope_percentage = 0.5;
+  double rope_value_percentage = 0.5;  ///< the first int(d_k · rope_value_percentage) of values rotate
+  double dropout_prob = 0.1;
+  bool bias = true;
+  double base = 10000;
+  std::optional<double> xpos_scale_base = {};
+};
+
+/// The gradients of a loss with respect to what attention was given, [seq, batch, d_model] each.
+template <RowScalar T>
+struct AttentionInputGradients {
+  Tensor<T, 3> query, key, value;
+};
+
+/// The gradients of a loss with respect to what scores were made from, [seq, batch, heads, d_k] each.
+template <RowScalar T>
+struct ScoreGradients {
+  Tensor<T, 4> query, key;
+};
+
+/// Multi-head attention whose queries and keys are rotated: labml's RotaryPEMultiHeadAttention.
+///
+/// With q = x_q W_qᵀ + b_q, k and v likewise, split into heads of d_k features, and R(m) the rotation of
+/// position m:
+///
+///     s_ij = ⟨R(i) q_i, R(j) k_j⟩ / √d_k        a_i = dropout(softmax_j s_ij)
+///     out_i = (Σ_j a_ij v_j, the heads side by side) W_oᵀ + b_o
+///
+/// Tensors are [seq, batch, d_model], of any storage order and strides; queries and keys both count positions
+/// from 0. A query that sees no key gathers zeros, so that its output is b_o and nothing flows back (labml
+/// answers NaN). With XPos there must be as many queries as keys. Wrong shapes and values throw
+/// std::invalid_argument before anything is written.
+///
+/// All but `weights` is const: threads may share the object, each with some sequences of a batch and with
+/// activations and gradients of its own. Probabilities are not kept but computed again in backward, so that
+/// memory grows with seq and not with its square; which of them are dropped follows from the seed and their
+/// place alone.
+///
+/// @code
+///   const rotary::RotaryMultiHeadAttention<float> attention({.heads = 2, .d_model = 16}, /*seed=*/1);
+///   rotary::Tensor<float, 3> x(5, 3, 16);   // [seq, batch, d_model]
+///   x.setRandom();
+///   rotary::AttentionActivations<float> activations;
+///   const auto y = attention.forward(x, x, x, {.causal = true}, activations);
+///   auto gradients = attention.make_gradients();
+///   const auto grad = attention.backward(y, activations, gradients);   // y itself is the gradient of |y|²/2
+///   const rotary::Tensor<float, 3> grad_x = grad.query + grad.key + grad.value;
+/// @endcode
+template <RowScalar T>
+class RotaryMultiHeadAttention {
+ public:
+  using Weights = AttentionWeights<T>;
+  using Activations = AttentionActivations<T>;
+
+  /// Weights are drawn from `seed`, see AttentionWeights::initialize.
+  explicit RotaryMultiHeadAttention(const RotaryMultiHeadAttentionOptions& options, std::uint64_t seed = 0)
+      : RotaryMultiHeadAttention(options, 0, seed) {}
+
+  const RotaryMultiHeadAttentionOptions& options() const { return options_; }
+  Index heads() const { return options_.heads; }
+  Index d_model() const { return options_.d_model; }
+  Index d_k() const { return options_.d_model / options_.heads; }
+
+  Weights& weights() { return core_.weights; }
+  const Weights& weights() const { return core_.weights; }
+  /// Zeros of the shape of the weights, for `backward` to add to.
+  Weights make_gradients() const { return Weights(options_.d_model, options_.bias); }
+
+  /// The result, [seq_q, batch, d_model], of query [seq_q, batch, d_model] with key and value [seq_k, batch,
+  /// d_model].
+  template <class Q, class K, class V>
+  Tensor<T, 3> forward(const Q& query, const K& key, const V& value, const AttendOptions& options,
+                       Activations& activations) const {
+    const auto q = checked<3>(query, {kAny, kAny, d_model()}, "query");
+    Tensor<T, 3> out(q.extent(0), q.extent(1), d_model());
+    forward_into(query, key, value, out, options, activations);
+    return out;
+  }
+  /// The same where no backward follows.
+  template <class Q, class K, class V>
+  Tensor<T, 3> forward(const Q& query, const K& key, const V& value,
+                       const AttendOptions& options = {}) const {
+    Activations activations;
+    return forward(query, key, value, options, activations);
+  }
+  /// The same, written to `out`, which may be one of the inputs. Activations of an earlier call of these
+  /// shapes have all the memory it takes.
+  template <class Q, class K, class V, class Y>
+  void forward_into(const Q& query, const K& key, const V& value, Y&& out, const AttendOptions& options,
+                    Activations& activations) const {
+    const auto q = checked<3>(query, {kAny, kAny, d_model()}, "query");
+    const auto k = checked<3>(key, {kAny, q.extent(1), d_model()}, "key");
+    const auto v = checked<3>(value, {k.extent(0), q.extent(1), d_model()}, "value");
+    core_.forward(q, k, v, output<3>(out, {q.extent(0), q.extent(1), d_model()}, "the result"), options,
+                  activations);
+  }
+
+  /// From the gradient with respect to the result of the last forward with these activations: returns those
+  /// with respect to query, key and value, and adds those with respect to the weights to `gradients`.
+  template <class G>
+  AttentionInputGradients<T> backward(const G& grad_out, Activations& activations, Weights& gradients) const {
+    const Index seq_q = activations.seq_q(), seq_k = activations.seq_k(), batch = activations.batch(),
+                d = d_model();
+    AttentionInputGradients<T> result{Tensor<T, 3>(seq_q, batch, d), Tensor<T, 3>(seq_k, batch, d),
+                                      Tensor<T, 3>(seq_k, batch, d)};
+    backward_into(grad_out, activations, gradients, result.query, result.key, result.value);
+    return result;
+  }
+  /// The same, written to three tensors. One passed more than once receives the sum, as self-attention wants
+  /// it: `backward_into(grad_out, activations, gradients, grad_x, grad_x, grad_x)`.
+  template <class G, class Q, class K, class V>
+  void backward_into(const G& grad_out, Activations& activations, Weights& gradients, Q&& grad_query,
+                     K&& grad_key, V&& grad_value) const {
+    const std::array<Index, 3> of_query{activations.seq_q(), activations.batch(), d_model()};
+    const std::array<Index, 3> of_key{activations.seq_k(), activations.batch(), d_model()};
+    core_.backward(checked<3>(grad_out, of_query, "the gradient"), activations, gradients,
+                   {output<3>(grad_query, of_query, "the gradient of query"),
+                    output<3>(grad_key, of_key, "the gradient of key"),
+                    output<3>(grad_value, of_key, "the gradient of value")});
+  }
+
+  /// labml's get_scores: ⟨R(i) q_i, R(j) k_j⟩, [seq_q, seq_k, batch, heads], not divided by √d_k, of queries
+  /// and keys that are projected already, [seq, batch, heads, d_k].
+  template <class Q, class K>
+  Tensor<T, 4> get_scores(const Q& query, const K& key) const {
+    const auto [q, k] = rotated(query, key);
+    Tensor<T, 4> scores(q.dimension(0), k.dimension(0), q.dimension(1), heads());
+    detail::dot_products(detail::const_view_of(q), detail::const_view_of(k), scores);
+    return scores;
+  }
+  /// The gradients of `get_scores` with respect to queries and keys, given the one with respect to the
+  /// scores.
+  template <class Q, class K, class G>
+  ScoreGradients<T> get_scores_backward(const Q& query, const K& key, const G& grad_scores) const {
+    const auto [q, k] = rotated(query, key);
+    const auto grad =
+        checked<4>(grad_scores, {q.dimension(0), k.dimension(0), q.dimension(1), heads()}, "the gradient");
+    ScoreGradients<T> result{Tensor<T, 4>(q.dimensions()), Tensor<T, 4>(k.dimensions())};
+    detail::dot_products_backward(detail::const_view_of(q), detail::const_view_of(k), grad,
+                                  view_of(result.query), view_of(result.key));
+    core_.rotation().turn_queries_and_keys(view_of(result.query), view_of(result.key), Direction::transpose);
+    return result;
+  }
+
+ protected:
+  RotaryMultiHeadAttention(const RotaryMultiHeadAttentionOptions& options, double rope_value_percentage,
+                           std::uint64_t seed)
+      : options_(checked_options(options)),
+        core_(heads(), d_model(), options.bias, options.dropout_prob,
+              detail::HeadRotation<T>(d_k(), options.rope_percentage, rope_value_percentage, options.base,
+                                      options.xpos_scale_base)) {
+    core_.weights.initialize(seed);
+  }
+
+ private:
+  static constexpr Index kAny = detail::kAnyExtent;
+
+  static const RotaryMultiHeadAttentionOptions& checked_options(
+      const RotaryMultiHeadAttentionOptions& options) {
+    if (options.heads < 1 || options.d_model < 1 || options.d_model % options.heads != 0)
+      detail::fail("d_model is ", options.d_model, " and heads is ", options.heads,
+                   "; both must be positive, and d_model a multiple of heads");
+    if (!(options.dropout_prob >= 0 && options.dropout_prob < 1))
+      detail::fail("dropout_prob is ", options.dropout_prob, ", it must be at least 0 and below 1");
+    return options;
+  }
+
+  /// The view of a tensor of the wanted shape, in which kAny stands for any extent.
+  template <int kRank, class X>
+  static StridedView<const T> checked(const X& x, const std::array<Index, kRank>& shape, const char* name) {
+    static_assert(detail::is_stored<X>() && (detail::is_tensor<X> || detail::is_view<X>),
+                  "rotary: attention takes tensors, maps and views, [seq, batch, d_model]");
+    static_assert(std::is_same_v<detail::Scalar<X>, T>, "rotary: attention takes tensors of its own scalar");
+    const StridedView<const T> view = detail::const_view_of(x);
+    detail::check_shape(view, std::span<const Index>(shape), name);
+    return view;
+  }
+  template <int kRank, class X>
+  static StridedView<T> output(X&& x, const std::array<Index, kRank>& shape, const char* name) {
+    detail::check_writable<X>();
+    const StridedView<T> view = view_of(x);
+    checked<kRank>(view, shape, name);
+    if (!detail::elements_are_distinct(view)) detail::fail(name, " has elements that share memory");
+    return view;
+  }
+
+  template <class Q, class K>
+  std::pair<Tensor<T, 4>, Tensor<T, 4>> rotated(const Q& query, const K& key) const {
+    const auto q = checked<4>(query, {kAny, kAny, heads(), d_k()}, "query");
+    const auto k = checked<4>(key, {kAny, q.extent(1), heads(), d_k()}, "key");
+    core_.rotation().check(q.extent(0), k.extent(0));
+    std::pair result{Tensor<T, 4>(q.extent(0), q.extent(1), heads(), d_k()),
+                     Tensor<T, 4>(k.extent(0), k.extent(1), heads(), d_k())};
+    detail::copy_elements(q, view_of(result.first));
+    detail::copy_elements(k, view_of(result.second));
+    core_.rotation().turn_queries_and_keys(view_of(result.first), view_of(result.second), Direction::forward);
+    return result;
+  }
+
+  RotaryMultiHeadAttentionOptions options_;
+  detail::AttentionCore<T> core_;
+};
+
+/// RoPER: attention whose values are rotated too, and what they add up to is rotated back (labml's
+/// RotaryValuePEMultiHeadAttention). All else is as in RotaryMultiHeadAttention.
+///
+///     out_i = R(−i) Σ_j a_ij R(j) v_j = Σ_j a_ij R(j − i) v_j
+template <RowScalar T>
+class RotaryValueMultiHeadAttention : public RotaryMultiHeadAttention<T> {
+ public:
+  explicit RotaryValueMultiHeadAttention(const RotaryValueMultiHeadAttentionOptions& options,
+                                         std::uint64_t seed = 0)
+      : RotaryMultiHeadAttention<T>({.heads = options.heads,
+                                     .d_model = options.d_model,
+                                     .rope_percentage = options.rope_percentage,
+                                     .dropout_prob = options.dropout_prob,
+                                     .bias = options.bias,
+                                     .base = options.base,
+                                     .xpos_scale_base = options.xpos_scale_base},
+                                    options.rope_value_percentage, seed) {}
+};
+
+}  // namespace rotary

@@ -1,0 +1,73 @@
+// Which keys a query may see, given as a tensor.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "../tensor.hpp"
+
+namespace rotary {
+
+/// A mask as labml's attention takes it: [seq_q or 1, seq_k, batch or 1], 0 where a key is hidden from a
+/// query.
+///
+/// Made from a tensor of integers or bool, whose elements it copies; an axis of size 1 is for all queries, or
+/// for all sequences. A default one hides nothing.
+///
+/// @code
+///   rotary::Tensor<bool, 3> padding(1, 5, 2);   // keys 3 and 4 of the second of two sequences are padding
+///   padding.setConstant(true);
+///   padding(0, 3, 1) = padding(0, 4, 1) = false;
+///   const rotary::AttentionMask mask = padding;
+/// @endcode
+class AttentionMask {
+ public:
+  AttentionMask() = default;
+
+  template <class M>
+  requires(detail::is_stored<M>() && (detail::is_tensor<M> || detail::is_view<M>))
+      AttentionMask(const M& mask) {
+    const auto view = view_of(mask);
+    using Element = std::remove_cvref_t<decltype(*view.data)>;
+    static_assert(std::is_integral_v<Element>,
+                  "rotary: a mask is a tensor of integers or bool, 0 where a key is hidden");
+    if (view.rank != 3)
+      detail::fail("the mask has shape ", detail::shape_text(view),
+                   ", it must be [seq_q or 1, seq_k, batch or 1]");
+    queries_ = view.extent(0);
+    keys_ = view.extent(1);
+    batch_ = view.extent(2);
+    visible_.reserve(static_cast<std::size_t>(view.size()));
+    for (Index b = 0; b < batch_; ++b)
+      for (Index i = 0; i < queries_; ++i)
+        for (Index j = 0; j < keys_; ++j)
+          visible_.push_back(
+              view.data[i * view.stride(0) + j * view.stride(1) + b * view.stride(2)] != Element{} ? 1 : 0);
+    given_ = true;
+  }
+
+  /// Whether there is a mask at all.
+  explicit operator bool() const { return given_; }
+
+  /// Fails unless the mask fits these sizes.
+  void check(Index seq_q, Index seq_k, Index batch) const {
+    if (given_ &&
+        ((queries_ != 1 && queries_ != seq_q) || keys_ != seq_k || (batch_ != 1 && batch_ != batch)))
+      detail::fail("the mask has shape [", queries_, ", ", keys_, ", ", batch_, "], it must be [", seq_q,
+                   " or 1, ", seq_k, ", ", batch, " or 1]");
+  }
+
+  /// One byte for each key, 1 where query 0 of sequence `b` sees it; null without a mask. Query i is `i ·
+  /// query_stride()` further on.
+  const std::uint8_t* keys_of(Index b) const {
+    return given_ ? visible_.data() + (batch_ == 1 ? 0 : b) * queries_ * keys_ : nullptr;
+  }
+  Index query_stride() const { return queries_ == 1 ? 0 : keys_; }
+
+ private:
+  bool given_ = false;
+  Index queries_ = 0, keys_ = 0, batch_ = 0;
+  std::vector<std::uint8_t> visible_;  // [batch, seq_q, seq_k]
+};
+
+}  // namespace rotary

@@ -1,0 +1,110 @@
+// The weights of multi-head attention, and their gradients.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "token_rows.hpp"
+
+namespace rotary {
+
+/// The four linear maps of multi-head attention, y = x Wᵀ + b: weights [out, in] row-major, as PyTorch stores
+/// them.
+///
+/// A gradient has the same shape, so it is an object of this type: `backward` adds to it, `set_zero` clears
+/// it.
+template <RowScalar T>
+struct AttentionWeights {
+  using Matrix = detail::RowMajorMatrix<T>;
+  using RowVector = Eigen::Matrix<T, 1, Eigen::Dynamic, Eigen::RowMajor>;
+
+  struct Linear {
+    Matrix weight;
+    RowVector bias;  ///< empty where there is none
+
+    Linear(Index out, Index in, bool has_bias)
+        : weight(Matrix::Zero(out, in)), bias(RowVector::Zero(has_bias ? out : 0)) {}
+
+    /// y = x Wᵀ + b, of [tokens, in].
+    void forward(const Matrix& x, Matrix& y) const {
+      y.resize(x.rows(), weight.rows());
+      detail::multiply_transposed<T>(x, weight, y);
+      if (bias.size() > 0) y.rowwise() += bias;
+    }
+    /// Adds the gradients with respect to W and b to `gradient`, from the one with respect to y.
+    void backward(const Matrix& x, const Matrix& grad_y, Linear& gradient) const {
+      detail::add_transposed_product<T>(grad_y, x, gradient.weight);
+      if (bias.size() > 0) gradient.bias += grad_y.colwise().sum();
+    }
+  };
+
+  Linear query, key, value, output;
+
+  /// All zero; without `bias` queries and keys have none, values and output always have.
+  AttentionWeights(Index d_model, bool bias)
+      : query(d_model, d_model, bias),
+        key(d_model, d_model, bias),
+        value(d_model, d_model, true),
+        output(d_model, d_model, true) {}
+
+  /// Calls f(name, matrix) or f(name, row vector) for every parameter there is, under labml's names, always
+  /// in the same order.
+  template <class F>
+  void for_each(F&& f) {
+    visit(*this, f);
+  }
+  template <class F>
+  void for_each(F&& f) const {
+    visit(*this, f);
+  }
+
+  /// Fails unless the parameters have the shapes they were made with.
+  void check(Index d_model, bool bias, const char* name) const {
+    for (const Linear* linear : {&query, &key, &value, &output}) {
+      const Index wanted = linear == &value || linear == &output || bias ? d_model : 0;
+      if (linear->weight.rows() != d_model || linear->weight.cols() != d_model ||
+          linear->bias.size() != wanted)
+        detail::fail(name, " are [", linear->weight.rows(), ", ", linear->weight.cols(), "] with a bias of ",
+                     linear->bias.size(), ", they must be [", d_model, ", ", d_model, "] with a bias of ",
+                     wanted);
+    }
+  }
+
+  void set_zero() {
+    for_each([](const char*, auto& parameter) { parameter.setZero(); });
+  }
+
+  /// Weights uniform within ±sqrt(6 / (in + out)) (Glorot and Bengio, 2010), biases 0. The same seed gives
+  /// the same weights on every machine.
+  void initialize(std::uint64_t seed) {
+    std::uint64_t state = seed;
+    for (Linear* linear : {&query, &key, &value, &output}) {
+      const double bound =
+          std::sqrt(6.0 / static_cast<double>(linear->weight.rows() + linear->weight.cols()));
+      for (Index i = 0; i < linear->weight.size(); ++i) {
+        // splitmix64 (Steele, Lea and Flood, 2014), whose upper 53 bits make a number in [0, 1)
+        std::uint64_t z = (state += 0x9e3779b97f4a7c15u);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        const double uniform = static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+        linear->weight.data()[i] = static_cast<T>(bound * (2 * uniform - 1));
+      }
+      linear->bias.setZero();
+    }
+  }
+
+ private:
+  template <class Self, class F>
+  static void visit(Self& self, F& f) {
+    f("query.linear.weight", self.query.weight);
+    if (self.query.bias.size() > 0) f("query.linear.bias", self.query.bias);
+    f("key.linear.weight", self.key.weight);
+    if (self.key.bias.size() > 0) f("key.linear.bias", self.key.bias);
+    f("value.linear.weight", self.value.weight);
+    f("value.linear.bias", self.value.bias);
+    f("output.weight", self.output.weight);
+    f("output.bias", self.output.bias);
+  }
+};
+
+}  // namespace rotary

@@ -1,0 +1,191 @@
+// Scaled dot-product attention of one head: scores, softmax, dropout, weighted sum; and its gradient.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "token_rows.hpp"
+
+namespace rotary::detail {
+
+/// Which attention probabilities are dropped: a hash of seed and place, so that backward finds the same ones
+/// without their being kept, and the order or number of threads does not matter.
+struct AttentionDropout {
+  double probability = 0;
+  std::uint64_t seed = 0;
+
+  bool active() const { return probability > 0; }
+
+  /// Writes 0 or 1 / (1 − probability) for keys [0, count) of one query, named by its sequence, head and row.
+  template <class T>
+  void factors(Index sequence, Index head, Index row, Index count, T* out) const {
+    std::uint64_t name = seed;
+    for (const Index part : {sequence, head, row})
+      name = mix(name + 0x9e3779b97f4a7c15u + static_cast<std::uint64_t>(part));
+    const auto low = static_cast<std::uint32_t>(name), high = static_cast<std::uint32_t>(name >> 32);
+    const auto threshold = static_cast<std::uint32_t>(std::min(probability * 0x1p32, 0x1p32 - 1));
+    const T kept = static_cast<T>(1 / (1 - probability));
+    for (Index j = 0; j < count; ++j) {
+      // The finisher of MurmurHash3 (Appleby), 32 bits wide: it vectorises, unlike a 64-bit product.
+      std::uint32_t z = static_cast<std::uint32_t>(j) * 0x9e3779b9u + low;
+      z = (z ^ (z >> 16)) * 0x85ebca6bu;
+      z = ((z ^ (z >> 13)) + high) * 0xc2b2ae35u;
+      z ^= z >> 16;
+      out[j] = z < threshold ? T(0) : kept;
+    }
+  }
+
+ private:
+  static std::uint64_t mix(std::uint64_t z) {
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+};
+
+/// What one head of one sequence is to attend to, apart from its queries, keys and values.
+template <class T>
+struct AttentionHead {
+  Index seq_q = 0, seq_k = 0;
+  T scale = 1;          ///< of scores
+  bool causal = false;  ///< query i sees keys 0 to i only
+  const std::uint8_t* mask =
+      nullptr;  ///< 0 where a key is hidden: [seq_q, seq_k], rows `mask_stride` apart; or null
+  Index mask_stride = 0;
+  AttentionDropout dropout = {};
+  Index sequence = 0, head = 0;  ///< which one this is, to dropout
+
+  /// The number of keys, from 0 on, that may be seen by query `i`.
+  Index reach(Index i) const { return causal ? std::min(i + 1, seq_k) : seq_k; }
+};
+
+/// Rows of queries that are worked on together, so that their scores stay in cache and causal attention can
+/// leave out what lies above the diagonal.
+inline constexpr Index kAttentionBlock = 32;
+
+/// Scores of a block of queries with the keys that it reaches, [rows, keys].
+template <class T>
+using ScoreBlock = Eigen::Map<RowMajorMatrix<T>>;
+
+/// Buffers of a head, kept from call to call.
+template <class T>
+struct AttentionScratch {
+  using Buffer = Eigen::Matrix<T, Eigen::Dynamic, 1>;
+
+  RowMajorMatrix<T> queries, keys, values,
+      grad_out;                              // [seq, d_k], contiguous; queries times the scale of scores
+  RowMajorMatrix<T> grad_keys, grad_values;  // [d_k, seq_k]: products are faster so than as [seq_k, d_k]
+  Buffer probabilities, dropped, grad_scores;
+
+  /// A block in a buffer, which only ever grows.
+  static ScoreBlock<T> block(Buffer& buffer, Index rows, Index width) {
+    if (buffer.size() < rows * width) buffer.resize(rows * width);
+    return ScoreBlock<T>(buffer.data(), rows, width);
+  }
+};
+
+/// exp(s_ij − shift_i) in place, i counting from `begin`, and 0 where the key is hidden from the query.
+/// `shift_of` is given a row of scores, hidden ones being −∞, and its i.
+template <class T, class ShiftOf>
+void exponentiate(const AttentionHead<T>& head, Index begin, ScoreBlock<T> scores, ShiftOf&& shift_of) {
+  constexpr T kHidden = -std::numeric_limits<T>::infinity();
+  // Exponentials come 16 at a time where vectors are longest: beyond the keys that are seen, up to the end of
+  // a vector, they are cheaper taken than left out.
+  constexpr Index kLanes = 16;
+  for (Index i = begin; i < begin + scores.rows(); ++i) {
+    T* const s = scores.data() + (i - begin) * scores.cols();
+    const Index seen = head.reach(i), padded = std::min(scores.cols(), (seen + kLanes - 1) / kLanes * kLanes);
+    const std::uint8_t* const mask = head.mask ? head.mask + i * head.mask_stride : nullptr;
+    std::fill(s + seen, s + padded, kHidden);
+    if (mask)
+      for (Index j = 0; j < seen; ++j) s[j] = mask[j] ? s[j] : kHidden;
+    Eigen::Map<Eigen::Array<T, 1, Eigen::Dynamic>> row(s, padded);
+    row = (row - shift_of(row, i)).exp();
+    // Eigen's exp(−∞) is not always 0.
+    if (mask)
+      for (Index j = 0; j < seen; ++j) s[j] = mask[j] ? s[j] : T(0);
+    std::fill(s + seen, s + scores.cols(), T(0));
+  }
+}
+
+/// Probabilities after dropout: themselves, or what `buffer` then holds.
+template <class T>
+ScoreBlock<T> drop(const AttentionHead<T>& head, Index begin, ScoreBlock<T> probabilities,
+                   typename AttentionScratch<T>::Buffer& buffer) {
+  if (!head.dropout.active()) return probabilities;
+  ScoreBlock<T> dropped = AttentionScratch<T>::block(buffer, probabilities.rows(), probabilities.cols());
+  for (Index i = 0; i < dropped.rows(); ++i)
+    head.dropout.factors(head.sequence, head.head, begin + i, dropped.cols(),
+                         dropped.data() + i * dropped.cols());
+  dropped.array() *= probabilities.array();
+  return dropped;
+}
+
+/// out_i = Σ_j softmax_j(scale q_i · k_j) v_j over the keys that query i sees, 0 if it sees none.
+///
+/// Queries, keys, values and `out` are row-major [seq, d_k]. `log_sum`, [seq_q], receives the logarithm of
+/// what each softmax was divided by, from which backward has the probabilities again in one pass.
+template <class T>
+void attend(const AttentionHead<T>& head, const HeadRows<const T>& queries, const HeadRows<const T>& keys,
+            const HeadRows<const T>& values, HeadRows<T> out, T* log_sum, AttentionScratch<T>& scratch) {
+  scratch.queries = queries * head.scale;
+  scratch.keys = keys;
+  scratch.values = values;
+  for (Index begin = 0; begin < head.seq_q; begin += kAttentionBlock) {
+    const Index rows = std::min(kAttentionBlock, head.seq_q - begin), width = head.reach(begin + rows - 1);
+    const ScoreBlock<T> p = scratch.block(scratch.probabilities, rows, width);
+    multiply_transposed<T>(scratch.queries.middleRows(begin, rows), scratch.keys.topRows(width), p);
+    exponentiate<T>(head, begin, p, [&](const auto& row, Index i) {
+      const T largest = row.size() > 0 ? row.maxCoeff() : T(0);
+      return log_sum[i] = largest == -std::numeric_limits<T>::infinity() ? T(0) : largest;
+    });
+    const ScoreBlock<T> weights = drop<T>(head, begin, p, scratch.dropped);
+    multiply<T>(weights, scratch.values.topRows(width), out.middleRows(begin, rows));
+    for (Index i = 0; i < rows; ++i) {
+      const T sum = p.row(i).sum();
+      if (sum == T(0)) continue;  // no key is seen: `out` is 0, and so will be all exponentials in backward
+      out.row(begin + i) /= sum;
+      log_sum[begin + i] += std::log(sum);
+    }
+  }
+}
+
+/// The gradients of `attend` with respect to queries, keys and values, from the one with respect to `out`.
+/// `delta`, [seq_q], is the product of each row of `out` with its gradient.
+template <class T>
+void attend_backward(const AttentionHead<T>& head, const HeadRows<const T>& queries,
+                     const HeadRows<const T>& keys, const HeadRows<const T>& values, const T* log_sum,
+                     const T* delta, const HeadRows<const T>& grad_out, HeadRows<T> grad_queries,
+                     HeadRows<T> grad_keys, HeadRows<T> grad_values, AttentionScratch<T>& scratch) {
+  scratch.queries = queries * head.scale;
+  scratch.keys = keys;
+  scratch.values = values;
+  scratch.grad_out = grad_out;
+  scratch.grad_keys.setZero(queries.cols(), head.seq_k);
+  scratch.grad_values.setZero(queries.cols(), head.seq_k);
+  for (Index begin = 0; begin < head.seq_q; begin += kAttentionBlock) {
+    const Index rows = std::min(kAttentionBlock, head.seq_q - begin), width = head.reach(begin + rows - 1);
+    const auto q = scratch.queries.middleRows(begin, rows);
+    const auto g = scratch.grad_out.middleRows(begin, rows);
+    const ScoreBlock<T> p = scratch.block(scratch.probabilities, rows, width);
+    multiply_transposed<T>(q, scratch.keys.topRows(width), p);
+    exponentiate<T>(head, begin, p, [&](const auto&, Index i) { return log_sum[i]; });
+    const ScoreBlock<T> weights = drop<T>(head, begin, p, scratch.dropped);
+    add_transposed_product<T>(g, weights, scratch.grad_values.leftCols(width));
+    // With a the probabilities, a' those after dropout and δ = Σ a' ∂a' = ⟨out, ∂out⟩: ∂s = a' ∘ ∂a' − a δ.
+    ScoreBlock<T> grad = scratch.block(scratch.grad_scores, rows, width);
+    multiply_transposed<T>(g, scratch.values.topRows(width), grad);
+    for (Index i = 0; i < rows; ++i)
+      grad.row(i).array() =
+          weights.row(i).array() * grad.row(i).array() - p.row(i).array() * delta[begin + i];
+    multiply<T>(grad, scratch.keys.topRows(width), grad_queries.middleRows(begin, rows));
+    grad_queries.middleRows(begin, rows) *= head.scale;
+    add_transposed_product<T>(q, grad, scratch.grad_keys.leftCols(width));
+  }
+  grad_keys = scratch.grad_keys.transpose();
+  grad_values = scratch.grad_values.transpose();
+}
+
+}  // namespace rotary::detail

@@ -1,0 +1,167 @@
+// RotaryPositionalEmbeddings: labml's modules of that name.
+#pragma once
+
+#include <utility>
+
+#include "rotary_embedding.hpp"
+
+namespace rotary {
+
+namespace detail {
+
+/// labml's frequencies, base^(−2j/d) for j < ⌈d/2⌉: with an odd d the last pair needs a feature more than d.
+inline Frequencies labml_frequencies(Index d, double base) {
+  if (d < 1) fail("d is ", d, ", it must be positive");
+  check_positive("base", base);
+  Frequencies frequencies;
+  for (Index j = 0; 2 * j < d; ++j)
+    frequencies.values.push_back(pow(DoubleDouble(base), DoubleDouble(-2 * j) / d));
+  return frequencies;
+}
+
+inline Index checked_even_d(Index d) {
+  if (d % 2 != 0)
+    fail("d is ", d,
+         ", it must be even; an odd d is what RotaryPositionalEmbeddingsListing, labml's first version, "
+         "takes");
+  return d;
+}
+
+/// What labml's modules have in common: the sequence on the first axis, half pairs, positions from 0.
+template <RowScalar T, Direction kForward>
+class LabmlEmbeddings {
+ public:
+  /// The frequencies, base^(−2j/d), in radians per position.
+  std::vector<double> theta() const { return rotary_.freqs(); }
+  /// Replaces them, as a step of training may.
+  void set_theta(std::span<const double> theta) { rotary_.set_freqs(theta); }
+
+  /// The rotated tensor. `Direction::inverse` takes a rotation back and `Direction::transpose` turns the
+  /// gradient with respect to the result into the one with respect to `x`; both are the same turn here, where
+  /// no length changes.
+  template <class X>
+  Owned<X> operator()(const X& x, Direction direction = Direction::forward) const {
+    check_rotatable<X>();
+    decltype(auto) source = stored(x);
+    check_features(source);
+    return rotary_.rotate_queries_or_keys(source, options(direction));
+  }
+
+  /// The same, written to `out`, which has the shape of `x` and may be `x`.
+  template <class X, class Y>
+  void rotate_into(const X& x, Y&& out, Direction direction = Direction::forward) const {
+    check_rotatable<X>();
+    decltype(auto) source = stored(x);
+    check_features(source);
+    rotary_.rotate_into(source, out, options(direction));
+  }
+
+  /// The same where `x` is. Allocates nothing.
+  template <class X>
+  void rotate_in_place(X&& x, Direction direction = Direction::forward) const {
+    check_rotatable<X>();
+    check_writable<X>();
+    check_features(x);
+    rotary_.rotate_in_place(x, options(direction));
+  }
+
+  /// ∂L/∂theta, from `x` as it was before the rotation and the gradient with respect to the result.
+  template <class X, class G>
+  std::vector<double> theta_gradient(const X& x, const G& grad) const {
+    check_rotatable<X>();
+    check_rotatable<G>();
+    decltype(auto) source = stored(x);
+    check_features(source);
+    // ⟨g, R(−φ) x⟩ = ⟨x, R(φ) g⟩: turning backwards, x and g trade places.
+    if constexpr (kForward == Direction::forward) {
+      return rotary_.frequency_gradient(source, grad, {.seq_dim = 0});
+    } else {
+      return rotary_.frequency_gradient(grad, source, {.seq_dim = 0});
+    }
+  }
+
+ protected:
+  /// `features` is the number of features that tensors must have, or 0 for any from 2 · pairs on.
+  LabmlEmbeddings(Frequencies frequencies, Index features)
+      : features_(features),
+        rotary_(std::move(frequencies), {.learned_freq = true, .pairing = Pairing::half}) {}
+
+ private:
+  static RotateOptions options(Direction direction) {
+    const bool forward = (direction == Direction::forward) == (kForward == Direction::forward);
+    return {.seq_dim = 0, .direction = forward ? Direction::forward : Direction::inverse};
+  }
+
+  template <class X>
+  void check_features(const X& x) const {
+    const auto view = const_view_of(x);
+    if (features_ == 0 || view.rank == 0) return;
+    const Index found = view.extent(view.rank - 1);
+    if (found != features_)
+      fail("found ", found, " features, labml's first version rotates exactly ", features_, " with this d");
+  }
+
+  Index features_;
+  RotaryEmbedding<T> rotary_;
+};
+
+}  // namespace detail
+
+/// labml's RotaryPositionalEmbeddings(d, base): turns the first `d` features of [seq, batch, heads,
+/// features].
+///
+/// Row m of the first axis stands at position m. With theta_j = base^(−2j/d), features j and j + d/2 become
+///
+///     y_j        = x_j        cos(m theta_j) − x_{j+d/2} sin(m theta_j)
+///     y_{j+d/2}  = x_{j+d/2}  cos(m theta_j) + x_j       sin(m theta_j)
+///
+/// Features from d on come through as they are. `T` is what cosines and sines are held in; tensors are what
+/// `RotaryEmbedding` takes: any rank from 2 up, any storage order, 16-bit scalars too. No cache: a result
+/// never depends on which lengths came before. Fails if d is odd or exceeds the features; see
+/// RotaryPositionalEmbeddingsListing.
+///
+/// @code
+///   const rotary::RotaryPositionalEmbeddings<float> rotary_pe(4);
+///   rotary::Tensor<float, 4> x(3, 1, 1, 4);   // [seq, batch, heads, features]
+///   x.setConstant(1.f);
+///   const auto y = rotary_pe(x);
+///   rotary_pe.rotate_in_place(x);
+/// @endcode
+template <RowScalar T>
+class RotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::forward> {
+ public:
+  explicit RotaryPositionalEmbeddings(Index d, double base = 10000)
+      : detail::LabmlEmbeddings<T, Direction::forward>(
+            detail::labml_frequencies(detail::checked_even_d(d), base), 0) {}
+};
+
+/// labml's ReverseRotaryPositionalEmbeddings: the same by minus the angle, as RoPER turns what attention
+/// gathered back at the position of the query. `Direction::inverse` of this one is a forward rotation.
+template <RowScalar T>
+class ReverseRotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::inverse> {
+ public:
+  explicit ReverseRotaryPositionalEmbeddings(Index d, double base = 10000)
+      : detail::LabmlEmbeddings<T, Direction::inverse>(
+            detail::labml_frequencies(detail::checked_even_d(d), base), 0) {}
+};
+
+/// labml's RotaryPositionalEmbeddings as first published: all features turn, and `d` may be odd.
+///
+/// theta_j = base^(−2j/d) for j < ⌈d/2⌉, and the features are split in the middle, whatever d is. So tensors
+/// must have 2⌈d/2⌉ features: d of them, or d + 1 where d is odd. Its published example has d = 3 and four
+/// features:
+///
+/// @code
+///   const rotary::RotaryPositionalEmbeddingsListing<float> rotary_pe(3);
+///   rotary::Tensor<float, 4> x(3, 1, 1, 4);
+///   x.setValues({{{{1, 2, 3, 4}}}, {{{4, 5, 6, 7}}}, {{{7, 8, 9, 10}}}});
+///   const auto y = rotary_pe(x);   // theta = {1, 10000^(−2/3)}
+/// @endcode
+template <RowScalar T>
+class RotaryPositionalEmbeddingsListing : public detail::LabmlEmbeddings<T, Direction::forward> {
+ public:
+  explicit RotaryPositionalEmbeddingsListing(Index d, double base = 10000)
+      : detail::LabmlEmbeddings<T, Direction::forward>(detail::labml_frequencies(d, base), d + d % 2) {}
+};
+
+}  // namespace rotary

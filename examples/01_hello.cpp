@@ -1,0 +1,20 @@
+// Turns a query and a key by their positions, and shows what rotary embeddings are for: the product of the
+// two depends on how far apart they stand, and not on where.
+#include <cstdio>
+#include <rotary/rotary.hpp>
+
+int main() {
+  const rotary::RotaryEmbedding<float> rotary_emb({.dim = 4});
+
+  rotary::Tensor<float, 4> q(1, 1, 1, 4), k(1, 1, 1, 4);  // [batch, heads, seq, head_dim]
+  q.setValues({{{{1.f, 2.f, 3.f, 4.f}}}});
+  k.setValues({{{{4.f, 3.f, 2.f, 1.f}}}});
+
+  for (const long first : {0L, 1000L, 1000000L}) {
+    const auto turned_q = rotary_emb.rotate_queries_or_keys(q, {.offset = first + 5});
+    const auto turned_k = rotary_emb.rotate_queries_or_keys(k, {.offset = first});
+    float product = 0;
+    for (int i = 0; i < 4; ++i) product += turned_q.data()[i] * turned_k.data()[i];
+    std::printf("query at %7ld, key at %7ld: %.4f\n", first + 5, first, static_cast<double>(product));
+  }
+}

@@ -1,0 +1,163 @@
+// Nothing is allocated in place or into a given tensor, once rows exist; nor for rows that are made on the way.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <new>
+#include <rotary/apply_rotary_emb.hpp>
+#include <rotary/xpos.hpp>
+
+#include "support/compiled_kernels.hpp"
+#include "support/strided_array.hpp"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZER_COUNTS 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZER_COUNTS 1
+#endif
+
+namespace {
+
+std::atomic<long> allocations{0};
+
+}  // namespace
+
+// Every allocation is counted, by malloc where it can be replaced: operator new and Eigen both come down to it.
+#if defined(SANITIZER_COUNTS)
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, std::size_t),
+                                                         void (*)(const volatile void*));
+namespace {
+const int hooked = __sanitizer_install_malloc_and_free_hooks([](const volatile void*, std::size_t) { ++allocations; },
+                                                             [](const volatile void*) {});
+}  // namespace
+#elif defined(__GLIBC__)
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+
+void* malloc(std::size_t size) {
+  ++allocations;
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) {
+  ++allocations;
+  return __libc_calloc(count, size);
+}
+void* realloc(void* memory, std::size_t size) {
+  ++allocations;
+  return __libc_realloc(memory, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+}
+#else
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#endif
+
+namespace rotary::testing {
+namespace {
+
+template <class Call>
+long allocations_in(const Call& call) {
+  const long before = allocations.load();
+  call();
+  return allocations.load() - before;
+}
+
+TEST(Allocation, IsCounted) {
+  EXPECT_EQ(allocations_in([] {}), 0);
+  EXPECT_GE(allocations_in([] { ::operator delete(::operator new(100)); }), 1);
+  const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 8});
+  StridedArray<float> x({100, 8});
+  EXPECT_GE(allocations_in([&] { rotary_emb.rotate_in_place(x.view()); }), 1) << "the rows that are kept";
+#if defined(SANITIZER_COUNTS) || defined(__GLIBC__)
+  Tensor<float, 2> tensor(100, 8);
+  tensor.setZero();
+  EXPECT_GE(allocations_in([&] { const Tensor<float, 2> copy = tensor; }), 1);
+  EXPECT_GE(allocations_in([&] { rotary_emb.rotate_queries_or_keys(tensor); }), 1) << "a new tensor";
+#endif
+}
+
+// Rows in float and double, kept and made on the way, up to dim 128 and beyond; all that a call may ask for.
+TEST(Allocation, EmbeddingsDoNone) {
+  for_each_of<float, double>([&](auto rows) {
+    for_each_scalar([&](auto scalar) {
+      using X = decltype(scalar);
+      for (const Pairing pairing : kPairings) {
+        for (const Index dim : {2, 64, 128, 256}) {
+          const RotaryEmbedding<decltype(rows)> rotary_emb(
+              RotaryEmbeddingOptions{.dim = dim, .cache_max_seq_len = 64, .pairing = pairing});
+          StridedArray<X> x({2, 3, 50, dim + 3}), out(x.extents());
+          const auto in_view = std::as_const(x).view();
+          const auto x_view = x.view(), out_view = out.view();
+          rotary_emb.rotate_in_place(x_view, {.offset = 14});  // all 64 rows are kept from here on
+          for (const RotateOptions& options :
+               {RotateOptions{}, RotateOptions{.offset = 14, .start_index = 3},
+                RotateOptions{.direction = Direction::transpose}, RotateOptions{.offset = 15}, RotateOptions{.offset = 0.5},
+                RotateOptions{.offset = -1000003}, RotateOptions{.scale = 2}, RotateOptions{.seq_dim = 0},
+                RotateOptions{.offset = 1 << 20, .scale = 2, .direction = Direction::inverse}}) {
+            EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_in_place(x_view, options); }), 0);
+            EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_into(in_view, out_view, options); }), 0);
+          }
+        }
+      }
+    });
+  });
+}
+
+TEST(Allocation, XPosDoesNone) {
+  const XPos<float> xpos(XPosOptions{.dim = 128});
+  StridedArray<float> q({2, 50, 128}), k({2, 50, 128});
+  const auto q_view = q.view(), k_view = k.view();
+  for (const XPosRotateOptions& options :
+       {XPosRotateOptions{}, XPosRotateOptions{.offset = 1000003}, XPosRotateOptions{.centre = 3},
+        XPosRotateOptions{.direction = Direction::inverse}})
+    EXPECT_EQ(allocations_in([&] { xpos.rotate_queries_and_keys_in_place(q_view, k_view, options); }), 0);
+}
+
+TEST(Allocation, TablesDoNone) {
+  const CosSinTable<float> table(language_frequencies(64), Positions::consecutive(50));
+  StridedArray<float> x({2, 50, 66}), out(x.extents());
+  const auto in_view = std::as_const(x).view();
+  const auto x_view = x.view(), out_view = out.view();
+  EXPECT_EQ(allocations_in([&] { apply_rotary_emb_in_place(table, x_view); }), 0);
+  EXPECT_EQ(allocations_in([&] { apply_rotary_emb_into(table, in_view, out_view, {.start_index = 2}); }), 0);
+}
+
+// The same for Eigen's own tensors and matrices, which need a view of themselves first.
+TEST(Allocation, EigenTensorsNeedNone) {
+  const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 8});
+  Tensor<float, 4> x(2, 3, 20, 8), out(2, 3, 20, 8);
+  Eigen::MatrixXf matrix(20, 10);
+  x.setZero();
+  matrix.setZero();
+  rotary_emb.rotate_in_place(x);
+  EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_in_place(x); }), 0);
+  EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_into(x, out, {.offset = 100000}); }), 0);
+  EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_in_place(matrix); }), 0);
+  EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_in_place(matrix.rightCols(8)); }), 0);
+}
+
+// What fails allocates for its message only; nothing is left behind of the call before it.
+TEST(Allocation, IsNotNeededForEmptyTensors) {
+  const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 8});
+  const StridedView<float> nothing(nullptr, {2, 0, 8});
+  EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_in_place(nothing); }), 0);
+}
+
+}  // namespace
+}  // namespace rotary::testing

@@ -1,0 +1,328 @@
+// Law 3: the same numbers come out bit for bit, however a tensor lies in memory and however its features are paired.
+#include <gtest/gtest.h>
+
+#include <rotary/apply_rotary_emb.hpp>
+#include <rotary/kernels/simd.hpp>
+#include <rotary/rotary_embedding.hpp>
+
+#include "support/compiled_kernels.hpp"
+#include "support/strided_array.hpp"
+
+namespace rotary::testing {
+namespace {
+
+template <class T, class X>
+StridedArray<X> turned(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
+                       const RotateOptions& options = {}) {
+  StridedArray<X> result(x.extents());
+  rotary_emb.rotate_into(x.view(), result.view(), options);
+  return result;
+}
+
+/// Frequencies of which no two are alike, so that a pair turned by its neighbour's angle is seen.
+template <class X>
+RotaryEmbedding<RowsFor<X>> embedding(Index dim, Pairing pairing, Index cache = 8192) {
+  return RotaryEmbedding<RowsFor<X>>(
+      RotaryEmbeddingOptions{.dim = dim, .cache_max_seq_len = cache, .pairing = pairing});
+}
+
+/// An AVX-512 register holds 16 floats: dims on both sides of one, two and four of them, in either pairing.
+constexpr Index kLargestDim = 4 * 16 + 2;
+
+RotateOptions any_options(Random& random, int seq_axis) {
+  return {.seq_dim = seq_axis,
+          .offset = random.pick<FixedPosition>({0, 3, -7, 1000003, 0.5}),
+          .scale = random.pick({1.0, 1.0, 0.75}),
+          .direction = random.pick({Direction::forward, Direction::inverse, Direction::transpose})};
+}
+
+TEST(Law3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
+  Random random(301);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (Index dim = 2; dim <= kLargestDim; dim += 2) {
+      SCOPED_TRACE("dim " + std::to_string(dim));
+      const Index pairs = dim / 2;
+      StridedArray<X> x({2, 3, dim + 1}), permuted(x.extents()), wanted(x.extents());
+      x.fill(random);
+      const auto permute = [&](const StridedArray<X>& from, StridedArray<X>& to) {
+        for (Index row = 0; row < x.size(); row += dim + 1) {
+          for (Index i = 0; i < pairs; ++i) {
+            to[row + i] = from[row + 2 * i];
+            to[row + pairs + i] = from[row + 2 * i + 1];
+          }
+          to[row + dim] = from[row + dim];
+        }
+      };
+      permute(x, permuted);
+      const RotateOptions options = any_options(random, 1);
+      permute(turned(embedding<X>(dim, Pairing::interleaved), x, options), wanted);
+      EXPECT_TRUE(same_bits(turned(embedding<X>(dim, Pairing::half), permuted, options), wanted));
+    }
+  });
+}
+
+// Every pair turned by itself, as a tensor of two features, against the whole window: whatever vectors the kernels cut
+// a window into, and whatever they do with its tail, a pair comes out the same.
+TEST(Law3, VectorBodiesEqualTheirTails) {
+  Random random(302);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (Index dim = 2; dim <= kLargestDim; dim += 2) {
+      for (const Pairing pairing : kPairings) {
+        SCOPED_TRACE("dim " + std::to_string(dim) + " " + name_of(pairing));
+        const auto rotary_emb = embedding<X>(dim, pairing);
+        // Odd numbers of features put windows at every distance from a vector's boundary.
+        StridedArray<X> x({3, 2, dim + random.integer<Index>(0, 5)}, {.misaligned = random.integer<Index>(0, 17)});
+        x.fill(random);
+        const RotateOptions options = any_options(random, random.integer(0, 1));
+        const auto found = turned(rotary_emb, x, options);
+        auto wanted = x;
+        for (Index i = 0; i < dim / 2; ++i) {
+          const auto [a, b] = pair_features(pairing, dim / 2, i);
+          auto pair = wanted.view().slice(2, a, 2);
+          pair.strides[2] *= b - a;
+          const RotaryEmbedding<RowsFor<X>> of_pair(
+              Frequencies{{rotary_emb.frequencies().values[static_cast<std::size_t>(i)]}});
+          of_pair.rotate_in_place(pair, options);
+        }
+        ASSERT_TRUE(same_bits(found, wanted));
+      }
+    }
+  });
+}
+
+// Ranks 2 to 6, the sequence on any axis, any order of axes in memory with gaps and negative strides, misaligned; in
+// place, and into a tensor that lies otherwise; the window anywhere.
+TEST(Law3, EveryLayoutAndPlaceGivesTheSameBits) {
+  Random random(303);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (int round = 0; round < 300; ++round) {
+      const Pairing pairing = kPairings[round % 2];
+      const int rank = random.integer(2, 6), axis = random.integer(0, rank - 2);
+      const Index dim = 2 * random.integer<Index>(1, round % 3 == 0 ? kLargestDim / 2 : 9);
+      const Index start = random.pick<Index>({0, 0, 1, 4}), features = start + dim + random.integer<Index>(0, 3);
+      StridedArray<X> x(random_shape(random, rank, features));
+      x.fill(random);
+      RotateOptions options = any_options(random, axis);
+      options.start_index = start;
+      SCOPED_TRACE(text_of(x.extents()) + ", sequence on axis " + std::to_string(axis));
+      const auto rotary_emb = embedding<X>(dim, pairing, random.integer<Index>(0, 5));
+      const auto wanted = turned(rotary_emb, x, options);
+
+      // The same axis by its other name.
+      options.seq_dim = axis - rank;
+      auto in_place = x.laid_out(Layout::random(random, rank));
+      rotary_emb.rotate_in_place(in_place.view(), options);
+      EXPECT_TRUE(same_bits(in_place, wanted)) << "in place";
+      EXPECT_TRUE(in_place.guards_are_intact()) << "in place";
+
+      const auto from = x.laid_out(Layout::random(random, rank));
+      StridedArray<X> to(x.extents(), Layout::random(random, rank));
+      rotary_emb.rotate_into(from.view(), to.view(), options);
+      EXPECT_TRUE(same_bits(to, wanted)) << "out of place";
+      EXPECT_TRUE(same_bits(from, x)) << "the input of out of place";
+      EXPECT_TRUE(to.guards_are_intact()) << "out of place";
+    }
+  });
+}
+
+TEST(Law3, ColumnMajorEqualsRowMajor) {
+  Random random(304);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (int rank = 2; rank <= kMaxRank; ++rank) {
+      const Index dim = 2 * random.integer<Index>(1, 9);
+      StridedArray<X> x(random_shape(random, rank, dim + rank % 3, rank < 6 ? 4 : 2));
+      x.fill(random);
+      const RotateOptions options = any_options(random, random.integer(0, rank - 2));
+      const auto rotary_emb = embedding<X>(dim, kPairings[rank % 2]);
+      auto columns = x.laid_out(Layout::column_major(rank));
+      rotary_emb.rotate_in_place(columns.view(), options);
+      EXPECT_TRUE(same_bits(columns, turned(rotary_emb, x, options))) << "rank " << rank;
+    }
+  });
+}
+
+// Where tensors begin: at every distance from a 64-byte boundary, source and destination apart from each other.
+TEST(Law3, EveryAlignmentGivesTheSameBits) {
+  Random random(305);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (const Pairing pairing : kPairings) {
+      for (const Index dim : {6, 16, 22, 40}) {
+        const auto rotary_emb = embedding<X>(dim, pairing);
+        StridedArray<X> x({2, 3, dim});
+        x.fill(random);
+        const auto wanted = turned(rotary_emb, x);
+        for (Index shift = 0; shift < static_cast<Index>(64 / sizeof(X)); ++shift) {
+          auto in_place = x.laid_out({.misaligned = shift});
+          StridedArray<X> to(x.extents(), {.misaligned = random.integer<Index>(0, 31)});
+          rotary_emb.rotate_into(std::as_const(in_place).view(), to.view());
+          rotary_emb.rotate_in_place(in_place.view());
+          ASSERT_TRUE(same_bits(in_place, wanted)) << "in place, " << shift << " elements on";
+          ASSERT_TRUE(same_bits(to, wanted)) << "from " << shift << " elements on";
+        }
+      }
+    }
+  });
+}
+
+// Whatever is turned along with a token - other heads, earlier and later tokens - does not show in it.
+TEST(Law3, EveryPartOfATensorGivesTheBitsOfTheWhole) {
+  Random random(306);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (int round = 0; round < 20; ++round) {
+      const Pairing pairing = kPairings[round % 2];
+      const Index dim = 2 * random.integer<Index>(1, 33), batch = 2, heads = random.integer<Index>(1, 9), seq = 70;
+      const auto rotary_emb = embedding<X>(dim, pairing, random.pick<Index>({0, 20, 8192}));
+      StridedArray<X> x({batch, heads, seq, dim});
+      x.fill(random);
+      const Index offset = random.pick<Index>({0, 11, 1000003});
+      auto whole = x, parts = x;
+      rotary_emb.rotate_in_place(whole.view(), {.offset = offset});
+      for (Index begin = 0, count = 0; begin < seq; begin += count) {
+        count = std::min(seq - begin, random.pick<Index>({1, 1, 2, 16, 17}));
+        const Index first_heads = random.integer<Index>(0, heads);
+        const auto tokens = parts.view().slice(2, begin, count);
+        rotary_emb.rotate_in_place(tokens.slice(1, 0, first_heads), {.offset = offset + begin});
+        rotary_emb.rotate_in_place(tokens.slice(1, first_heads, heads - first_heads), {.offset = offset + begin});
+      }
+      ASSERT_TRUE(same_bits(parts, whole));
+    }
+  });
+}
+
+/// A device as Eigen::ThreadPoolDevice is one, but with pieces of any size in any order, all on this thread.
+struct AnyPieces {
+  Random* random;
+
+  template <class Work>
+  void parallelFor(Index count, const Eigen::TensorOpCost&, const Work& work) const {
+    std::vector<std::pair<Index, Index>> pieces;
+    for (Index first = 0, last = 0; first < count; first = last) {
+      last = std::min(count, first + random->integer<Index>(1, 9));
+      pieces.emplace_back(first, last);
+    }
+    for (std::size_t left = pieces.size(); left > 0; --left) {
+      std::swap(pieces[left - 1], pieces[random->integer<std::size_t>(0, left - 1)]);
+      work(pieces[left - 1].first, pieces[left - 1].second);
+    }
+  }
+};
+
+TEST(Law3, OneThreadEqualsMany) {
+  Random random(310);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (int round = 0; round < 60; ++round) {
+      const int rank = random.integer(2, 5), axis = random.integer(0, rank - 2);
+      const Index dim = 2 * random.integer<Index>(1, 9), start = random.integer<Index>(0, 2);
+      auto shape = random_shape(random, rank, start + dim + 1, 5);
+      // One axis much longer than the others: often the sequence, which is split last.
+      shape[static_cast<std::size_t>(random.integer(0, rank - 2))] = random.integer<Index>(0, 200);
+      StridedArray<X> x(shape);
+      x.fill(random);
+      RotateOptions options = any_options(random, axis);
+      options.start_index = start;
+      const auto rotary_emb = embedding<X>(dim, kPairings[round % 2], random.pick<Index>({0, 50, 8192}));
+      const auto wanted = turned(rotary_emb, x, options);
+      auto in_place = x.laid_out(Layout::random(random, rank));
+      StridedArray<X> out(shape, Layout::random(random, rank));
+      const AnyPieces device{&random};
+      rotary_emb.rotate_into(std::as_const(in_place).view(), out.view(), options, device);
+      rotary_emb.rotate_in_place(in_place.view(), options, device);
+      EXPECT_TRUE(same_bits(out, wanted)) << text_of(shape) << ", sequence on axis " << axis;
+      EXPECT_TRUE(same_bits(in_place, wanted)) << text_of(shape) << ", sequence on axis " << axis;
+    }
+  });
+}
+
+// Tables and angles take other ways to the kernels; rows that are made of the same numbers turn alike.
+TEST(Law3, TablesEqualEmbeddings) {
+  Random random(307);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (int round = 0; round < 40; ++round) {
+      const Pairing pairing = kPairings[round % 2];
+      const int rank = random.integer(2, 5), axis = random.integer(0, rank - 2);
+      const Index dim = 2 * random.integer<Index>(1, 20);
+      StridedArray<X> x(random_shape(random, rank, dim + 2, 5));
+      x.fill(random);
+      const Index seq = x.extents()[static_cast<std::size_t>(axis)];
+      const Direction direction = random.pick({Direction::forward, Direction::transpose});
+      const auto rotary_emb = embedding<X>(dim, pairing);
+      const CosSinTable<RowsFor<X>> table(language_frequencies(dim), Positions::consecutive(seq, 5), pairing);
+      const auto wanted =
+          turned(rotary_emb, x, {.seq_dim = axis, .offset = 5, .start_index = 1, .direction = direction});
+      auto found = x.laid_out(Layout::random(random, rank));
+      apply_rotary_emb_in_place(table, found.view(), {.start_index = 1, .seq_dim = axis, .direction = direction});
+      EXPECT_TRUE(same_bits(found, wanted));
+      EXPECT_TRUE(found.guards_are_intact());
+    }
+  });
+}
+
+// Input broadcast over an axis, stride 0, is as good as its copies.
+TEST(Law3, BroadcastInputEqualsItsCopies) {
+  Random random(308);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    const Index dim = 10;
+    const auto rotary_emb = embedding<X>(dim, Pairing::half);
+    StridedArray<X> one({1, 1, dim}), copies({3, 4, dim}), result({3, 4, dim});
+    one.fill(random);
+    for (Index n = 0; n < copies.size(); ++n) copies[n] = one[n % dim];
+    const StridedView<const X> view(std::as_const(one).view().data, {3, 4, dim}, {0, 0, 1});
+    rotary_emb.rotate_into(view, result.view());
+    EXPECT_TRUE(same_bits(result, turned(rotary_emb, copies)));
+  });
+}
+
+#if ROTARY_VECTOR_EXTENSIONS
+// Instruction sets with a fused multiply-add agree to the bit; the baseline without one is a rounding away.
+TEST(Law3, InstructionSetsAgree) {
+  Random random(309);
+  SCOPED_TRACE(random.replay());
+  using kernels::InstructionSet;
+  const InstructionSet best = kernels::instruction_set();
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (Index dim = 2; dim <= kLargestDim; dim += 2) {
+      for (const Pairing pairing : kPairings) {
+        const auto rotary_emb = embedding<X>(dim, pairing);
+        StridedArray<X> x({2, 3, dim});
+        x.fill(random);
+        const RotateOptions options{.offset = 17};
+        kernels::force_instruction_set(best);
+        const auto wanted = turned(rotary_emb, x, options);
+        for (const InstructionSet set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
+          kernels::force_instruction_set(set);
+          const auto found = turned(rotary_emb, x, options);
+          if (kernels::instruction_set() != InstructionSet::baseline || kernels::Baseline::kFused) {
+            ASSERT_TRUE(same_bits(found, wanted)) << "dim " << dim << " " << name_of(pairing);
+          } else {
+            for (Index n = 0; n < x.size(); ++n)
+              ASSERT_NEAR(static_cast<double>(found[n]), static_cast<double>(wanted[n]), 6 * kUnit<X>);
+          }
+        }
+      }
+    }
+  });
+  kernels::force_instruction_set(best);
+}
+#endif
+
+}  // namespace
+}  // namespace rotary::testing

@@ -1,0 +1,286 @@
+// Laws 1 to 4 for XPos, whose turns carry a scale for each pair.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <rotary/xpos.hpp>
+
+#include "support/compiled_kernels.hpp"
+#include "support/strided_array.hpp"
+
+namespace rotary::testing {
+namespace {
+
+/// Queries and keys, before or after.
+template <class X>
+struct Both {
+  StridedArray<X> q, k;
+
+  Both(std::vector<Index> q_shape, std::vector<Index> k_shape) : q(std::move(q_shape)), k(std::move(k_shape)) {}
+  void fill(Random& random) {
+    q.fill(random);
+    k.fill(random);
+  }
+};
+
+template <class X, class T>
+Both<X> turned(const XPos<T>& xpos, Both<X> both, const XPosRotateOptions& options = {}) {
+  xpos.rotate_queries_and_keys_in_place(both.q.view(), both.k.view(), options);
+  return both;
+}
+
+/// The score of query m and key n of [seq, dim].
+template <class X>
+double score(const Both<X>& both, Index m, Index n) {
+  const Index dim = both.q.extents().back();
+  double sum = 0;
+  for (Index j = 0; j < dim; ++j)
+    sum += static_cast<double>(both.q[m * dim + j]) * static_cast<double>(both.k[n * dim + j]);
+  return sum;
+}
+
+/// Σ |q_j k_j| over the pairs, and the size of the scales there: what an error of a score is measured by.
+template <class X>
+double size_of_score(const Both<X>& turned, Index m, Index n) {
+  const Index dim = turned.q.extents().back();
+  double q = 0, k = 0;
+  for (Index j = 0; j < dim; ++j) {
+    q += std::pow(static_cast<double>(turned.q[m * dim + j]), 2);
+    k += std::pow(static_cast<double>(turned.k[n * dim + j]), 2);
+  }
+  return std::sqrt(q * k);
+}
+
+/// The definition: Σ_i ζ_i^(d/base) [(q · k)_i cos(d f_i) + (q × k)_i sin(d f_i)] at distance d = m − n.
+template <class X>
+double score_at_distance(const Both<X>& both, Index m, Index n, Pairing pairing, double base, double d) {
+  const Index dim = both.q.extents().back(), pairs = dim / 2;
+  long double sum = 0;
+  for (Index i = 0; i < pairs; ++i) {
+    const auto [a, b] = pair_features(pairing, pairs, i);
+    const auto q = [&](Index j) { return static_cast<double>(both.q[m * dim + j]); };
+    const auto k = [&](Index j) { return static_cast<double>(both.k[n * dim + j]); };
+    const long double of = i, angle = d * std::pow(10000.0L, -of / pairs);
+    const long double zeta = (2 * of + 0.4L * dim) / (1.4L * dim);
+    sum += std::pow(zeta, d / base) *
+           ((q(a) * k(a) + q(b) * k(b)) * std::cos(angle) + (q(a) * k(b) - q(b) * k(a)) * std::sin(angle));
+  }
+  return static_cast<double>(sum);
+}
+
+/// Both turns of a score err by up to 2.5 roundings, and their scales by one each.
+template <class X>
+constexpr double kScoreError = 7 * kUnit<X>;
+
+constexpr Index kFarPositions[] = {0, 777, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
+
+TEST(XPosLaw1, ScaleIsOneAtTheCentreAndNothingTurnsAtPositionZero) {
+  Random random(201);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (const Pairing pairing : kPairings) {
+      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = 12, .pairing = pairing});
+      Both<X> x({2, 1, 14}, {2, 1, 14});
+      x.fill(random);
+      const auto same = turned(xpos, x, {.offset = 0, .centre = 0});
+      EXPECT_TRUE(same_bits(same.q, x.q));
+      EXPECT_TRUE(same_bits(same.k, x.k));
+      // At any centre it is a rotation and no more.
+      const auto at_centre = turned(xpos, x, {.offset = 1000003, .centre = 1000003});
+      auto plain = x;
+      xpos.rotary().rotate_in_place(plain.q.view(), {.offset = 1000003});
+      xpos.rotary().rotate_in_place(plain.k.view(), {.offset = 1000003});
+      EXPECT_TRUE(same_bits(at_centre.q, plain.q));
+      EXPECT_TRUE(same_bits(at_centre.k, plain.k));
+    }
+  });
+}
+
+TEST(XPosLaw1, InverseTakesBackForward) {
+  Random random(202);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (int round = 0; round < 20; ++round) {
+      const Index dim = 2 * random.integer<Index>(1, 20), seq = random.integer<Index>(1, 9);
+      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .pairing = kPairings[round % 2]});
+      Both<X> x({2, seq, dim}, {3, seq, dim});
+      x.fill(random);
+      XPosRotateOptions options{.offset = random.pick<Index>({0, 1000003})};
+      const auto there = turned(xpos, x, options);
+      options.direction = Direction::inverse;
+      const auto back = turned(xpos, there, options);
+      for (Index n = 0; n < x.q.size(); ++n)
+        ASSERT_NEAR(static_cast<double>(back.q[n]), static_cast<double>(x.q[n]), 2.9 * kScoreError<X>) << "of q " << n;
+      for (Index n = 0; n < x.k.size(); ++n)
+        ASSERT_NEAR(static_cast<double>(back.k[n]), static_cast<double>(x.k[n]), 2.9 * kScoreError<X>) << "of k " << n;
+    }
+  });
+}
+
+TEST(XPosLaw2, ScoresDependOnTheDistanceAlone) {
+  Random random(203);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    double worst = 0;
+    for (int round = 0; round < 12; ++round) {
+      const Pairing pairing = kPairings[round % 2];
+      const Index dim = 2 * random.integer<Index>(1, 32), seq = random.integer<Index>(2, 40);
+      const double base = random.pick({64.0, 300.0, 512.0});
+      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .xpos_scale_base = base, .pairing = pairing});
+      Both<X> x({seq, dim}, {seq, dim});
+      x.fill(random);
+      for (const Index first : kFarPositions) {
+        // The default centre moves along; a named one may lie anywhere near.
+        XPosRotateOptions options{.offset = first};
+        if (round % 3 == 1) options.centre = static_cast<double>(first - random.integer<Index>(0, 500));
+        const auto result = turned(xpos, x, options);
+        for (int draw = 0; draw < 20; ++draw) {
+          const Index n = random.integer<Index>(0, seq - 1), m = random.integer<Index>(n, seq - 1);
+          const double wanted = score_at_distance(x, m, n, pairing, base, static_cast<double>(m - n));
+          worst = std::max(worst, std::fabs(score(result, m, n) - wanted) / size_of_score(result, m, n));
+        }
+      }
+    }
+    EXPECT_LE(worst, kScoreError<X>) << worst / kUnit<X> << " units";
+  });
+}
+
+TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
+  Random random(204);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    const Index heads = 2, seq = 9, dim = 12, head_dim = 14;
+    for (const Pairing pairing : kPairings) {
+      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .pairing = pairing});
+      Tensor<X, 3> q(heads, seq, head_dim), k(heads, seq, head_dim);
+      random.fill(q);
+      random.fill(k);
+      const auto part = [&](const Tensor<X, 3>& x, Index begin, Index count) {
+        return Tensor<X, 3>(x.slice(Eigen::array<Index, 3>{0, begin, 0}, Eigen::array<Index, 3>{heads, count, head_dim}));
+      };
+      const auto expect_same = [&](const Tensor<X, 3>& found, const Tensor<X, 3>& wanted) {
+        ASSERT_EQ(found.size(), wanted.size());
+        for (Index n = 0; n < found.size(); ++n)
+          ASSERT_EQ(bits_of(found.data()[n]), bits_of(wanted.data()[n])) << "element " << n;
+      };
+      for (Index end = 1; end <= seq; ++end) {
+        // The last tokens against the cache, to the bit what a pass over all of it gives.
+        const Index count = random.integer<Index>(1, end), begin = end - count;
+        const auto [full_q, full_k] = xpos.rotate_queries_and_keys(part(q, 0, end), part(k, 0, end));
+        const auto [cached_q, cached_k] = xpos.rotate_queries_with_cached_keys(part(q, begin, count), part(k, 0, end));
+        expect_same(cached_q, part(full_q, begin, count));
+        expect_same(cached_k, full_k);
+
+        // Keys turned once, when they come, and kept: one centre for all calls.
+        const XPosRotateOptions all{.seq_dim = -2, .centre = 4}, chunk{.seq_dim = -2, .offset = begin, .centre = 4};
+        const auto [whole_q, whole_k] = xpos.rotate_queries_and_keys(part(q, 0, end), part(k, 0, end), all);
+        const auto [chunk_q, chunk_k] =
+            xpos.rotate_queries_and_keys(part(q, begin, count), part(k, begin, count), chunk);
+        expect_same(chunk_q, part(whole_q, begin, count));
+        expect_same(chunk_k, part(whole_k, begin, count));
+      }
+    }
+  });
+}
+
+// As in the reference, an offset turns the queries further, but their scale stays that of their place among the keys.
+TEST(XPosLaw2, CachedQueriesMayBeOffset) {
+  Random random(205);
+  SCOPED_TRACE(random.replay());
+  const Index dim = 16, seq = 7;
+  const XPos<double> xpos(XPosOptions{.dim = dim});
+  Tensor<double, 2> q(2, dim), k(seq, dim);
+  random.fill(q);
+  random.fill(k);
+  const auto [at_end, keys] = xpos.rotate_queries_with_cached_keys(q, k);
+  const auto [moved, same_keys] = xpos.rotate_queries_with_cached_keys(q, k, {.offset = 100});
+  for (Index n = 0; n < k.size(); ++n) ASSERT_EQ(bits_of(keys.data()[n]), bits_of(same_keys.data()[n]));
+  for (Index n = 0; n < 2; ++n) {
+    for (Index i = 0; i < dim / 2; ++i) {
+      const double before = std::hypot(at_end(n, 2 * i), at_end(n, 2 * i + 1));
+      EXPECT_NEAR(std::hypot(moved(n, 2 * i), moved(n, 2 * i + 1)) / before, 1, 1e-14);
+    }
+  }
+}
+
+TEST(XPosLaw3, EveryLayoutAndPlaceGivesTheSameBits) {
+  Random random(206);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (int round = 0; round < 60; ++round) {
+      const Pairing pairing = kPairings[round % 2];
+      const int rank = random.integer(2, 5), axis = random.integer(0, rank - 2);
+      const Index dim = 2 * random.integer<Index>(1, 20);
+      auto shape = random_shape(random, rank, dim + random.integer<Index>(0, 3), 5);
+      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .pairing = pairing});
+      const Direction direction = random.pick({Direction::forward, Direction::inverse, Direction::transpose});
+      XPosRotateOptions options{.seq_dim = axis - rank, .offset = random.integer<Index>(-300, 300), .direction = direction};
+      Both<X> x(shape, shape);
+      x.fill(random);
+      const auto wanted = turned(xpos, x, options);
+      Both<X> other = x;
+      other.q = x.q.laid_out(Layout::random(random, rank));
+      other.k = x.k.laid_out(Layout::random(random, rank));
+      options.seq_dim = axis;
+      const auto found = turned(xpos, other, options);
+      EXPECT_TRUE(same_bits(found.q, wanted.q)) << text_of(shape);
+      EXPECT_TRUE(same_bits(found.k, wanted.k)) << text_of(shape);
+      EXPECT_TRUE(found.q.guards_are_intact() && found.k.guards_are_intact());
+    }
+  });
+}
+
+TEST(XPosLaw3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
+  Random random(207);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    for (Index pairs = 1; pairs <= 33; ++pairs) {
+      const Index dim = 2 * pairs, seq = 3;
+      const XPos<RowsFor<X>> interleaved(XPosOptions{.dim = dim});
+      const XPos<RowsFor<X>> half(XPosOptions{.dim = dim, .pairing = Pairing::half});
+      Both<X> x({seq, dim}, {seq, dim}), permuted = x;
+      x.fill(random);
+      const auto permute = [&](const StridedArray<X>& from, StridedArray<X>& to) {
+        for (Index row = 0; row < seq * dim; row += dim) {
+          for (Index i = 0; i < pairs; ++i) {
+            to[row + i] = from[row + 2 * i];
+            to[row + pairs + i] = from[row + 2 * i + 1];
+          }
+        }
+      };
+      permute(x.q, permuted.q);
+      permute(x.k, permuted.k);
+      const auto found = turned(half, permuted, {.offset = 5});
+      const auto result = turned(interleaved, x, {.offset = 5});
+      Both<X> wanted = x;
+      permute(result.q, wanted.q);
+      permute(result.k, wanted.k);
+      EXPECT_TRUE(same_bits(found.q, wanted.q)) << "dim " << dim;
+      EXPECT_TRUE(same_bits(found.k, wanted.k)) << "dim " << dim;
+    }
+  });
+}
+
+TEST(XPosLaw4, ResultsDoNotDependOnEarlierCalls) {
+  Random random(208);
+  SCOPED_TRACE(random.replay());
+  const XPosOptions options{.dim = 12};
+  const XPos<float> used(options);
+  for (int call = 0; call < 40; ++call) {
+    const Index seq = random.pick<Index>({1, 2, 30, 100});
+    Both<float> x({seq, 12}, {seq, 12});
+    x.fill(random);
+    const XPosRotateOptions how{.offset = random.pick<Index>({0, 0, 5, 4000})};
+    const auto found = turned(used, x, how), wanted = turned(XPos<float>(options), x, how);
+    EXPECT_TRUE(same_bits(found.q, wanted.q)) << "call " << call;
+    EXPECT_TRUE(same_bits(found.k, wanted.k)) << "call " << call;
+  }
+}
+
+}  // namespace
+}  // namespace rotary::testing

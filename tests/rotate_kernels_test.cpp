@@ -1,0 +1,169 @@
+// The fast kernels against the reference: every instruction set, scalar, pairing, size and misalignment, bit
+// for bit.
+#include <gtest/gtest.h>
+
+#include <rotary/kernels/rotate.hpp>
+#include <vector>
+
+#include "support/random.hpp"
+
+namespace {
+
+using rotary::Index;
+using rotary::Pairing;
+using rotary::kernels::RotationJob;
+
+#if ROTARY_VECTOR_EXTENSIONS
+using rotary::kernels::InstructionSet;
+constexpr InstructionSet kInstructionSets[] = {InstructionSet::baseline, InstructionSet::avx2,
+                                               InstructionSet::avx512};
+bool force(InstructionSet set) { return rotary::kernels::force_instruction_set(set) == set; }
+constexpr bool kBaselineIsFused = rotary::kernels::Baseline::kFused;
+#else
+enum class InstructionSet { baseline };
+constexpr InstructionSet kInstructionSets[] = {InstructionSet::baseline};
+bool force(InstructionSet) { return true; }
+constexpr bool kBaselineIsFused = true;  // the plain loops call std::fma
+#endif
+
+/// A tensor [others, seq, head_dim] with room to be misaligned, its mirror image in storage orders, and its
+/// rows.
+template <class X, class Row>
+struct Problem {
+  Index others, seq, head_dim, pairs, start, shift;
+  Pairing pairing;
+  bool backwards;
+  std::vector<X> in, out;
+  std::vector<Row> rows;
+
+  Problem(Index o, Index n, Index d, Index p, Index s, Index misalignment, Pairing pair, bool back,
+          std::uint64_t seed)
+      : others(o),
+        seq(n),
+        head_dim(d),
+        pairs(p),
+        start(s),
+        shift(misalignment),
+        pairing(pair),
+        backwards(back),
+        in(static_cast<std::size_t>(o * n * d + misalignment)),
+        out(in.size()),
+        rows(static_cast<std::size_t>(2 * n * p)) {
+    rotary::testing::Random random(seed);
+    for (X& x : in) x = static_cast<X>(static_cast<float>(random.normal()));
+    for (Row& r : rows) r = static_cast<Row>(random.uniform(-1, 1));
+  }
+
+  /// Strides of (others, seq, feature), so that any of them can be the fastest.
+  RotationJob<X, Row> job(Index other_step, Index seq_step, Index feature_step, bool in_place) {
+    RotationJob<X, Row> result;
+    result.in = (in_place ? out : in).data() + shift + start * feature_step;
+    result.out = out.data() + shift + start * feature_step;
+    result.rows = rows.data();
+    result.pairs = pairs;
+    result.in_pairs = result.out_pairs = rotary::kernels::pair_strides(pairing, pairs, feature_step);
+    result.row_pairs = rotary::kernels::pair_strides(pairing, pairs);
+    result.negate_sin = backwards;
+    result.axis_count = 2;
+    result.axes[0] = {others, other_step, other_step, 0};
+    result.axes[1] = {seq, seq_step, seq_step, 2 * pairs};
+    result.untouched_before = start;
+    result.untouched_after = head_dim - start - 2 * pairs;
+    result.in_feature = result.out_feature = feature_step;
+    return result;
+  }
+};
+
+template <class X>
+bool same_bits(const std::vector<X>& a, const std::vector<X>& b) {
+  return std::memcmp(a.data(), b.data(), a.size() * sizeof(X)) == 0;
+}
+
+template <class X, class Row>
+void expect_near(const std::vector<X>& a, const std::vector<X>& b) {
+  const double unit = std::is_same_v<X, double> ? 4e-16 : std::is_same_v<X, float> ? 4e-7 : 2e-2;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_NEAR(static_cast<double>(a[i]), static_cast<double>(b[i]), unit * 8) << "at " << i;
+}
+
+template <class X, class Row>
+void check(Index others, Index seq, Index head_dim, Index pairs, Index start, Index shift,
+           std::uint64_t seed) {
+  for (const Pairing pairing : {Pairing::half, Pairing::interleaved}) {
+    for (const bool backwards : {false, true}) {
+      // Row-major [o, n, d], [n, o, d], column-major with either axis fastest, and features with gaps
+      // between.
+      const std::array<std::array<Index, 3>, 4> orders{{{seq * head_dim, head_dim, 1},
+                                                        {head_dim, others * head_dim, 1},
+                                                        {1, others, others * seq},
+                                                        {seq, 1, others * seq}}};
+      for (const auto& [other_step, seq_step, feature_step] : orders) {
+        Problem<X, Row> expected(others, seq, head_dim, pairs, start, shift, pairing, backwards, seed);
+        rotary::kernels::rotate_reference(expected.job(other_step, seq_step, feature_step, false));
+        for (const InstructionSet set : kInstructionSets) {
+          if (!force(set)) continue;  // this machine lacks it
+          SCOPED_TRACE(::testing::Message()
+                       << "instruction set " << static_cast<int>(set) << ", pairing "
+                       << static_cast<int>(pairing) << ", backwards " << backwards << ", steps " << other_step
+                       << ' ' << seq_step << ' ' << feature_step);
+          Problem<X, Row> apart(others, seq, head_dim, pairs, start, shift, pairing, backwards, seed);
+          rotary::kernels::rotate(apart.job(other_step, seq_step, feature_step, false));
+          Problem<X, Row> in_place(others, seq, head_dim, pairs, start, shift, pairing, backwards, seed);
+          std::copy(in_place.in.begin() + shift, in_place.in.end(), in_place.out.begin() + shift);
+          rotary::kernels::rotate(in_place.job(other_step, seq_step, feature_step, true));
+          EXPECT_TRUE(same_bits(apart.out, in_place.out));
+          if (set != InstructionSet::baseline || kBaselineIsFused) {
+            EXPECT_TRUE(same_bits(apart.out, expected.out));
+          } else {
+            expect_near<X, Row>(apart.out, expected.out);
+          }
+          if (::testing::Test::HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+template <class Types>
+class RotateKernels : public ::testing::Test {};
+
+template <class First, class Second>
+struct Types {
+  using X = First;
+  using Row = Second;
+};
+using AllTypes =
+    ::testing::Types<Types<float, float>, Types<double, double>, Types<float, double>, Types<double, float>,
+                     Types<Eigen::half, float>, Types<Eigen::bfloat16, float>, Types<Eigen::half, double>,
+                     Types<Eigen::bfloat16, double>>;
+TYPED_TEST_SUITE(RotateKernels, AllTypes);
+
+TYPED_TEST(RotateKernels, EverySizeUpToFourVectors) {
+  for (Index pairs = 1; pairs <= 4 * 16 + 1; ++pairs) {
+    SCOPED_TRACE(::testing::Message() << pairs << " pairs");
+    check<typename TypeParam::X, typename TypeParam::Row>(2, 3, 2 * pairs, pairs, 0, 0,
+                                                          static_cast<std::uint64_t>(pairs));
+    if (this->HasFailure()) return;
+  }
+}
+
+TYPED_TEST(RotateKernels, EveryMisalignment) {
+  for (Index shift = 1; shift < 16; ++shift) {
+    SCOPED_TRACE(::testing::Message() << "shifted by " << shift);
+    check<typename TypeParam::X, typename TypeParam::Row>(3, 2, 2 * 21 + 5, 21, 3, shift, 77);
+    if (this->HasFailure()) return;
+  }
+}
+
+TYPED_TEST(RotateKernels, EveryRunLength) {
+  for (Index count = 1; count <= 40; ++count) {
+    SCOPED_TRACE(::testing::Message() << "runs of " << count);
+    check<typename TypeParam::X, typename TypeParam::Row>(count, 2, 13, 6, 1, 0,
+                                                          static_cast<std::uint64_t>(count));
+    check<typename TypeParam::X, typename TypeParam::Row>(2, count, 13, 6, 1, 0,
+                                                          static_cast<std::uint64_t>(count));
+    if (this->HasFailure()) return;
+  }
+}
+
+}  // namespace

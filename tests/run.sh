@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Runs all tests; the exit code is 0 only if everything passed.
+#
+#   tests/run.sh              optimised with g++, in a few minutes
+#   tests/run.sh --sanitize   also with clang++, under the address and undefined behaviour sanitizers
+#   tests/run.sh --all        also other compilers and instruction sets, assertions off, and the benchmarks built
+#
+# On Debian and Ubuntu it installs what is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. .ci/install_missing.sh
+
+all=
+sanitize=
+case "${1-}" in
+  '') ;;
+  --sanitize) sanitize=yes ;;
+  --all) all=yes sanitize=yes ;;
+  *)
+    echo "usage: tests/run.sh [--sanitize | --all]" >&2
+    exit 2
+    ;;
+esac
+
+can_sanitize() { clang++ -fsanitize=address,undefined -x c++ -o /dev/null - <<<'int main() {}'; }
+
+install_missing g++ ${sanitize:+clang=clang++ libclang-rt-dev=can_sanitize} cmake ninja-build=can_build 'ccache?' \
+  libeigen3-dev=eigen3/Eigen/Core libgtest-dev=gtest/gtest.h nlohmann-json3-dev=nlohmann/json.hpp \
+  libcli11-dev=CLI/CLI.hpp libmpfr-dev=mpfr.h libgmp-dev=gmp.h ${all:+libbenchmark-dev=benchmark/benchmark.h}
+
+jobs=$(getconf _NPROCESSORS_ONLN)
+keep_going=(-k)
+if command -v ninja >/dev/null 2>&1; then
+  export CMAKE_GENERATOR="${CMAKE_GENERATOR:-Ninja}"
+  keep_going=(-k 0)
+fi
+summary=()
+failed=
+
+# test_with <title> <preset of CMakePresets.json> <further options of cmake>...
+# A test that does not build counts as failed; the others run all the same.
+test_with() {
+  local title=$1 preset=$2 build=build/tests/$((${#summary[@]} / 2 + 1))-$2
+  shift 2
+  printf '\n== %s (%s)\n' "$title" "$build"
+  SECONDS=0
+  mkdir -p "$build"
+  if ! cmake --preset "$preset" -B "$build" "$@" >"$build/configure.log" 2>&1; then
+    cat "$build/configure.log"
+    failed=yes
+    summary+=("$title" "not configured")
+    return
+  fi
+  cmake --build "$build" --parallel "$jobs" -- "${keep_going[@]}" || failed=yes
+  echo "-- built in $SECONDS s"
+  ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error | tee "$build/ctest.log" || failed=yes
+  summary+=("$title, $SECONDS s" "$(grep 'tests passed' "$build/ctest.log" || echo "no tests ran")")
+}
+
+test_with 'g++, optimised, assertions on' release -DCMAKE_CXX_COMPILER=g++
+if [[ $sanitize ]]; then
+  test_with 'clang++, address and undefined behaviour sanitizers' asan
+fi
+if [[ $all ]]; then
+  test_with 'g++, address and undefined behaviour sanitizers' release -DCMAKE_CXX_COMPILER=g++ \
+    -DCMAKE_CXX_FLAGS_RELEASE='-O1 -g1' -DROTARY_SANITIZE=address,undefined
+  test_with 'clang++, optimised, assertions on' clang
+  test_with 'g++, for this processor, and the benchmarks' release -DCMAKE_CXX_COMPILER=g++ \
+    -DCMAKE_CXX_FLAGS=-march=native -DROTARY_BUILD_BENCHMARKS=ON
+  test_with 'g++, plain loops instead of vector extensions' scalar -DCMAKE_CXX_COMPILER=g++
+  test_with 'g++, assertions off' release -DCMAKE_CXX_COMPILER=g++ -DCMAKE_CXX_FLAGS_RELEASE='-O3 -DNDEBUG'
+fi
+
+printf '\n== summary\n'
+printf '%s\n%s\n' "${summary[@]}"
+[[ ! $failed ]]

@@ -1,0 +1,43 @@
+# Checks that a wrong program does not compile, and that the compiler says why.
+#   cmake -DSOURCE=<program.cpp> -P expect_compile_error.cmake -- <compiler> <options>...
+#
+# Every line `// expect: <regex>` of the program names something the output must match. A program whose name begins with
+# `control` is right, and must compile: it shows that the others fail for their own reasons.
+
+cmake_minimum_required(VERSION 3.22)
+
+set(command)
+set(after_dashes FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(after_dashes)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(after_dashes TRUE)
+  endif()
+endforeach()
+
+file(STRINGS ${SOURCE} expectations REGEX "^// expect: ")
+execute_process(COMMAND ${command} ${SOURCE} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+
+get_filename_component(name ${SOURCE} NAME)
+if(name MATCHES "^control")
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${name} is right, but does not compile:\n${output}")
+  endif()
+  return()
+endif()
+
+if(NOT expectations)
+  message(FATAL_ERROR "${name} has no line `// expect: <regex>`")
+endif()
+if(result EQUAL 0)
+  message(FATAL_ERROR "${name} compiles")
+endif()
+foreach(expectation IN LISTS expectations)
+  string(REGEX REPLACE "^// expect: " "" regex "${expectation}")
+  if(NOT output MATCHES "${regex}")
+    message(FATAL_ERROR "${name} does not compile, as it should, but the compiler does not say\n  ${regex}\n"
+      "It says:\n${output}")
+  endif()
+endforeach()

@@ -1,0 +1,150 @@
+// Golden cases: calls of reference implementations and what they returned. tests/golden/README.md tells where
+// they come from and what the fields mean; this is how a test reads them.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <rotary/tensor.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace rotary::testing::golden {
+
+/// A tensor of any rank: row-major values, each exactly the number that the reference's type held.
+///
+/// Numbers of the 32-bit and 16-bit types are rounded to the nearest float before they are widened: the files
+/// carry nine digits of them, which name the float but are not its value in double.
+struct Tensor {
+  std::string label;  ///< set, case and tensor, for messages
+  std::string dtype;  ///< "float64", "float32", "float16", "bfloat16" or "int64"
+  std::vector<Index> shape;
+  std::vector<double> values;
+
+  int rank() const { return static_cast<int>(shape.size()); }
+  Index size() const { return static_cast<Index>(values.size()); }
+};
+
+/// An argument: a flag, a number, a text, the name of a tensor ("@x" in the files), or a list of those.
+struct Value {
+  enum class Kind { none, flag, number, text, reference, list };
+
+  Kind kind = Kind::none;
+  double number = 0;        ///< also of a flag: 0 or 1
+  std::string text;         ///< also of a reference: the name without the @
+  std::vector<Value> list;  ///< its entries
+};
+
+/// Arguments by name.
+struct Arguments : std::map<std::string, Value, std::less<>> {
+  bool has(std::string_view name) const { return find(name) != end(); }
+  /// The argument; it must be there and of that kind.
+  double number(std::string_view name) const;
+  Index integer(std::string_view name) const;
+  bool flag(std::string_view name) const;
+  const std::string& text(std::string_view name) const;
+  const std::string& reference(std::string_view name) const;
+  std::vector<double> numbers(std::string_view name) const;
+  std::vector<Index> integers(std::string_view name) const;
+  std::vector<std::string> references(std::string_view name) const;
+  /// The same, or what the reference takes by default.
+  double number(std::string_view name, double otherwise) const;
+  Index integer(std::string_view name, Index otherwise) const;
+  bool flag(std::string_view name, bool otherwise) const;
+};
+
+struct Constructor {
+  std::string type;
+  Arguments args;
+};
+
+struct Call {
+  std::string function;  ///< "self.method", "self.forward" for calling the object, or a free function
+  Arguments args;
+  std::vector<std::string> out;  ///< the names of its results
+};
+
+/// The loss is Σ over outputs o of Σ weights[o] · o.
+struct Gradient {
+  std::map<std::string, std::string> weights;  ///< output → the input that weighs it
+  std::map<std::string, std::string> wrt;      ///< name in the outputs → "@input" or "self.parameter"
+};
+
+struct Case {
+  std::string set, name, notes, dtype;
+  std::vector<std::string> tags;
+  std::optional<Constructor> constructor, intended_constructor;
+  std::map<std::string, std::string> params;  ///< "query.linear.weight" → the input that holds it
+  std::vector<Call> calls, intended_calls;
+  std::map<std::string, Tensor> inputs, outputs, outputs_f64, intended_outputs_f64;
+  std::map<std::string, double> f32_tolerances, f64_tolerances;
+  std::optional<Gradient> gradient;
+  std::string expected_error;  ///< the reference's message and its kind; empty where it returns
+
+  bool has_tag(std::string_view tag) const;
+  /// Each fails the test program with a message if the case has no such tensor or tolerance.
+  const Tensor& input(const std::string& tensor) const;
+  const Tensor& output(const std::string& tensor) const;      ///< of the run in `dtype`
+  const Tensor& output_f64(const std::string& tensor) const;  ///< of the run in double
+  const Tensor& intended_f64(const std::string& tensor) const;
+  double f32_atol(const std::string& tensor) const;  ///< to compare with `output`
+  double f64_atol(const std::string& tensor) const;  ///< to compare with `output_f64`
+};
+
+/// The file names of a set, "apply_basic.json" and so on, sorted.
+std::vector<std::string> files(const std::string& set);
+
+/// One case: load("lucidrains", "apply_basic.json"), the ".json" being optional.
+Case load(const std::string& set, const std::string& file);
+
+/// Reports a failure of the running test for a shape that differs, for the entry that is farthest off, with
+/// set, case, tensor, index, what was found and what was wanted, and for NaN anywhere. Differences of `atol`
+/// are allowed.
+void compare(const Tensor& found, const Tensor& wanted, double atol);
+void compare(const std::vector<double>& found, const Tensor& wanted, double atol);  ///< wanted has one axis
+
+/// The tensor in Eigen, rounded to `S`; its rank must be `Rank`.
+template <class S, int Rank, int Order = Eigen::RowMajor>
+Eigen::Tensor<S, Rank, Order> to_eigen(const Tensor& x);
+
+/// Any Eigen tensor or matrix, or a rotary::StridedView, widened to double.
+template <class X>
+Tensor from_eigen(const X& x);
+
+/// The same for what is not yet a golden::Tensor.
+template <class X>
+requires(detail::is_stored<X>()) void compare(const X& found, const Tensor& wanted, double atol) {
+  compare(from_eigen(found), wanted, atol);
+}
+
+// --- implementation
+
+/// Throws std::runtime_error: the data or the test's use of it is wrong, which is not a result of the test.
+[[noreturn]] void wrong_data(const std::string& message);
+
+/// Writes all elements of `x`, rounded to S, to a view of its shape; reads all of a view. Compiled in
+/// golden.cpp.
+template <class S>
+void fill(const StridedView<S>& view, const Tensor& x);
+template <class S>
+Tensor from_view(const StridedView<const S>& view);
+
+template <class S, int Rank, int Order>
+Eigen::Tensor<S, Rank, Order> to_eigen(const Tensor& x) {
+  if (x.rank() != Rank)
+    wrong_data(x.label + " has rank " + std::to_string(x.rank()) + ", not " + std::to_string(Rank));
+  std::array<Index, Rank> shape{};
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) shape[axis] = x.shape[axis];
+  Eigen::Tensor<S, Rank, Order> result(shape);
+  fill(view_of(result), x);
+  return result;
+}
+
+template <class X>
+Tensor from_eigen(const X& x) {
+  return from_view(detail::const_view_of(x));
+}
+
+}  // namespace rotary::testing::golden

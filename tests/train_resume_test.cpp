@@ -1,0 +1,321 @@
+// The trainer as a program: killed and resumed, and given what it must refuse.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+extern char** environ;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream contents;
+  contents << file.rdbuf();
+  return contents.str();
+}
+
+/// A process of the trainer that can be waited for, or killed.
+class Process {
+ public:
+  Process(const std::vector<std::string>& arguments, const fs::path& output) {
+    std::vector<std::string> all{ROTARY_TRAIN_BINARY};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    std::vector<char*> pointers;
+    for (std::string& argument : all) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    if (posix_spawn(&id_, all[0].c_str(), &actions, nullptr, pointers.data(), environ) != 0)
+      throw std::runtime_error("cannot start " + all[0]);
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  ~Process() {
+    if (!ended_) kill();
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  /// The exit code, or minus the signal that ended it.
+  int wait() {
+    int status = 0;
+    ::waitpid(id_, &status, 0);
+    ended_ = true;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+
+  int kill() {
+    ::kill(id_, SIGKILL);
+    return wait();
+  }
+
+  bool running() {
+    siginfo_t info{};
+    return ::waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0;
+  }
+
+ private:
+  pid_t id_ = 0;
+  bool ended_ = false;
+};
+
+class TrainTransformer : public testing::Test {
+ protected:
+  TrainTransformer() {
+    std::string name = (fs::temp_directory_path() / "rotary_train_XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
+    folder_ = name;
+    std::ofstream text(folder_ / "text.txt");
+    for (int i = 0; i < 400; ++i) text << "It is " << i * i % 97 << " o'clock.\n";
+  }
+  ~TrainTransformer() override { fs::remove_all(folder_); }
+
+  struct Outcome {
+    int code;
+    std::string output;
+  };
+
+  fs::path path(const std::string& name) const { return folder_ / name; }
+
+  Outcome run(const std::vector<std::string>& arguments) const {
+    Process process(arguments, path("output.txt"));
+    const int code = process.wait();
+    return {code, read(path("output.txt"))};
+  }
+
+  /// The options of a run small enough for a test, on the text.
+  std::vector<std::string> small(const std::string& out, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> all{"--text",
+                                 path("text.txt").string(),
+                                 "--out",
+                                 path(out).string(),
+                                 "--seq-len",
+                                 "16",
+                                 "--batch",
+                                 "4",
+                                 "--layers",
+                                 "2",
+                                 "--d-model",
+                                 "16",
+                                 "--heads",
+                                 "2",
+                                 "--d-ff",
+                                 "32",
+                                 "--dropout",
+                                 "0.1",
+                                 "--warmup",
+                                 "20",
+                                 "--steps",
+                                 "120",
+                                 "--validate-every",
+                                 "10",
+                                 "--checkpoint-every",
+                                 "7",
+                                 "--sample-length",
+                                 "5"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+
+  /// Every file of a folder, with its contents.
+  std::string everything_in(const std::string& name) const {
+    std::string all;
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::recursive_directory_iterator(path(name))) files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    for (const fs::path& file : files) all += file.string() + "\n" + read(file);
+    return all;
+  }
+
+  void expect_refused(const std::vector<std::string>& arguments, const std::string& part) const {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 1) << outcome.output;
+    EXPECT_NE(outcome.output.find(part), std::string::npos) << outcome.output << "\nlacks: " << part;
+    EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(TrainTransformer, KilledAtAnyMomentItGoesOnToTheSameNumbers) {
+  const Outcome whole = run(small("whole"));
+  ASSERT_EQ(whole.code, 0) << whole.output;
+  const std::string losses = read(path("whole") / "loss.csv");
+  ASSERT_EQ(std::count(losses.begin(), losses.end(), '\n'), 121) << losses;
+
+  // Killed again and again, each time a little later; it gets through when it runs for long enough.
+  int kills = 0, code = 1;
+  for (auto patience = std::chrono::milliseconds(20); code != 0; patience += patience / 3) {
+    const bool resume = fs::exists(path("killed") / "checkpoint.safetensors");
+    Process process(
+        resume ? std::vector<std::string>{"--resume", "--out", path("killed").string()} : small("killed"),
+        path("output.txt"));
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (process.running() && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (process.running()) {
+      process.kill();
+      ++kills;
+    } else {
+      code = process.wait();
+      ASSERT_EQ(code, 0) << read(path("output.txt"));
+    }
+  }
+  EXPECT_GT(kills, 0);
+  EXPECT_EQ(read(path("killed") / "loss.csv"), losses);
+  EXPECT_EQ(read(path("killed") / "checkpoint.safetensors"), read(path("whole") / "checkpoint.safetensors"));
+}
+
+TEST_F(TrainTransformer, AShortRunGoesOnToALongerOneWithOtherThreads) {
+  ASSERT_EQ(run(small("whole", {"--threads", "1"})).code, 0);
+  ASSERT_EQ(run(small("parts", {"--threads", "3", "--steps", "33"})).code, 0);
+  const Outcome resumed =
+      run({"--resume", "--out", path("parts").string(), "--steps", "120", "--threads", "2"});
+  ASSERT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_EQ(read(path("parts") / "loss.csv"), read(path("whole") / "loss.csv"));
+}
+
+TEST_F(TrainTransformer, LearnsToAddWithoutAText) {
+  const Outcome outcome =
+      run({"--out", path("out").string(), "--layers", "1", "--d-model", "16", "--heads", "2", "--d-ff", "32",
+           "--digits", "1", "--steps", "3", "--validate-every", "2"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_NE(outcome.output.find("exact answers"), std::string::npos) << outcome.output;
+  EXPECT_EQ(outcome.output.find('\r'), std::string::npos) << "a bar belongs on a terminal only";
+  EXPECT_TRUE(fs::exists(path("out") / "checkpoint.safetensors"));
+}
+
+TEST_F(TrainTransformer, DrawsWithGnuplotOrSaysThatItCannot) {
+  const std::vector<std::string> arguments = small("out", {"--steps", "3"});
+  const std::string path_before = std::getenv("PATH");
+  ::setenv("PATH", folder_.c_str(), 1);  // nothing is there
+  const Outcome without = run(arguments);
+  std::ofstream(path("gnuplot")) << "#!/bin/sh\n: > '" << (path("out") / "curves.png").string() << "'\n";
+  fs::permissions(path("gnuplot"), fs::perms::owner_all);
+  const Outcome with = run(arguments);
+  ::setenv("PATH", path_before.c_str(), 1);
+  EXPECT_EQ(without.code, 0);
+  EXPECT_NE(without.output.find("none: there is no gnuplot"), std::string::npos) << without.output;
+  EXPECT_EQ(with.code, 0);
+  EXPECT_NE(with.output.find("picture     " + (path("out") / "curves.png").string()), std::string::npos)
+      << with.output;
+}
+
+TEST_F(TrainTransformer, ShowsABarOnATerminal) {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal, 0);
+  ASSERT_EQ(::grantpt(terminal), 0);
+  ASSERT_EQ(::unlockpt(terminal), 0);
+  std::string shown;
+  int code = 1;
+  {
+    Process process(small("out"), ::ptsname(terminal));
+    char buffer[4096];
+    for (;;) {  // ends with an error when the program has closed its side
+      const ssize_t count = ::read(terminal, buffer, sizeof buffer);
+      if (count <= 0) break;
+      shown.append(buffer, static_cast<std::size_t>(count));
+    }
+    code = process.wait();
+  }
+  ::close(terminal);
+  EXPECT_EQ(code, 0) << shown;
+  for (const char* part : {"\r", "█", "░", "loss ", "tokens/s", " left", "validation: loss"})
+    EXPECT_NE(shown.find(part), std::string::npos) << shown << "\nlacks: " << part;
+}
+
+TEST_F(TrainTransformer, RefusesTextsThatAreNone) {
+  const auto with_text = [&](const std::string& text) {
+    return std::vector<std::string>{"--text", path(text).string(), "--out", path("out").string()};
+  };
+  std::ofstream(path("empty.txt")).flush();
+  std::ofstream(path("latin.txt")) << "caf\xE9";
+  std::ofstream(path("short.txt")) << "It is short.";
+  expect_refused(with_text("none.txt"), path("none.txt").string() + ": there is no such file");
+  expect_refused(with_text("empty.txt"), path("empty.txt").string() + ": is empty");
+  expect_refused(with_text("latin.txt"), path("latin.txt").string() + ": byte 0xE9 at offset 3 is not UTF-8");
+  expect_refused(with_text("short.txt"), path("short.txt").string() + ": has 12 characters");
+  EXPECT_FALSE(fs::exists(path("out")));
+}
+
+TEST_F(TrainTransformer, RefusesOptionsThatMakeNoSense) {
+  expect_refused(small("out", {"--prompt", "It is ü"}), "--prompt: the character 'ü' (U+00FC) is not among");
+  expect_refused(small("out", {"--prompt", ""}), "--prompt is empty");
+  expect_refused(small("out", {"--positions", "learned"}),
+                 "--positions is \"learned\", wanted rotary, xpos or none");
+  expect_refused({"--heads", "3", "--out", path("out").string()},
+                 "--d-model 128 does not divide into --heads 3");
+  expect_refused({"--seq-len", "9", "--out", path("out").string()}, "--seq-len goes with --text");
+  EXPECT_EQ(run(small("out", {"--steps", "many"})).code, 1);
+  EXPECT_EQ(run(small("out", {"--no-such-option"})).code, 1);
+  expect_refused({"--demo", "--layers", "3"}, "--layers does not go with --demo");
+  EXPECT_EQ(run({"--help"}).code, 0);
+  EXPECT_FALSE(fs::exists(path("out")));
+}
+
+TEST_F(TrainTransformer, RefusesDamagedCheckpointsAndLeavesThemAlone) {
+  const std::vector<std::string> resume{"--resume", "--out", path("out").string()};
+  const fs::path checkpoint = path("out") / "checkpoint.safetensors";
+  expect_refused(resume, checkpoint.string() + ": there is no checkpoint to resume from");
+  EXPECT_FALSE(fs::exists(path("out")));
+
+  ASSERT_EQ(run(small("out", {"--steps", "5"})).code, 0);
+  const std::string good = read(checkpoint);
+  const auto damaged = [&](const std::string& bytes, const std::string& part) {
+    std::ofstream(checkpoint, std::ios::binary) << bytes;
+    const std::string before = everything_in("out");
+    expect_refused(resume, checkpoint.string() + ": " + part);
+    EXPECT_EQ(everything_in("out"), before);
+  };
+  damaged("", "has 0 bytes, too few");
+  damaged(good.substr(0, 100), "says that its header has");
+  damaged(good.substr(0, good.size() / 2), "tensor ");
+  damaged(good.substr(0, 8) + "x" + good.substr(9), "has a header that is not JSON");
+  damaged(std::string(8, '\x7F') + good.substr(8), "says that its header has 9187201950435737471 bytes");
+  const auto change = [&](const std::string& from, const std::string& to) {
+    std::string bytes = good;
+    return bytes.replace(bytes.find(from), from.size(), to);
+  };
+  damaged(change("\"shape\":[16,32]", "\"shape\":[32,16]"), "tensor ");
+  damaged(change("\"shape\":[16,32]", "\"shape\":[NaN,1]"), "has a header that is not JSON");
+  std::string flipped = good;
+  flipped[good.size() - 3] = static_cast<char>(flipped[good.size() - 3] ^ 1);
+  damaged(flipped, "is damaged: its checksum");
+
+  std::ofstream(checkpoint, std::ios::binary) << good;
+  std::vector<std::string> other = resume;
+  other.insert(other.end(), {"--d-model", "32"});
+  expect_refused(other, "--d-model is 32, but the checkpoint was trained with 16");
+  std::ofstream(path("text.txt"), std::ios::app) << "more";
+  expect_refused(resume, "was trained on other data");
+  EXPECT_EQ(read(checkpoint), good);
+}
+
+TEST_F(TrainTransformer, KeepsTheCheckpointOfTheRunBefore) {
+  ASSERT_EQ(run(small("out", {"--steps", "2"})).code, 0);
+  const std::string before = read(path("out") / "checkpoint.safetensors");
+  ASSERT_EQ(run(small("out", {"--steps", "2", "--seed", "2"})).code, 0);
+  EXPECT_EQ(read(path("out") / "checkpoint.previous.safetensors"), before);
+  EXPECT_NE(read(path("out") / "checkpoint.safetensors"), before);
+}
+
+}  // namespace

@@ -1,4 +1,5 @@
-// Nothing is allocated in place or into a given tensor, once rows exist; nor for rows that are made on the way.
+// Nothing is allocated in place or into a given tensor, once rows exist; nor for rows that are made on the
+// way.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -26,13 +27,14 @@ std::atomic<long> allocations{0};
 
 }  // namespace
 
-// Every allocation is counted, by malloc where it can be replaced: operator new and Eigen both come down to it.
+// Every allocation is counted, by malloc where it can be replaced: operator new and Eigen both come down to
+// it.
 #if defined(SANITIZER_COUNTS)
 extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void*, std::size_t),
                                                          void (*)(const volatile void*));
 namespace {
-const int hooked = __sanitizer_install_malloc_and_free_hooks([](const volatile void*, std::size_t) { ++allocations; },
-                                                             [](const volatile void*) {});
+const int hooked = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, std::size_t) { ++allocations; }, [](const volatile void*) {});
 }  // namespace
 #elif defined(__GLIBC__)
 extern "C" {
@@ -107,8 +109,9 @@ TEST(Allocation, EmbeddingsDoNone) {
           rotary_emb.rotate_in_place(x_view, {.offset = 14});  // all 64 rows are kept from here on
           for (const RotateOptions& options :
                {RotateOptions{}, RotateOptions{.offset = 14, .start_index = 3},
-                RotateOptions{.direction = Direction::transpose}, RotateOptions{.offset = 15}, RotateOptions{.offset = 0.5},
-                RotateOptions{.offset = -1000003}, RotateOptions{.scale = 2}, RotateOptions{.seq_dim = 0},
+                RotateOptions{.direction = Direction::transpose}, RotateOptions{.offset = 15},
+                RotateOptions{.offset = 0.5}, RotateOptions{.offset = -1000003}, RotateOptions{.scale = 2},
+                RotateOptions{.seq_dim = 0},
                 RotateOptions{.offset = 1 << 20, .scale = 2, .direction = Direction::inverse}}) {
             EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_in_place(x_view, options); }), 0);
             EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_into(in_view, out_view, options); }), 0);

@@ -1,5 +1,5 @@
-// One const object, used by many threads at once, gives every one of them the bits that it gives a single one. Run it
-// under ThreadSanitizer after a change of what is kept: -DROTARY_SANITIZE=thread.
+// One const object, used by many threads at once, gives every one of them the bits that it gives a single
+// one. Run it under ThreadSanitizer after a change of what is kept: -DROTARY_SANITIZE=thread.
 #define EIGEN_USE_THREADS
 #include <gtest/gtest.h>
 
@@ -32,7 +32,8 @@ void run_in_threads(const std::function<void(int)>& work) {
   for (std::thread& thread : threads) thread.join();
 }
 
-// Every thread asks for other lengths and offsets, so that the kept rows grow under the others' hands, again and again.
+// Every thread asks for other lengths and offsets, so that the kept rows grow under the others' hands, again
+// and again.
 TEST(Concurrency, EmbeddingsMayBeShared) {
   const RotaryEmbeddingOptions options{.dim = 8, .cache_max_seq_len = 600};
   const auto turn = [](const RotaryEmbedding<float>& rotary_emb, int thread, int call) {
@@ -123,7 +124,9 @@ TEST(Concurrency, DevicesGiveTheSameBits) {
     const Tensor<float, 4> wanted = rotary_emb.rotate_queries_or_keys(x, options);
     const auto expect_wanted = [&](const Tensor<float, 4>& found) {
       ASSERT_EQ(found.size(), wanted.size());
-      EXPECT_EQ(std::memcmp(found.data(), wanted.data(), sizeof(float) * static_cast<std::size_t>(found.size())), 0);
+      EXPECT_EQ(
+          std::memcmp(found.data(), wanted.data(), sizeof(float) * static_cast<std::size_t>(found.size())),
+          0);
     };
     expect_wanted(rotary_emb.rotate_queries_or_keys(x, options, device));
     rotary_emb.rotate_into(x, out, options, device);

@@ -1,5 +1,5 @@
-// Without exceptions: the message of an error goes to a handler that can be set, and the program ends. CMakeLists.txt
-// compiles this file with -fno-exceptions.
+// Without exceptions: the message of an error goes to a handler that can be set, and the program ends.
+// CMakeLists.txt compiles this file with -fno-exceptions.
 #include <gtest/gtest.h>
 
 #include <csignal>
@@ -19,7 +19,8 @@ namespace {
 
 void turn_too_many_features() {
   std::vector<float> memory(12);
-  RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 8}).rotate_in_place(StridedView<float>(memory.data(), {2, 6}));
+  RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 8})
+      .rotate_in_place(StridedView<float>(memory.data(), {2, 6}));
 }
 
 TEST(ErrorsWithoutExceptions, AreToldAndEndTheProgram) {
@@ -60,7 +61,8 @@ TEST(ErrorsWithoutExceptions, HandlersAreHandedBack) {
 
 TEST(ErrorsWithoutExceptions, WhatIsRightTurns) {
   std::vector<float> memory{1, 0, 1, 0};
-  RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 2}).rotate_in_place(StridedView<float>(memory.data(), {2, 2}));
+  RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 2})
+      .rotate_in_place(StridedView<float>(memory.data(), {2, 2}));
   EXPECT_FLOAT_EQ(memory[0], 1);
   EXPECT_FLOAT_EQ(memory[2], 0.540302306f);
   EXPECT_FLOAT_EQ(memory[3], 0.841470985f);

@@ -25,7 +25,8 @@ void expect_error(const std::function<void()>& call, std::initializer_list<std::
   } catch (const std::invalid_argument& error) {
     const std::string message = error.what();
     EXPECT_EQ(message.rfind("rotary: ", 0), 0u) << message;
-    for (const std::string& part : parts) EXPECT_NE(message.find(part), std::string::npos) << "no \"" << part << "\" in: " << message;
+    for (const std::string& part : parts)
+      EXPECT_NE(message.find(part), std::string::npos) << "no \"" << part << "\" in: " << message;
     return;
   }
   ADD_FAILURE() << "nothing was thrown; wanted was an error that says " << *parts.begin();
@@ -35,7 +36,8 @@ void expect_error(const std::function<void()>& call, std::initializer_list<std::
 struct Unchanged {
   StridedArray<float> x, out;
 
-  explicit Unchanged(std::vector<Index> x_shape, std::vector<Index> out_shape) : x(std::move(x_shape)), out(std::move(out_shape)) {
+  explicit Unchanged(std::vector<Index> x_shape, std::vector<Index> out_shape)
+      : x(std::move(x_shape)), out(std::move(out_shape)) {
     Random random(600);
     x.fill(random);
     out.fill(random);
@@ -43,23 +45,28 @@ struct Unchanged {
   explicit Unchanged(const std::vector<Index>& shape) : Unchanged(shape, shape) {}
 
   /// Both ways of calling must fail alike.
-  void expect_error_of(const RotaryEmbedding<float>& rotary_emb, const RotateOptions& options, std::initializer_list<std::string> parts) {
+  void expect_error_of(const RotaryEmbedding<float>& rotary_emb, const RotateOptions& options,
+                       std::initializer_list<std::string> parts) {
     const auto x_before = x, out_before = out;
     expect_error([&] { rotary_emb.rotate_into(x.view(), out.view(), options); }, parts);
-    if (x.extents() == out.extents()) expect_error([&] { rotary_emb.rotate_in_place(x.view(), options); }, parts);
+    if (x.extents() == out.extents())
+      expect_error([&] { rotary_emb.rotate_in_place(x.view(), options); }, parts);
     EXPECT_TRUE(same_bits(x, x_before) && same_bits(out, out_before));
     EXPECT_TRUE(x.guards_are_intact() && out.guards_are_intact());
   }
 };
 
-RotaryEmbedding<float> embedding(Index dim) { return RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = dim}); }
+RotaryEmbedding<float> embedding(Index dim) {
+  return RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = dim});
+}
 
 void expect_no_embedding(const RotaryEmbeddingOptions& options, std::initializer_list<std::string> parts) {
   expect_error([&] { RotaryEmbedding<float>{options}; }, parts);
   expect_error([&] { RotaryEmbedding<double>{options}; }, parts);
 }
 
-// --- what an embedding is made of -----------------------------------------------------------------------------------
+// --- what an embedding is made of
+// -----------------------------------------------------------------------------------
 
 TEST(Errors, Dim) {
   expect_no_embedding({}, {"dim is 0", "positive"});
@@ -75,12 +82,15 @@ TEST(Errors, Frequencies) {
   for (const double theta : {0.0, -1.0, kNaN, kInfinity, -kInfinity})
     expect_no_embedding({.dim = 4, .theta = theta}, {"theta is", "positive and finite"});
   for (const double factor : {0.0, -1.0, kNaN, kInfinity})
-    expect_no_embedding({.dim = 4, .theta_rescale_factor = factor}, {"theta_rescale_factor is", "positive and finite"});
-  expect_no_embedding({.dim = 2, .theta_rescale_factor = 8}, {"theta_rescale_factor is 8", "dim 2", "at least 3"});
+    expect_no_embedding({.dim = 4, .theta_rescale_factor = factor},
+                        {"theta_rescale_factor is", "positive and finite"});
+  expect_no_embedding({.dim = 2, .theta_rescale_factor = 8},
+                      {"theta_rescale_factor is 8", "dim 2", "at least 3"});
   for (const double factor : {0.5, 0.0, -2.0, kNaN, kInfinity})
     expect_no_embedding({.dim = 4, .interpolate_factor = factor}, {"interpolate_factor is", "at least 1"});
   for (const double max_freq : {0.0, kNaN, kInfinity})
-    expect_no_embedding({.dim = 4, .freqs_for = FreqsFor::pixel, .max_freq = max_freq}, {"max_freq is", "positive and finite"});
+    expect_no_embedding({.dim = 4, .freqs_for = FreqsFor::pixel, .max_freq = max_freq},
+                        {"max_freq is", "positive and finite"});
   for (const double frequency : {kNaN, kInfinity, -kInfinity})
     expect_no_embedding({.custom_freqs = {1, frequency}}, {"a frequency is", "finite"});
   expect_no_embedding({.custom_freqs = {1, 1e300}}, {"a frequency is 1e+300", "2^62"});
@@ -107,14 +117,17 @@ TEST(Errors, SetFreqs) {
   expect_error([&] { xpos.set_freqs(two); }, {"learned_freq"});
 }
 
-// --- what is rotated --------------------------------------------------------------------------------------------------
+// --- what is rotated
+// --------------------------------------------------------------------------------------------------
 
 TEST(Errors, WindowPastTheFeatures) {
   Unchanged tensors({2, 3, 6});
   tensors.expect_error_of(embedding(8), {}, {"8 features", "[2, 3, 6]", "only 6"});
-  tensors.expect_error_of(embedding(4), {.start_index = 3}, {"4 features", "start_index 3", "[2, 3, 6]", "only 6"});
+  tensors.expect_error_of(embedding(4), {.start_index = 3},
+                          {"4 features", "start_index 3", "[2, 3, 6]", "only 6"});
   tensors.expect_error_of(embedding(4), {.start_index = -1}, {"start_index is -1", "negative"});
-  tensors.expect_error_of(embedding(4), {.start_index = kLargest}, {"start_index " + std::to_string(kLargest), "only 6"});
+  tensors.expect_error_of(embedding(4), {.start_index = kLargest},
+                          {"start_index " + std::to_string(kLargest), "only 6"});
   tensors.expect_error_of(embedding(4), {.start_index = kMostNegative}, {"start_index is", "negative"});
 }
 
@@ -122,9 +135,11 @@ TEST(Errors, SequenceAxis) {
   Unchanged tensors({2, 3, 6});
   const auto rotary_emb = embedding(4);
   for (const Index axis : {Index{3}, Index{-4}, kLargest, kMostNegative})
-    tensors.expect_error_of(rotary_emb, {.seq_dim = axis}, {"seq_dim is " + std::to_string(axis), "rank 3", "-3 to 2"});
+    tensors.expect_error_of(rotary_emb, {.seq_dim = axis},
+                            {"seq_dim is " + std::to_string(axis), "rank 3", "-3 to 2"});
   for (const Index axis : {2, -1})
-    tensors.expect_error_of(rotary_emb, {.seq_dim = axis}, {"seq_dim is " + std::to_string(axis), "rank 3", "features"});
+    tensors.expect_error_of(rotary_emb, {.seq_dim = axis},
+                            {"seq_dim is " + std::to_string(axis), "rank 3", "features"});
   Unchanged({6}).expect_error_of(rotary_emb, {}, {"seq_dim is -2", "rank 1"});
   Unchanged({6}).expect_error_of(rotary_emb, {.seq_dim = 0}, {"seq_dim is 0", "rank 1", "features"});
   const RotaryEmbedding<float> third_last(RotaryEmbeddingOptions{.dim = 4, .seq_before_head_dim = true});
@@ -137,8 +152,10 @@ TEST(Errors, Offset) {
   for (const double position : {kNaN, kInfinity, -kInfinity, 0x1p62, -0x1p63, 1e300})
     expect_error([&] { static_cast<void>(RotateOptions{.offset = position}); }, {"position", "2^62"});
   for (const std::int64_t position : {INT64_MAX, INT64_MIN, std::int64_t{1} << 62})
-    expect_error([&] { static_cast<void>(RotateOptions{.offset = position}); }, {"position " + std::to_string(position), "2^62"});
-  expect_error([&] { static_cast<void>(RotateOptions{.offset = UINT64_MAX}); }, {"position 18446744073709551615", "2^62"});
+    expect_error([&] { static_cast<void>(RotateOptions{.offset = position}); },
+                 {"position " + std::to_string(position), "2^62"});
+  expect_error([&] { static_cast<void>(RotateOptions{.offset = UINT64_MAX}); },
+               {"position 18446744073709551615", "2^62"});
 }
 
 // Results would be NaN or infinite from the first feature on.
@@ -162,13 +179,18 @@ TEST(Errors, Output) {
     EXPECT_EQ(memory, std::vector<float>(40, 1.0f));
   };
   float* const data = memory.data();
-  expect_refused({data, {3, 6}}, {data + 1, {3, 6}}, "overlap");             // moved by one
-  expect_refused({data + 6, {3, 6}}, {data, {3, 6}}, "overlap");             // moved by one row
+  expect_refused({data, {3, 6}}, {data + 1, {3, 6}}, "overlap");              // moved by one
+  expect_refused({data + 6, {3, 6}}, {data, {3, 6}}, "overlap");              // moved by one row
   expect_refused({data, {4, 4}, {4, 1}}, {data, {4, 4}, {1, 4}}, "overlap");  // the transpose of itself
   expect_refused({data + 12, {3, 4}, {-4, 1}}, {data + 4, {3, 4}, {4, 1}}, "overlap");  // upside down
   expect_refused({data, {3, 4}}, {data + 20, {3, 4}, {0, 1}}, "share memory");  // all rows in one place
-  expect_refused({data, {3, 4}}, {data + 20, {3, 4}, {3, 1}}, "share memory");  // rows that run into each other
-  expect_error([&] { rotary_emb.rotate_in_place(StridedView<float>(data, {3, 4}, {0, 1})); }, {"share memory"});
+  expect_refused({data, {3, 4}}, {data + 20, {3, 4}, {3, 1}},
+                 "share memory");  // rows that run into each other
+  expect_error(
+      [&] {
+        rotary_emb.rotate_in_place(StridedView<float>(data, {3, 4}, {0, 1}));
+      },
+      {"share memory"});
   EXPECT_EQ(memory, std::vector<float>(40, 1.0f));
 }
 
@@ -181,27 +203,38 @@ TEST(Errors, QueriesLongerThanKeys) {
   expect_error([&] { xpos.rotate_queries_and_keys(q, k); }, {"5 queries", "4 keys", "as many"});
 }
 
-// --- views ------------------------------------------------------------------------------------------------------------
+// --- views
+// ------------------------------------------------------------------------------------------------------------
 
 TEST(Errors, ViewsThatOverflow) {
   float x = 0;
   const Index half = Index{1} << 62, big = Index{1} << 32;
   expect_error([&] { StridedView<float>(&x, {big, big}); }, {std::to_string(big), "more than fits"});
-  expect_error([&] { StridedView<float>(&x, {half}); }, {std::to_string(half), "more than fits"});  // in bytes
-  expect_error([&] { StridedView<float>(&x, {2, 2}, {kLargest, 1}); }, {std::to_string(kLargest), "more than fits"});
+  expect_error([&] { StridedView<float>(&x, {half}); },
+               {std::to_string(half), "more than fits"});  // in bytes
+  expect_error(
+      [&] {
+        StridedView<float>(&x, {2, 2}, {kLargest, 1});
+      },
+      {std::to_string(kLargest), "more than fits"});
   expect_error([&] { StridedView<float>(&x, {2, 2}, {kMostNegative, 1}); }, {"more than fits"});
   expect_error([&] { StridedView<float>(&x, {3, 3}, {half / 4, half / 4}); }, {"more than fits"});
   expect_error([&] { StridedView<float>(&x, {3, -1}); }, {"axis 1 is -1", "negative"});
   expect_error([&] { StridedView<float>(&x, {kMostNegative, 1}); }, {"axis 0 is", "negative"});
   expect_error([&] { StridedView<float>(&x, {3, 3}, {1}); }, {"rank 2", "found 1"});
-  expect_error([&] { StridedView<float>(&x, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}); }, {"0 to 12 axes", "13"});
+  expect_error(
+      [&] {
+        StridedView<float>(&x, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
+      },
+      {"0 to 12 axes", "13"});
 }
 
 // The members of a view are open to everybody; they are looked at again before they are used.
 TEST(Errors, ViewsFilledInByHand) {
   std::vector<float> memory(8, 1.0f);
   const auto rotary_emb = embedding(4);
-  const auto expect_refused = [&](const std::function<void(StridedView<float>&)>& spoil, std::initializer_list<std::string> parts) {
+  const auto expect_refused = [&](const std::function<void(StridedView<float>&)>& spoil,
+                                  std::initializer_list<std::string> parts) {
     StridedView<float> view(memory.data(), {2, 4});
     spoil(view);
     StridedArray<float> fine({2, 4});
@@ -218,11 +251,13 @@ TEST(Errors, ViewsFilledInByHand) {
   expect_refused([](auto& view) { view.strides[0] = kMostNegative; }, {"more than fits"});
 }
 
-// --- angles, tables and grids -----------------------------------------------------------------------------------------
+// --- angles, tables and grids
+// -----------------------------------------------------------------------------------------
 
 /// apply_rotary_emb of both kinds on a [2, 3, 6] tensor must fail and leave it as it was.
 template <int Rank>
-void expect_no_apply(const Tensor<double, Rank>& freqs, const ApplyOptions& options, std::initializer_list<std::string> parts) {
+void expect_no_apply(const Tensor<double, Rank>& freqs, const ApplyOptions& options,
+                     std::initializer_list<std::string> parts) {
   Tensor<float, 3> t(2, 3, 6);
   t.setConstant(1);
   expect_error([&] { apply_rotary_emb(freqs, t, options); }, parts);
@@ -241,7 +276,8 @@ TEST(Errors, ShapesOfAngles) {
   expect_no_apply(angles(3, 8), {}, {"8 features", "[2, 3, 6]", "only 6"});
   expect_no_apply(angles(3, 4), {.start_index = 3}, {"4 features", "start_index 3", "only 6"});
   expect_no_apply(angles(3, 4), {.start_index = -1}, {"start_index is -1", "negative"});
-  expect_no_apply(angles(3, 4), {.start_index = kLargest}, {"start_index " + std::to_string(kLargest), "only 6"});
+  expect_no_apply(angles(3, 4), {.start_index = kLargest},
+                  {"start_index " + std::to_string(kLargest), "only 6"});
   expect_no_apply(angles(3, 3), {}, {"3 features", "even"});
   expect_no_apply(angles(2, 4), {}, {"2 positions", "[2, 3, 6]", "3"});
   expect_no_apply(angles(2, 2, 4), {}, {"[2, 2, 4]", "[2, 3, 6]"});
@@ -259,7 +295,8 @@ TEST(Errors, Angles) {
     expect_no_apply(freqs, {}, {"an angle is", "finite"});
     Tensor<float, 3> t(2, 3, 6);
     t.setZero();
-    const Tensor<double, 2> rotations = freqs.slice(Eigen::array<Index, 2>{0, 1}, Eigen::array<Index, 2>{3, 3});
+    const Tensor<double, 2> rotations =
+        freqs.slice(Eigen::array<Index, 2>{0, 1}, Eigen::array<Index, 2>{3, 3});
     expect_error([&] { apply_learned_rotations(rotations, t); }, {"an angle is", "finite"});
   }
 }
@@ -278,14 +315,16 @@ TEST(Errors, Tables) {
   Tensor<float, 3> t(2, 3, 6);
   t.setConstant(1);
   const Frequencies two_pairs = language_frequencies(4);
-  const auto expect_refused = [&](const CosSinTable<float>& table, const ApplyTableOptions& options, std::initializer_list<std::string> parts) {
+  const auto expect_refused = [&](const CosSinTable<float>& table, const ApplyTableOptions& options,
+                                  std::initializer_list<std::string> parts) {
     expect_error([&] { apply_rotary_emb(table, t, options); }, parts);
     expect_error([&] { apply_rotary_emb_in_place(table, t, options); }, parts);
     for (Index n = 0; n < t.size(); ++n) ASSERT_EQ(t.data()[n], 1);
   };
   const CosSinTable<float> table(two_pairs, Positions::consecutive(3));
   expect_refused(CosSinTable<float>(two_pairs, Positions::consecutive(4)), {}, {"4 rows", "[2, 3, 6]"});
-  expect_refused(CosSinTable<float>(language_frequencies(8), Positions::consecutive(3)), {}, {"8 features", "only 6"});
+  expect_refused(CosSinTable<float>(language_frequencies(8), Positions::consecutive(3)), {},
+                 {"8 features", "only 6"});
   expect_refused(table, {.start_index = 3}, {"4 features", "start_index 3", "only 6"});
   expect_refused(table, {.seq_dim = 2}, {"seq_dim is 2", "features"});
   expect_refused(table, {.direction = Direction::inverse}, {"transpose"});
@@ -295,7 +334,11 @@ TEST(Errors, Tables) {
   expect_error([&] { table.cos(-1, 0); }, {"row -1"});
   expect_error([&] { CosSinTable<float>({2, -3}, 2, Pairing::half); }, {"-3"});
   expect_error([&] { CosSinTable<float>({2}, -1, Pairing::half); }, {"-1 pairs"});
-  expect_error([&] { CosSinTable<float>({kLargest, 3}, 2, Pairing::half); }, {std::to_string(kLargest), "more than fits"});
+  expect_error(
+      [&] {
+        CosSinTable<float>({kLargest, 3}, 2, Pairing::half);
+      },
+      {std::to_string(kLargest), "more than fits"});
 }
 
 // A token needs a coordinate for each axis of the frequencies.
@@ -315,7 +358,8 @@ TEST(Errors, Positions) {
   const float not_a_number[] = {0, static_cast<float>(kNaN)};
   expect_error([&] { Positions::listed(std::span<const float>(not_a_number)); }, {"position nan"});
   const std::int64_t too_far[] = {0, INT64_MAX};
-  expect_error([&] { Positions::listed(std::span<const std::int64_t>(too_far)); }, {"position " + std::to_string(INT64_MAX)});
+  expect_error([&] { Positions::listed(std::span<const std::int64_t>(too_far)); },
+               {"position " + std::to_string(INT64_MAX)});
   const AxisPositions two = AxisPositions::consecutive(2), three = AxisPositions::consecutive(3);
   const AxisPositions unequal[] = {two, three}, many[] = {two, two, two, two, two};
   expect_error([&] { Positions::together(unequal); }, {"3", "2"});
@@ -331,14 +375,20 @@ TEST(Errors, Positions) {
   expect_error([&] { rotary_emb.get_axial_freqs(4, -2); }, {"-2", "negative"});
 }
 
-// --- XPos -------------------------------------------------------------------------------------------------------------
+// --- XPos
+// -------------------------------------------------------------------------------------------------------------
 
 TEST(Errors, XPosOptions) {
   expect_error([] { XPos<float>{XPosOptions{}}; }, {"dim is 0", "positive"});
   expect_error([] { XPos<float>{XPosOptions{.dim = 5}}; }, {"dim is 5", "even"});
   for (const double base : {0.0, -1.0, kNaN, kInfinity})
-    expect_error([&] { XPos<float>{XPosOptions{.dim = 4, .xpos_scale_base = base}}; }, {"xpos_scale_base is", "positive"});
-  expect_error([] { XPos<float>{XPosOptions{.dim = 2, .custom_freqs = {1, 2, 3}}}; }, {"3 frequencies", "1 pairs"});
+    expect_error([&] { XPos<float>{XPosOptions{.dim = 4, .xpos_scale_base = base}}; },
+                 {"xpos_scale_base is", "positive"});
+  expect_error(
+      [] {
+        XPos<float>{XPosOptions{.dim = 2, .custom_freqs = {1, 2, 3}}};
+      },
+      {"3 frequencies", "1 pairs"});
   XPos<float> xpos(XPosOptions{.dim = 4});
   const auto before = xpos.scale();
   expect_error([&] { xpos.set_scale({1}); }, {"1 scales", "2"});
@@ -348,7 +398,8 @@ TEST(Errors, XPosOptions) {
 }
 
 /// Queries and keys in place; both must be left as they were.
-void expect_no_xpos(StridedArray<float>& q, StridedArray<float>& k, const XPosRotateOptions& options, std::initializer_list<std::string> parts) {
+void expect_no_xpos(StridedArray<float>& q, StridedArray<float>& k, const XPosRotateOptions& options,
+                    std::initializer_list<std::string> parts) {
   const XPos<float> xpos(XPosOptions{.dim = 4});
   const auto q_before = q, k_before = k;
   expect_error([&] { xpos.rotate_queries_and_keys_in_place(q.view(), k.view(), options); }, parts);
@@ -367,14 +418,17 @@ TEST(Errors, XPosTensors) {
   // float holds no scale so large: an error, and not infinity.
   expect_no_xpos(q, k, {.offset = 100000, .centre = 0}, {"position 100000", "centre, 0", "out of range"});
   expect_no_xpos(q, k, {.centre = 1e6}, {"position 0", "centre, 1e+06", "out of range"});
-  for (const double centre : {kNaN, kInfinity, -kInfinity}) expect_no_xpos(q, k, {.centre = centre}, {"centre"});
+  for (const double centre : {kNaN, kInfinity, -kInfinity})
+    expect_no_xpos(q, k, {.centre = centre}, {"centre"});
   // Queries and keys that share memory would be turned twice.
   expect_no_xpos(q, q, {}, {"queries and keys", "memory"});
   const XPos<float> xpos(XPosOptions{.dim = 4});
   StridedArray<float> wide({2, 4, 6});
   wide.fill(random);
   const auto before = wide;
-  expect_error([&] { xpos.rotate_queries_and_keys_in_place(wide.view().slice(1, 0, 3), wide.view().slice(1, 1, 3)); }, {"queries and keys", "memory"});
+  expect_error(
+      [&] { xpos.rotate_queries_and_keys_in_place(wide.view().slice(1, 0, 3), wide.view().slice(1, 1, 3)); },
+      {"queries and keys", "memory"});
   EXPECT_TRUE(same_bits(wide, before));
 }
 
@@ -389,7 +443,8 @@ TEST(Errors, XPosJustWithinRange) {
   }
 }
 
-// --- gradients --------------------------------------------------------------------------------------------------------
+// --- gradients
+// --------------------------------------------------------------------------------------------------------
 
 TEST(Errors, Gradients) {
   Tensor<float, 3> x(2, 3, 6), other(2, 4, 6);
@@ -402,10 +457,15 @@ TEST(Errors, Gradients) {
   const XPos<float> xpos(XPosOptions{.dim = 4});
   expect_error([&] { xpos.gradients(x, x, x, other); }, {"[2, 4, 6]", "[2, 3, 6]"});
   const AxialFrequencies<float> axial({.dim = 4});
-  expect_error([&] { axial.frequency_gradient(std::array<Index, 2>{2, 2}, angles(3, 4)); }, {"12 entries", "32"});
+  expect_error(
+      [&] {
+        axial.frequency_gradient(std::array<Index, 2>{2, 2}, angles(3, 4));
+      },
+      {"12 entries", "32"});
 }
 
-// --- nothing is no error ----------------------------------------------------------------------------------------------
+// --- nothing is no error
+// ----------------------------------------------------------------------------------------------
 
 // An extent of 0 on every axis in turn: the result is as empty, wherever the window is.
 TEST(Empty, TensorsTurnIntoEmptyTensors) {

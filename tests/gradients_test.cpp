@@ -46,7 +46,8 @@ void expect_gradient(const char* what, const Container& found, const std::vector
   for (const double entry : wanted) size = std::max(size, std::fabs(entry));
   EXPECT_GT(size, 0.01) << what << " is nearly zero and shows nothing";
   for (std::size_t n = 0; n < wanted.size(); ++n)
-    EXPECT_NEAR(static_cast<double>(found.data()[n]), wanted[n], 1e-6 * (1 + size)) << what << ", entry " << n;
+    EXPECT_NEAR(static_cast<double>(found.data()[n]), wanted[n], 1e-6 * (1 + size))
+        << what << ", entry " << n;
 }
 
 using Cube = Tensor<double, 3>;  // [heads, seq, head_dim]
@@ -57,7 +58,8 @@ Cube random_cube(Random& random, Index heads, Index seq, Index head_dim) {
   return x;
 }
 
-// --- RotaryEmbedding ----------------------------------------------------------------------------------------------
+// --- RotaryEmbedding
+// ----------------------------------------------------------------------------------------------
 
 // y = R x with x, frequencies, positions and magnitude moved one by one; options that all matter.
 TEST(EmbeddingGradients, EqualCentralDifferences) {
@@ -81,7 +83,8 @@ TEST(EmbeddingGradients, EqualCentralDifferences) {
     Cube grad(x.dimensions());
     random.fill(grad);
     const RotaryEmbedding<double> rotary_emb(frequencies, options);
-    const auto loss_of = [&](const RotaryEmbedding<double>& with, const Cube& of, const RotateOptions& turned) {
+    const auto loss_of = [&](const RotaryEmbedding<double>& with, const Cube& of,
+                             const RotateOptions& turned) {
       return product(with.rotate_queries_or_keys(of, turned), grad);
     };
 
@@ -90,34 +93,39 @@ TEST(EmbeddingGradients, EqualCentralDifferences) {
     expect_gradient("x", rotary_emb.rotate_queries_or_keys(grad, backwards),
                     differences<Cube>(x, [&](const Cube& moved) { return loss_of(rotary_emb, moved, how); }));
 
-    expect_gradient("frequencies", rotary_emb.frequency_gradient(x, grad, how),
-                    differences<std::vector<double>>(rotary_emb.freqs(), [&](const std::vector<double>& moved) {
-                      RotaryEmbedding<double> with(rotary_emb);
-                      with.set_freqs(moved);
-                      return loss_of(with, x, how);
-                    }));
+    expect_gradient(
+        "frequencies", rotary_emb.frequency_gradient(x, grad, how),
+        differences<std::vector<double>>(rotary_emb.freqs(), [&](const std::vector<double>& moved) {
+          RotaryEmbedding<double> with(rotary_emb);
+          with.set_freqs(moved);
+          return loss_of(with, x, how);
+        }));
 
     // One token moved at a time: rows of a table, which share the pairing, magnitude and factor.
     std::vector<double> positions;
-    for (Index n = 0; n < seq; ++n) positions.push_back(static_cast<double>(how.offset) + static_cast<double>(n));
+    for (Index n = 0; n < seq; ++n)
+      positions.push_back(static_cast<double>(how.offset) + static_cast<double>(n));
     Frequencies with_factor = scaled(frequencies, options.interpolate_factor);
     with_factor.magnitude *= how.scale;
     expect_gradient("positions", rotary_emb.position_gradient(x, grad, how),
                     differences<std::vector<double>>(positions, [&](const std::vector<double>& moved) {
-                      const CosSinTable<double> table(with_factor, Positions::listed(std::span<const double>(moved)),
-                                                      options.pairing);
-                      return product(apply_rotary_emb(table, x, {.start_index = how.start_index, .seq_dim = seq_dim}), grad);
+                      const CosSinTable<double> table(
+                          with_factor, Positions::listed(std::span<const double>(moved)), options.pairing);
+                      return product(
+                          apply_rotary_emb(table, x, {.start_index = how.start_index, .seq_dim = seq_dim}),
+                          grad);
                     }));
 
     expect_gradient("magnitude", std::vector<double>{rotary_emb.magnitude_gradient(x, grad, how)},
-                    differences<std::vector<double>>({frequencies.magnitude * how.scale}, [&](const std::vector<double>& moved) {
-                      Frequencies with = frequencies;
-                      with.magnitude = moved[0];
-                      RotateOptions unscaled = how;
-                      unscaled.scale = 1;
-                      // What is not turned does not depend on it, and cancels.
-                      return loss_of(RotaryEmbedding<double>(with, options), x, unscaled);
-                    }));
+                    differences<std::vector<double>>(
+                        {frequencies.magnitude * how.scale}, [&](const std::vector<double>& moved) {
+                          Frequencies with = frequencies;
+                          with.magnitude = moved[0];
+                          RotateOptions unscaled = how;
+                          unscaled.scale = 1;
+                          // What is not turned does not depend on it, and cancels.
+                          return loss_of(RotaryEmbedding<double>(with, options), x, unscaled);
+                        }));
   }
 }
 
@@ -155,7 +163,8 @@ TEST(EmbeddingGradients, OfAnglesEqualCentralDifferences) {
   SCOPED_TRACE(random.replay());
   for (const Pairing pairing : kPairings) {
     const std::vector<double> freqs{0.75, -1.5, 0.25}, positions{0, 1, -3.5, 40};
-    const RotaryEmbedding<double> rotary_emb(RotaryEmbeddingOptions{.custom_freqs = freqs, .pairing = pairing});
+    const RotaryEmbedding<double> rotary_emb(
+        RotaryEmbeddingOptions{.custom_freqs = freqs, .pairing = pairing});
     Tensor<double, 2> grad(4, 6);
     random.fill(grad);
     const AngleGradients found = rotary_emb.angles_backward(positions, grad);
@@ -165,7 +174,8 @@ TEST(EmbeddingGradients, OfAnglesEqualCentralDifferences) {
                     }));
     expect_gradient("frequencies", found.freqs,
                     differences<std::vector<double>>(freqs, [&](const std::vector<double>& moved) {
-                      const RotaryEmbedding<double> with(RotaryEmbeddingOptions{.custom_freqs = moved, .pairing = pairing});
+                      const RotaryEmbedding<double> with(
+                          RotaryEmbeddingOptions{.custom_freqs = moved, .pairing = pairing});
                       return product(with(positions), grad);
                     }));
   }
@@ -190,7 +200,8 @@ TEST(EmbeddingGradients, OfAGridEqualCentralDifferences) {
   }
 }
 
-// --- XPos ---------------------------------------------------------------------------------------------------------
+// --- XPos
+// ---------------------------------------------------------------------------------------------------------
 
 TEST(XPosGradients, EqualCentralDifferences) {
   Random random(506);
@@ -218,8 +229,10 @@ TEST(XPosGradients, EqualCentralDifferences) {
     XPosRotateOptions backwards = how;
     backwards.direction = Direction::transpose;
     const auto [of_q, of_k] = xpos.rotate_queries_and_keys(grad_q, grad_k, backwards);
-    expect_gradient("q", of_q, differences<Cube>(q, [&](const Cube& moved) { return loss_of(xpos, moved, k); }));
-    expect_gradient("k", of_k, differences<Cube>(k, [&](const Cube& moved) { return loss_of(xpos, q, moved); }));
+    expect_gradient("q", of_q,
+                    differences<Cube>(q, [&](const Cube& moved) { return loss_of(xpos, moved, k); }));
+    expect_gradient("k", of_k,
+                    differences<Cube>(k, [&](const Cube& moved) { return loss_of(xpos, q, moved); }));
 
     const auto found = xpos.gradients(q, k, grad_q, grad_k, how);
     expect_gradient("frequencies", found.freqs,
@@ -237,11 +250,13 @@ TEST(XPosGradients, EqualCentralDifferences) {
   }
 }
 
-// --- apply_rotary_emb ---------------------------------------------------------------------------------------------
+// --- apply_rotary_emb
+// ---------------------------------------------------------------------------------------------
 
 // Angles of several shapes, each twice or all different, broadcast over what they are not given for.
 template <int Rank>
-void check_apply(Random& random, std::array<Index, Rank> freqs_shape, bool twice, const ApplyOptions& options) {
+void check_apply(Random& random, std::array<Index, Rank> freqs_shape, bool twice,
+                 const ApplyOptions& options) {
   const Cube t = random_cube(random, 3, 4, 9);
   const Cube grad = random_cube(random, 3, 4, 9);
   Tensor<double, Rank> freqs(freqs_shape);
@@ -292,10 +307,11 @@ TEST(ApplyGradients, EqualCentralDifferences) {
     SCOPED_TRACE(twice ? "angles twice" : "angles all different");
     for (const Pairing pairing : kPairings) {
       SCOPED_TRACE(name_of(pairing));
-      check_apply<2>(random, {4, 6}, twice, {.start_index = 2, .pairing = pairing});            // [seq, dim]
-      check_apply<2>(random, {3, 6}, twice, {.seq_dim = 0, .scale = 1.5, .pairing = pairing});  // on another axis
-      check_apply<3>(random, {3, 4, 8}, twice, {.pairing = pairing});                           // a row for each
-      check_apply<3>(random, {3, 1, 4}, twice, {.pairing = pairing});                           // for each head
+      check_apply<2>(random, {4, 6}, twice, {.start_index = 2, .pairing = pairing});  // [seq, dim]
+      check_apply<2>(random, {3, 6}, twice,
+                     {.seq_dim = 0, .scale = 1.5, .pairing = pairing});  // on another axis
+      check_apply<3>(random, {3, 4, 8}, twice, {.pairing = pairing});    // a row for each
+      check_apply<3>(random, {3, 1, 4}, twice, {.pairing = pairing});    // for each head
     }
   }
 }
@@ -315,7 +331,8 @@ TEST(ApplyGradients, OfTheLastRowsOnly) {
   for (Index n = 0; n < 2 * 6; ++n) EXPECT_EQ(found.freqs.data()[n], 0);
 }
 
-// --- learned rotations --------------------------------------------------------------------------------------------
+// --- learned rotations
+// --------------------------------------------------------------------------------------------
 
 TEST(LearnedRotationGradients, EqualCentralDifferences) {
   Random random(509);
@@ -331,19 +348,25 @@ TEST(LearnedRotationGradients, EqualCentralDifferences) {
       const auto loss_of = [&](const Angles& with, const Cube& of, const std::vector<double>& times) {
         return product(apply_learned_rotations(with, of, options, times), grad);
       };
-      expect_gradient("t", found.t, differences<Cube>(t, [&](const Cube& moved) { return loss_of(rotations, moved, ranges); }));
-      expect_gradient("rotations", found.rotations,
-                      differences<Angles>(rotations, [&](const Angles& moved) { return loss_of(moved, t, ranges); }));
+      expect_gradient("t", found.t, differences<Cube>(t, [&](const Cube& moved) {
+                        return loss_of(rotations, moved, ranges);
+                      }));
+      expect_gradient("rotations", found.rotations, differences<Angles>(rotations, [&](const Angles& moved) {
+                        return loss_of(moved, t, ranges);
+                      }));
       expect_gradient("ranges", found.freq_ranges,
-                      differences<std::vector<double>>(
-                          ranges, [&](const std::vector<double>& moved) { return loss_of(rotations, t, moved); }));
+                      differences<std::vector<double>>(ranges, [&](const std::vector<double>& moved) {
+                        return loss_of(rotations, t, moved);
+                      }));
     }
   }
 }
 
-// --- the adjoint law ----------------------------------------------------------------------------------------------
+// --- the adjoint law
+// ----------------------------------------------------------------------------------------------
 
-// ⟨R x, y⟩ = ⟨x, Rᵀ y⟩ within four roundings, on every layout and whatever the window, the axis and the position.
+// ⟨R x, y⟩ = ⟨x, Rᵀ y⟩ within four roundings, on every layout and whatever the window, the axis and the
+// position.
 TEST(Adjoint, TransposeIsTheGradient) {
   Random random(510);
   SCOPED_TRACE(random.replay());
@@ -353,15 +376,17 @@ TEST(Adjoint, TransposeIsTheGradient) {
     for (int round = 0; round < 200; ++round) {
       const int rank = random.integer(2, 5);
       const Index dim = 2 * random.integer<Index>(1, 20), start = random.integer<Index>(0, 2);
-      const RotaryEmbedding<RowsFor<X>> rotary_emb(RotaryEmbeddingOptions{.dim = dim, .pairing = kPairings[round % 2]});
+      const RotaryEmbedding<RowsFor<X>> rotary_emb(
+          RotaryEmbeddingOptions{.dim = dim, .pairing = kPairings[round % 2]});
       StridedArray<X> x(random_shape(random, rank, start + dim + random.integer<Index>(0, 2)));
       x.fill(random);
       StridedArray<X> y(x.extents(), Layout::random(random, rank));
       y.fill(random);
-      RotateOptions options{.seq_dim = random.integer(0, rank - 2),
-                            .offset = random.pick<FixedPosition>({0, -70, 1000003, 2.5, (Index{1} << 31) - 3}),
-                            .scale = random.pick({1.0, 0.5, 2.0}),
-                            .start_index = start};
+      RotateOptions options{
+          .seq_dim = random.integer(0, rank - 2),
+          .offset = random.pick<FixedPosition>({0, -70, 1000003, 2.5, (Index{1} << 31) - 3}),
+          .scale = random.pick({1.0, 0.5, 2.0}),
+          .start_index = start};
       StridedArray<X> turned_x(x.extents()), turned_y(x.extents());
       rotary_emb.rotate_into(x.view(), turned_x.view(), options);
       options.direction = Direction::transpose;

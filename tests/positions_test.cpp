@@ -13,11 +13,13 @@
 namespace rotary::testing {
 namespace {
 
-// --- fixed-point numbers ------------------------------------------------------------------------------------------------
+// --- fixed-point numbers
+// ------------------------------------------------------------------------------------------------
 
 TEST(FixedPosition, HoldsEveryIntegerExactly) {
   const std::int64_t largest = (std::int64_t{1} << 62) - 1, smallest = -largest;
-  for (const std::int64_t n : {std::int64_t{0}, std::int64_t{1}, std::int64_t{-1}, std::int64_t{1} << 40, largest, smallest}) {
+  for (const std::int64_t n :
+       {std::int64_t{0}, std::int64_t{1}, std::int64_t{-1}, std::int64_t{1} << 40, largest, smallest}) {
     const FixedPosition position = n;
     EXPECT_EQ(position.whole, n);
     EXPECT_TRUE(position.is_whole());
@@ -82,7 +84,8 @@ TEST(FixedPosition, AddsExactly) {
   EXPECT_EQ(FixedPosition(0.75) + FixedPosition(0.5), FixedPosition(1.25));
 }
 
-// --- along one axis -------------------------------------------------------------------------------------------------------
+// --- along one axis
+// -------------------------------------------------------------------------------------------------------
 
 TEST(AxisPositions, ConsecutiveOnesCountFromTheFirst) {
   const auto positions = AxisPositions::consecutive(4, -1.5);
@@ -109,7 +112,8 @@ TEST(AxisPositions, ListsAreReadAsTheyAre) {
   expect_listed<double>({0.1, -1e-3, 1e15});
 }
 
-// --- several axes ---------------------------------------------------------------------------------------------------------
+// --- several axes
+// ---------------------------------------------------------------------------------------------------------
 
 TEST(Positions, GridsRunFastestAlongTheLastAxis) {
   const std::vector<float> columns{-1, 0, 1};

@@ -1,4 +1,5 @@
-// Law 3: the same numbers come out bit for bit, however a tensor lies in memory and however its features are paired.
+// Law 3: the same numbers come out bit for bit, however a tensor lies in memory and however its features are
+// paired.
 #include <gtest/gtest.h>
 
 #include <rotary/apply_rotary_emb.hpp>
@@ -63,8 +64,8 @@ TEST(Law3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
   });
 }
 
-// Every pair turned by itself, as a tensor of two features, against the whole window: whatever vectors the kernels cut
-// a window into, and whatever they do with its tail, a pair comes out the same.
+// Every pair turned by itself, as a tensor of two features, against the whole window: whatever vectors the
+// kernels cut a window into, and whatever they do with its tail, a pair comes out the same.
 TEST(Law3, VectorBodiesEqualTheirTails) {
   Random random(302);
   SCOPED_TRACE(random.replay());
@@ -75,7 +76,8 @@ TEST(Law3, VectorBodiesEqualTheirTails) {
         SCOPED_TRACE("dim " + std::to_string(dim) + " " + name_of(pairing));
         const auto rotary_emb = embedding<X>(dim, pairing);
         // Odd numbers of features put windows at every distance from a vector's boundary.
-        StridedArray<X> x({3, 2, dim + random.integer<Index>(0, 5)}, {.misaligned = random.integer<Index>(0, 17)});
+        StridedArray<X> x({3, 2, dim + random.integer<Index>(0, 5)},
+                          {.misaligned = random.integer<Index>(0, 17)});
         x.fill(random);
         const RotateOptions options = any_options(random, random.integer(0, 1));
         const auto found = turned(rotary_emb, x, options);
@@ -94,8 +96,8 @@ TEST(Law3, VectorBodiesEqualTheirTails) {
   });
 }
 
-// Ranks 2 to 6, the sequence on any axis, any order of axes in memory with gaps and negative strides, misaligned; in
-// place, and into a tensor that lies otherwise; the window anywhere.
+// Ranks 2 to 6, the sequence on any axis, any order of axes in memory with gaps and negative strides,
+// misaligned; in place, and into a tensor that lies otherwise; the window anywhere.
 TEST(Law3, EveryLayoutAndPlaceGivesTheSameBits) {
   Random random(303);
   SCOPED_TRACE(random.replay());
@@ -105,7 +107,8 @@ TEST(Law3, EveryLayoutAndPlaceGivesTheSameBits) {
       const Pairing pairing = kPairings[round % 2];
       const int rank = random.integer(2, 6), axis = random.integer(0, rank - 2);
       const Index dim = 2 * random.integer<Index>(1, round % 3 == 0 ? kLargestDim / 2 : 9);
-      const Index start = random.pick<Index>({0, 0, 1, 4}), features = start + dim + random.integer<Index>(0, 3);
+      const Index start = random.pick<Index>({0, 0, 1, 4}),
+                  features = start + dim + random.integer<Index>(0, 3);
       StridedArray<X> x(random_shape(random, rank, features));
       x.fill(random);
       RotateOptions options = any_options(random, axis);
@@ -149,7 +152,8 @@ TEST(Law3, ColumnMajorEqualsRowMajor) {
   });
 }
 
-// Where tensors begin: at every distance from a 64-byte boundary, source and destination apart from each other.
+// Where tensors begin: at every distance from a 64-byte boundary, source and destination apart from each
+// other.
 TEST(Law3, EveryAlignmentGivesTheSameBits) {
   Random random(305);
   SCOPED_TRACE(random.replay());
@@ -182,7 +186,8 @@ TEST(Law3, EveryPartOfATensorGivesTheBitsOfTheWhole) {
     using X = decltype(scalar);
     for (int round = 0; round < 20; ++round) {
       const Pairing pairing = kPairings[round % 2];
-      const Index dim = 2 * random.integer<Index>(1, 33), batch = 2, heads = random.integer<Index>(1, 9), seq = 70;
+      const Index dim = 2 * random.integer<Index>(1, 33), batch = 2, heads = random.integer<Index>(1, 9),
+                  seq = 70;
       const auto rotary_emb = embedding<X>(dim, pairing, random.pick<Index>({0, 20, 8192}));
       StridedArray<X> x({batch, heads, seq, dim});
       x.fill(random);
@@ -194,7 +199,8 @@ TEST(Law3, EveryPartOfATensorGivesTheBitsOfTheWhole) {
         const Index first_heads = random.integer<Index>(0, heads);
         const auto tokens = parts.view().slice(2, begin, count);
         rotary_emb.rotate_in_place(tokens.slice(1, 0, first_heads), {.offset = offset + begin});
-        rotary_emb.rotate_in_place(tokens.slice(1, first_heads, heads - first_heads), {.offset = offset + begin});
+        rotary_emb.rotate_in_place(tokens.slice(1, first_heads, heads - first_heads),
+                                   {.offset = offset + begin});
       }
       ASSERT_TRUE(same_bits(parts, whole));
     }
@@ -266,7 +272,8 @@ TEST(Law3, TablesEqualEmbeddings) {
       const auto wanted =
           turned(rotary_emb, x, {.seq_dim = axis, .offset = 5, .start_index = 1, .direction = direction});
       auto found = x.laid_out(Layout::random(random, rank));
-      apply_rotary_emb_in_place(table, found.view(), {.start_index = 1, .seq_dim = axis, .direction = direction});
+      apply_rotary_emb_in_place(table, found.view(),
+                                {.start_index = 1, .seq_dim = axis, .direction = direction});
       EXPECT_TRUE(same_bits(found, wanted));
       EXPECT_TRUE(found.guards_are_intact());
     }
@@ -307,7 +314,8 @@ TEST(Law3, InstructionSetsAgree) {
         const RotateOptions options{.offset = 17};
         kernels::force_instruction_set(best);
         const auto wanted = turned(rotary_emb, x, options);
-        for (const InstructionSet set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
+        for (const InstructionSet set :
+             {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
           kernels::force_instruction_set(set);
           const auto found = turned(rotary_emb, x, options);
           if (kernels::instruction_set() != InstructionSet::baseline || kernels::Baseline::kFused) {

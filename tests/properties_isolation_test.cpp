@@ -19,7 +19,8 @@ StridedArray<X> turned(const RotaryEmbedding<T>& rotary_emb, const StridedArray<
   return result;
 }
 
-// --- law 4 --------------------------------------------------------------------------------------------------------
+// --- law 4
+// --------------------------------------------------------------------------------------------------------
 
 // Long then short, offset then none, scaled and backwards in between; whatever is kept of it.
 TEST(Law4, ResultsDoNotDependOnEarlierCalls) {
@@ -34,11 +35,13 @@ TEST(Law4, ResultsDoNotDependOnEarlierCalls) {
         const Index seq = random.pick<Index>({0, 1, 2, 63, 64, 65, 130});
         StridedArray<X> x({seq, 7});
         x.fill(random);
-        const RotateOptions how{.offset = random.pick<FixedPosition>({0, 0, 0, 1, 6, 62, 63, 64, 500, -3, 0.5, 1000003}),
-                                .scale = random.pick({1.0, 1.0, 1.0, 2.0}),
-                                .direction = random.pick({Direction::forward, Direction::transpose})};
+        const RotateOptions how{
+            .offset = random.pick<FixedPosition>({0, 0, 0, 1, 6, 62, 63, 64, 500, -3, 0.5, 1000003}),
+            .scale = random.pick({1.0, 1.0, 1.0, 2.0}),
+            .direction = random.pick({Direction::forward, Direction::transpose})};
         const RotaryEmbedding<RowsFor<X>> fresh(options);
-        ASSERT_TRUE(same_bits(turned(used, x, how), turned(fresh, x, how))) << "call " << call << ", keeping " << kept;
+        ASSERT_TRUE(same_bits(turned(used, x, how), turned(fresh, x, how)))
+            << "call " << call << ", keeping " << kept;
       }
     }
   });
@@ -50,7 +53,8 @@ TEST(Law4, KeepingRowsIsNotSeen) {
   for_each_scalar([&](auto scalar) {
     using X = decltype(scalar);
     for (int round = 0; round < 30; ++round) {
-      RotaryEmbeddingOptions options{.dim = 2 * random.integer<Index>(1, 40), .pairing = kPairings[round % 2]};
+      RotaryEmbeddingOptions options{.dim = 2 * random.integer<Index>(1, 40),
+                                     .pairing = kPairings[round % 2]};
       const RotaryEmbedding<RowsFor<X>> keeps(options);
       options.cache_max_seq_len = random.integer<Index>(0, 50);
       const RotaryEmbedding<RowsFor<X>> keeps_few(options);
@@ -90,7 +94,8 @@ TEST(Law4, CopiesAndMovesTurnAlike) {
   EXPECT_TRUE(same_bits(turned(moved, x), with_others));
 }
 
-// --- law 5 --------------------------------------------------------------------------------------------------------
+// --- law 5
+// --------------------------------------------------------------------------------------------------------
 
 /// Any bits at all: among them are NaNs of every payload, infinities and subnormal numbers.
 template <class X>
@@ -193,12 +198,14 @@ TEST(Law5, NotANumberStaysInItsPair) {
   });
 }
 
-// --- law 6 --------------------------------------------------------------------------------------------------------
+// --- law 6
+// --------------------------------------------------------------------------------------------------------
 
 /// The next number away from zero, less the number.
 template <class X>
 double unit_in_the_last_place(const X& x) {
-  return std::fabs(static_cast<double>(from_bits<X>(static_cast<Bits<X>>(bits_of(x) + 1))) - static_cast<double>(x));
+  return std::fabs(static_cast<double>(from_bits<X>(static_cast<Bits<X>>(bits_of(x) + 1))) -
+                   static_cast<double>(x));
 }
 
 // The rotation of the same numbers in float, rounded; so rows in double make no difference.

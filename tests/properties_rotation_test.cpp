@@ -32,16 +32,23 @@ RotaryEmbedding<RowsFor<X>> any_embedding(Random& random, Index dim, Pairing pai
 /// Positions of every kind that a language model, or somebody who reads the source of one, may ask for.
 FixedPosition any_position(Random& random) {
   switch (random.integer(0, 5)) {
-    case 0: return random.integer<Index>(0, 100);
-    case 1: return -random.integer<Index>(1, 5000);
-    case 2: return 1000000 + random.integer<Index>(-999, 999);
-    case 3: return (Index{1} << 31) + random.integer<Index>(-999, 999);
-    case 4: return random.uniform(-2000, 2000);
-    default: return random.integer(-(Index{1} << 40), Index{1} << 40);
+    case 0:
+      return random.integer<Index>(0, 100);
+    case 1:
+      return -random.integer<Index>(1, 5000);
+    case 2:
+      return 1000000 + random.integer<Index>(-999, 999);
+    case 3:
+      return (Index{1} << 31) + random.integer<Index>(-999, 999);
+    case 4:
+      return random.uniform(-2000, 2000);
+    default:
+      return random.integer(-(Index{1} << 40), Index{1} << 40);
   }
 }
 
-/// The largest |found − wanted| of a pair, in units of |wanted|; `smallest` is an error that is always allowed.
+/// The largest |found − wanted| of a pair, in units of |wanted|; `smallest` is an error that is always
+/// allowed.
 template <class X, class Y>
 double worst_pair(const StridedArray<X>& found, const StridedArray<Y>& wanted, Pairing pairing, Index dim) {
   const Index features = wanted.extents().back();
@@ -57,12 +64,13 @@ double worst_pair(const StridedArray<X>& found, const StridedArray<Y>& wanted, P
   return worst;
 }
 
-/// What a rotation may be off by, in units of the length of a pair: 2.5 roundings in float and double, whose rows are
-/// rounded too; one where rows and arithmetic are in float and the result in 16 bits.
+/// What a rotation may be off by, in units of the length of a pair: 2.5 roundings in float and double, whose
+/// rows are rounded too; one where rows and arithmetic are in float and the result in 16 bits.
 template <class X>
 constexpr double kTurnError = (sizeof(X) == 2 ? 1.01 : 2.5) * kUnit<X>;
 
-// --- law 1 --------------------------------------------------------------------------------------------------------
+// --- law 1
+// --------------------------------------------------------------------------------------------------------
 
 TEST(Law1, PositionZeroChangesNothing) {
   Random random(101);
@@ -139,7 +147,9 @@ TEST(Law1, PairsTurnByPositionTimesFrequency) {
           const long double angle =
               position * std::pow(static_cast<long double>(theta), -2 * static_cast<long double>(i) / dim);
           const auto [a, b] = pair_features(pairing, dim / 2, i);
-          const auto from = [&](Index feature) { return static_cast<long double>(static_cast<double>(x[row * dim + feature])); };
+          const auto from = [&](Index feature) {
+            return static_cast<long double>(static_cast<double>(x[row * dim + feature]));
+          };
           wanted[row * dim + a] = static_cast<double>(from(a) * std::cos(angle) - from(b) * std::sin(angle));
           wanted[row * dim + b] = static_cast<double>(from(b) * std::cos(angle) + from(a) * std::sin(angle));
         }
@@ -223,21 +233,24 @@ TEST(Law1, TurnsAddUp) {
   });
 }
 
-// --- law 2 --------------------------------------------------------------------------------------------------------
+// --- law 2
+// --------------------------------------------------------------------------------------------------------
 
-constexpr Index kFarPositions[] = {0, 777, 8191, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
+constexpr Index kFarPositions[] = {
+    0, 777, 8191, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
 
 /// Σ_i (q · k)_i cos(d f_i) + (q × k)_i sin(d f_i): the score at distance d, from the definition.
 template <class X>
-double score_at_distance(const StridedArray<X>& q, const StridedArray<X>& k, Pairing pairing, double theta, double d) {
+double score_at_distance(const StridedArray<X>& q, const StridedArray<X>& k, Pairing pairing, double theta,
+                         double d) {
   const Index pairs = q.size() / 2;
   long double sum = 0;
   for (Index i = 0; i < pairs; ++i) {
     const auto [a, b] = pair_features(pairing, pairs, i);
     const double qa = static_cast<double>(q[a]), qb = static_cast<double>(q[b]);
     const double ka = static_cast<double>(k[a]), kb = static_cast<double>(k[b]);
-    const long double angle =
-        d * std::pow(static_cast<long double>(theta), -static_cast<long double>(i) / static_cast<long double>(pairs));
+    const long double angle = d * std::pow(static_cast<long double>(theta),
+                                           -static_cast<long double>(i) / static_cast<long double>(pairs));
     sum += (qa * ka + qb * kb) * std::cos(angle) + (qa * kb - qb * ka) * std::sin(angle);
   }
   return static_cast<double>(sum);
@@ -269,7 +282,8 @@ TEST(Law2, ScoresDependOnTheDistanceAlone) {
       const double wanted = score_at_distance(q, k, pairing, theta, static_cast<double>(distance));
       const double lengths = std::sqrt(product(q, q) * product(k, k));
       for (const Index n : kFarPositions) {
-        const double score = product(turned(rotary_emb, q, {.offset = n + distance}), turned(rotary_emb, k, {.offset = n}));
+        const double score =
+            product(turned(rotary_emb, q, {.offset = n + distance}), turned(rotary_emb, k, {.offset = n}));
         worst = std::max(worst, std::fabs(score - wanted) / lengths);
       }
     }
@@ -290,13 +304,15 @@ TEST(Law2, AlsoForFractionalPositions) {
     const double lengths = std::sqrt(product(q, q) * product(k, k));
     const double wanted = score_at_distance(q, k, Pairing::interleaved, 10000, 2.5 / 4);
     for (const double n : {0.25, -1000.5, 1000000.125, 2147483647.75}) {
-      const double score = product(turned(rotary_emb, q, {.offset = n + 2.5}), turned(rotary_emb, k, {.offset = n}));
+      const double score =
+          product(turned(rotary_emb, q, {.offset = n + 2.5}), turned(rotary_emb, k, {.offset = n}));
       EXPECT_NEAR(score, wanted, lengths * 2 * kTurnError<X>) << "key at " << n;
     }
   });
 }
 
-// Decoding token by token, against keys rotated when they came or all at once, gives the bits of the full pass.
+// Decoding token by token, against keys rotated when they came or all at once, gives the bits of the full
+// pass.
 TEST(Law2, AlsoBetweenAFullPassAndCachedDecode) {
   Random random(109);
   SCOPED_TRACE(random.replay());
@@ -311,7 +327,8 @@ TEST(Law2, AlsoBetweenAFullPassAndCachedDecode) {
       random.fill(k);
       const auto [full_q, full_k] = rotary_emb.rotate_queries_and_keys(q, k);
       const auto part = [&](const Tensor<X, 3>& x, Index begin, Index count) {
-        return Tensor<X, 3>(x.slice(Eigen::array<Index, 3>{0, begin, 0}, Eigen::array<Index, 3>{heads, count, head_dim}));
+        return Tensor<X, 3>(
+            x.slice(Eigen::array<Index, 3>{0, begin, 0}, Eigen::array<Index, 3>{heads, count, head_dim}));
       };
       const auto expect_same = [&](const Tensor<X, 3>& found, const Tensor<X, 3>& wanted) {
         ASSERT_EQ(found.size(), wanted.size());

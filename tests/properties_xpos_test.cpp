@@ -15,7 +15,8 @@ template <class X>
 struct Both {
   StridedArray<X> q, k;
 
-  Both(std::vector<Index> q_shape, std::vector<Index> k_shape) : q(std::move(q_shape)), k(std::move(k_shape)) {}
+  Both(std::vector<Index> q_shape, std::vector<Index> k_shape)
+      : q(std::move(q_shape)), k(std::move(k_shape)) {}
   void fill(Random& random) {
     q.fill(random);
     k.fill(random);
@@ -71,7 +72,8 @@ double score_at_distance(const Both<X>& both, Index m, Index n, Pairing pairing,
 template <class X>
 constexpr double kScoreError = 7 * kUnit<X>;
 
-constexpr Index kFarPositions[] = {0, 777, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
+constexpr Index kFarPositions[] = {
+    0, 777, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
 
 TEST(XPosLaw1, ScaleIsOneAtTheCentreAndNothingTurnsAtPositionZero) {
   Random random(201);
@@ -111,9 +113,11 @@ TEST(XPosLaw1, InverseTakesBackForward) {
       options.direction = Direction::inverse;
       const auto back = turned(xpos, there, options);
       for (Index n = 0; n < x.q.size(); ++n)
-        ASSERT_NEAR(static_cast<double>(back.q[n]), static_cast<double>(x.q[n]), 2.9 * kScoreError<X>) << "of q " << n;
+        ASSERT_NEAR(static_cast<double>(back.q[n]), static_cast<double>(x.q[n]), 2.9 * kScoreError<X>)
+            << "of q " << n;
       for (Index n = 0; n < x.k.size(); ++n)
-        ASSERT_NEAR(static_cast<double>(back.k[n]), static_cast<double>(x.k[n]), 2.9 * kScoreError<X>) << "of k " << n;
+        ASSERT_NEAR(static_cast<double>(back.k[n]), static_cast<double>(x.k[n]), 2.9 * kScoreError<X>)
+            << "of k " << n;
     }
   });
 }
@@ -159,7 +163,8 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
       random.fill(q);
       random.fill(k);
       const auto part = [&](const Tensor<X, 3>& x, Index begin, Index count) {
-        return Tensor<X, 3>(x.slice(Eigen::array<Index, 3>{0, begin, 0}, Eigen::array<Index, 3>{heads, count, head_dim}));
+        return Tensor<X, 3>(
+            x.slice(Eigen::array<Index, 3>{0, begin, 0}, Eigen::array<Index, 3>{heads, count, head_dim}));
       };
       const auto expect_same = [&](const Tensor<X, 3>& found, const Tensor<X, 3>& wanted) {
         ASSERT_EQ(found.size(), wanted.size());
@@ -170,12 +175,14 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
         // The last tokens against the cache, to the bit what a pass over all of it gives.
         const Index count = random.integer<Index>(1, end), begin = end - count;
         const auto [full_q, full_k] = xpos.rotate_queries_and_keys(part(q, 0, end), part(k, 0, end));
-        const auto [cached_q, cached_k] = xpos.rotate_queries_with_cached_keys(part(q, begin, count), part(k, 0, end));
+        const auto [cached_q, cached_k] =
+            xpos.rotate_queries_with_cached_keys(part(q, begin, count), part(k, 0, end));
         expect_same(cached_q, part(full_q, begin, count));
         expect_same(cached_k, full_k);
 
         // Keys turned once, when they come, and kept: one centre for all calls.
-        const XPosRotateOptions all{.seq_dim = -2, .centre = 4}, chunk{.seq_dim = -2, .offset = begin, .centre = 4};
+        const XPosRotateOptions all{.seq_dim = -2, .centre = 4},
+            chunk{.seq_dim = -2, .offset = begin, .centre = 4};
         const auto [whole_q, whole_k] = xpos.rotate_queries_and_keys(part(q, 0, end), part(k, 0, end), all);
         const auto [chunk_q, chunk_k] =
             xpos.rotate_queries_and_keys(part(q, begin, count), part(k, begin, count), chunk);
@@ -186,7 +193,8 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
   });
 }
 
-// As in the reference, an offset turns the queries further, but their scale stays that of their place among the keys.
+// As in the reference, an offset turns the queries further, but their scale stays that of their place among
+// the keys.
 TEST(XPosLaw2, CachedQueriesMayBeOffset) {
   Random random(205);
   SCOPED_TRACE(random.replay());
@@ -218,7 +226,8 @@ TEST(XPosLaw3, EveryLayoutAndPlaceGivesTheSameBits) {
       auto shape = random_shape(random, rank, dim + random.integer<Index>(0, 3), 5);
       const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .pairing = pairing});
       const Direction direction = random.pick({Direction::forward, Direction::inverse, Direction::transpose});
-      XPosRotateOptions options{.seq_dim = axis - rank, .offset = random.integer<Index>(-300, 300), .direction = direction};
+      XPosRotateOptions options{
+          .seq_dim = axis - rank, .offset = random.integer<Index>(-300, 300), .direction = direction};
       Both<X> x(shape, shape);
       x.fill(random);
       const auto wanted = turned(xpos, x, options);

@@ -67,7 +67,8 @@ TEST(StridedView, AxesAreCountedFromEitherEnd) {
   }
 }
 
-// --- which elements share memory: what is worked out from strides, against the addresses themselves ---------------------
+// --- which elements share memory: what is worked out from strides, against the addresses themselves
+// ---------------------
 
 constexpr Index kMiddle = 60;
 
@@ -94,7 +95,8 @@ StridedView<float> any_view(Random& random, float* memory) {
       extents.push_back(random.integer<Index>(0, 4));
       strides.push_back(random.integer<Index>(-9, 9));
     }
-    const StridedView<float> view(memory + random.integer<Index>(kMiddle - 10, kMiddle + 10), extents, strides);
+    const StridedView<float> view(memory + random.integer<Index>(kMiddle - 10, kMiddle + 10), extents,
+                                  strides);
     bool inside = true;
     for (const Index at : addresses<float>(view, memory)) inside = inside && at >= 0 && at < 2 * kMiddle;
     if (inside) return view;
@@ -162,7 +164,8 @@ TEST(StridedView, KnowsWhichViewsOverlap) {
     ASSERT_TRUE(partly || !share || of_in == of_out);
     ASSERT_TRUE(!partly || of_in != of_out);
     bool same_strides = true;
-    for (int axis = 0; axis < in.rank; ++axis) same_strides = same_strides && in.stride(axis) == out.stride(axis);
+    for (int axis = 0; axis < in.rank; ++axis)
+      same_strides = same_strides && in.stride(axis) == out.stride(axis);
     if (same_strides) {
       ASSERT_EQ(partly, share && of_in != of_out) << "the same strides leave no doubt";
     }
@@ -171,7 +174,8 @@ TEST(StridedView, KnowsWhichViewsOverlap) {
   EXPECT_GT(apart, 1000);
 }
 
-// Queries, keys and values as models keep them in one buffer: side by side, head by head, and for fewer key heads.
+// Queries, keys and values as models keep them in one buffer: side by side, head by head, and for fewer key
+// heads.
 TEST(StridedView, PartsOfOneBufferAreApart) {
   const Index seq = 5, heads = 8, dim = 4;
   std::vector<float> memory(static_cast<std::size_t>(seq * 3 * heads * dim));

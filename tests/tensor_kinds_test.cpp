@@ -1,5 +1,6 @@
-// Every kind of tensor that can be rotated, of every rank, with the sequence on any axis: each against the same numbers
-// in a plain row-major array. What the rotation does to the numbers is a matter of the properties_*_test.
+// Every kind of tensor that can be rotated, of every rank, with the sequence on any axis: each against the
+// same numbers in a plain row-major array. What the rotation does to the numbers is a matter of the
+// properties_*_test.
 #include <gtest/gtest.h>
 
 #include <rotary/apply_rotary_emb.hpp>
@@ -63,7 +64,8 @@ void expect_same(const X& found, const Array& wanted, const char* what) {
   ASSERT_EQ(extents_of(found), wanted.extents()) << what;
   for (Index n = 0; n < wanted.size(); ++n) {
     if constexpr (requires { found.dimensions(); }) {
-      ASSERT_EQ(found.data()[place(wanted.extents(), static_cast<int>(X::Layout), n)], wanted[n]) << what << ", element " << n;
+      ASSERT_EQ(found.data()[place(wanted.extents(), static_cast<int>(X::Layout), n)], wanted[n])
+          << what << ", element " << n;
     } else {
       ASSERT_EQ(found(n / found.cols(), n % found.cols()), wanted[n]) << what << ", element " << n;
     }
@@ -90,12 +92,14 @@ Array random_array(std::vector<Index> extents) {
   return x;
 }
 
-// --- Eigen::Tensor ------------------------------------------------------------------------------------------------------
+// --- Eigen::Tensor
+// ------------------------------------------------------------------------------------------------------
 
 template <int Rank, int Layout>
 void check_rank() {
   std::array<Index, Rank> shape{};
-  for (std::size_t axis = 0; axis < Rank; ++axis) shape[axis] = Rank > 6 ? (axis % 5 == 0 ? 2 : 1) : 2 + static_cast<Index>(axis);
+  for (std::size_t axis = 0; axis < Rank; ++axis)
+    shape[axis] = Rank > 6 ? (axis % 5 == 0 ? 2 : 1) : 2 + static_cast<Index>(axis);
   shape[Rank - 1] = 5;
   const Array from = random_array({shape.begin(), shape.end()});
   Eigen::Tensor<float, Rank, Layout> x(shape), out(shape);
@@ -107,7 +111,8 @@ void check_rank() {
     expect_same(x, turned(from, {.seq_dim = axis, .offset = 3}), "the axis counted from the end");
   }
   assign(x, from);
-  expect_same(rotary_emb().rotate_queries_or_keys(x), turned(from, {.seq_dim = Rank - 2}), "the axis that is meant by default");
+  expect_same(rotary_emb().rotate_queries_or_keys(x), turned(from, {.seq_dim = Rank - 2}),
+              "the axis that is meant by default");
 }
 
 TEST(TensorKinds, RanksAndAxesInRowMajorOrder) {
@@ -130,7 +135,8 @@ TEST(TensorKinds, SequenceBeforeHeads) {
   Tensor<float, 4> x(2, 5, 3, 6);
   assign(x, from);
   expect_same(before.rotate_queries_or_keys(x), turned(from, {.seq_dim = 1}), "seq_before_head_dim");
-  expect_same(before.rotate_queries_or_keys(x, {.seq_dim = 2}), turned(from, {.seq_dim = 2}), "unless said otherwise");
+  expect_same(before.rotate_queries_or_keys(x, {.seq_dim = 2}), turned(from, {.seq_dim = 2}),
+              "unless said otherwise");
 }
 
 TEST(TensorKinds, IndicesOfAnotherType) {
@@ -143,7 +149,8 @@ TEST(TensorKinds, FixedSizes) {
   using Rows = Eigen::TensorFixedSize<float, Eigen::Sizes<2, 3, 6>, Eigen::RowMajor>;
   using Columns = Eigen::TensorFixedSize<float, Eigen::Sizes<2, 3, 6>, Eigen::ColMajor>;
   static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<Rows>())), Rows>);
-  static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<Columns>())), Columns>);
+  static_assert(
+      std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<Columns>())), Columns>);
   const Array from = random_array({2, 3, 6});
   Rows x, out;
   Columns y;
@@ -156,9 +163,12 @@ TEST(TensorKinds, Maps) {
   using ConstMap = Eigen::TensorMap<const Tensor<float, 3>>;
   using MapOfConst = Eigen::TensorMap<Tensor<const float, 3>>;
   using FixedMap = Eigen::TensorMap<Eigen::TensorFixedSize<float, Eigen::Sizes<2, 3, 6>, Eigen::RowMajor>>;
-  static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<Map>())), Tensor<float, 3>>);
-  static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<ConstMap>())), Tensor<float, 3>>);
-  static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<MapOfConst>())), Tensor<float, 3>>);
+  static_assert(
+      std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<Map>())), Tensor<float, 3>>);
+  static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<ConstMap>())),
+                               Tensor<float, 3>>);
+  static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<MapOfConst>())),
+                               Tensor<float, 3>>);
   const Array from = random_array({2, 3, 6}), wanted = turned(from);
   std::vector<float> memory(36), other(36);
   Map map(memory.data(), 2, 3, 6);
@@ -180,7 +190,8 @@ TEST(TensorKinds, Maps) {
   expect_same(map, wanted, "a map of a fixed size");
 }
 
-// --- expressions --------------------------------------------------------------------------------------------------------
+// --- expressions
+// --------------------------------------------------------------------------------------------------------
 
 struct Counted {
   Index* count;
@@ -210,7 +221,8 @@ TEST(TensorKinds, ExpressionsAreEvaluatedOnce) {
   rotary_emb().rotate_into(expression, out);
   expect_same(out, turned(doubled), "an expression");
   expect_once("into a tensor");
-  expect_same(rotary_emb().rotate_queries_or_keys(columns.unaryExpr(Counted{&count})), turned(doubled), "a column-major expression");
+  expect_same(rotary_emb().rotate_queries_or_keys(columns.unaryExpr(Counted{&count})), turned(doubled),
+              "a column-major expression");
   expect_once("column-major");
 
   rotary_emb().rotate_queries_and_keys(expression, expression);
@@ -240,7 +252,8 @@ TEST(TensorKinds, ExpressionsAreEvaluatedOnce) {
   expect_same(rotary_emb().rotate_queries_or_keys(x + x), turned(doubled), "a sum");
 }
 
-// --- matrices -----------------------------------------------------------------------------------------------------------
+// --- matrices
+// -----------------------------------------------------------------------------------------------------------
 
 TEST(TensorKinds, Matrices) {
   const Array from = random_array({7, 6});
@@ -250,9 +263,11 @@ TEST(TensorKinds, Matrices) {
   Eigen::Matrix<float, Eigen::Dynamic, 6, Eigen::RowMajor> half_fixed(7, 6);
   Eigen::ArrayXXf array(7, 6);
   static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(columns)), Eigen::MatrixXf>);
-  static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(fixed)), Eigen::Matrix<float, 7, 6>>);
+  static_assert(
+      std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(fixed)), Eigen::Matrix<float, 7, 6>>);
   static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(array)), Eigen::ArrayXXf>);
-  static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(columns.topRows(3))), Eigen::MatrixXf>);
+  static_assert(
+      std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(columns.topRows(3))), Eigen::MatrixXf>);
   check(columns, rows, from, {.offset = 2});
   check(rows, columns, from, {.seq_dim = 0});
   check(fixed, columns, from, {.seq_dim = -2});
@@ -281,11 +296,14 @@ TEST(TensorKinds, BlocksMapsAndRefs) {
   check(whole.bottomRows(3).rightCols<5>(), out, from);
 
   std::vector<float> memory(200, 7.0f);
-  Eigen::Map<Eigen::MatrixXf, 0, Eigen::OuterStride<>> outer(memory.data() + 151, 3, 5, Eigen::OuterStride<>(4));
+  Eigen::Map<Eigen::MatrixXf, 0, Eigen::OuterStride<>> outer(memory.data() + 151, 3, 5,
+                                                             Eigen::OuterStride<>(4));
   check(outer, out, from);
-  Eigen::Map<Eigen::MatrixXf, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>> both(memory.data() + 1, 3, 5, {20, 3});
+  Eigen::Map<Eigen::MatrixXf, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>> both(memory.data() + 1, 3, 5,
+                                                                                     {20, 3});
   check(both, outer, from);
-  const Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>> constant(memory.data() + 151, 3, 5, Eigen::OuterStride<>(4));
+  const Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>> constant(memory.data() + 151, 3, 5,
+                                                                            Eigen::OuterStride<>(4));
   assign(outer, from);
   expect_same(rotary_emb().rotate_queries_or_keys(constant), wanted, "a map of const numbers");
 
@@ -303,12 +321,14 @@ TEST(TensorKinds, BlocksMapsAndRefs) {
   Index count = 0;
   Array doubled = from;
   for (Index n = 0; n < from.size(); ++n) doubled[n] = 2 * from[n];
-  expect_same(rotary_emb().rotate_queries_or_keys(matrix.unaryExpr(Counted{&count})), turned(doubled), "an expression");
+  expect_same(rotary_emb().rotate_queries_or_keys(matrix.unaryExpr(Counted{&count})), turned(doubled),
+              "an expression");
   EXPECT_EQ(count, matrix.size());
   expect_same(rotary_emb().rotate_queries_or_keys(matrix + matrix), turned(doubled), "a sum");
 }
 
-// --- views, and tables on all of them -----------------------------------------------------------------------------------
+// --- views, and tables on all of them
+// -----------------------------------------------------------------------------------
 
 TEST(TensorKinds, ViewsOfOnesOwnTensor) {
   float q[2][3][6];
@@ -342,7 +362,8 @@ TEST(TensorKinds, TablesTurnAllOfThem) {
   expect_same(matrix, wanted, "a block");
 }
 
-// --- scalars ------------------------------------------------------------------------------------------------------------
+// --- scalars
+// ------------------------------------------------------------------------------------------------------------
 
 // What rows are held in and what a tensor holds are chosen apart from each other: all eight ways.
 template <class T, class X>
@@ -360,7 +381,8 @@ void check_scalars() {
     for (Index i = 0; i < 2; ++i) {
       const double a = static_cast<double>(x(n, 2 * i)), b = static_cast<double>(x(n, 2 * i + 1));
       EXPECT_NEAR(static_cast<double>(result(n, 2 * i)), a * rows.cos(n, i) - b * rows.sin(n, i), tolerance);
-      EXPECT_NEAR(static_cast<double>(result(n, 2 * i + 1)), b * rows.cos(n, i) + a * rows.sin(n, i), tolerance);
+      EXPECT_NEAR(static_cast<double>(result(n, 2 * i + 1)), b * rows.cos(n, i) + a * rows.sin(n, i),
+                  tolerance);
     }
     EXPECT_EQ(bits_of(result(n, 4)), bits_of(x(n, 4)));
   }

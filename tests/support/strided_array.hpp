@@ -16,7 +16,8 @@
 
 namespace rotary::testing {
 
-// --- scalars ------------------------------------------------------------------------------------------------------
+// --- scalars
+// ------------------------------------------------------------------------------------------------------
 
 template <class S>
 struct ScalarFacts;
@@ -89,14 +90,15 @@ void for_each_scalar(const Visit& visit) {
 inline const char* name_of(Pairing pairing) { return pairing == Pairing::half ? "half" : "interleaved"; }
 inline constexpr Pairing kPairings[] = {Pairing::interleaved, Pairing::half};
 
-// --- memory -------------------------------------------------------------------------------------------------------
+// --- memory
+// -------------------------------------------------------------------------------------------------------
 
 /// How a tensor lies in memory. What is left empty is as in a row-major tensor without gaps.
 struct Layout {
-  std::vector<int> order = {};           ///< the axes, from the largest stride to the smallest
-  std::vector<Index> gaps = {};          ///< elements left out after everything that an axis spans
-  std::vector<bool> backwards = {};      ///< axes with negative strides
-  Index misaligned = 0;                  ///< elements before the first
+  std::vector<int> order = {};       ///< the axes, from the largest stride to the smallest
+  std::vector<Index> gaps = {};      ///< elements left out after everything that an axis spans
+  std::vector<bool> backwards = {};  ///< axes with negative strides
+  Index misaligned = 0;              ///< elements before the first
 
   static Layout row_major() { return {}; }
   static Layout column_major(int rank) {
@@ -127,7 +129,8 @@ struct Layout {
 template <class S>
 class StridedArray {
  public:
-  explicit StridedArray(std::vector<Index> extents, const Layout& layout = {}) : extents_(std::move(extents)) {
+  explicit StridedArray(std::vector<Index> extents, const Layout& layout = {})
+      : extents_(std::move(extents)) {
     const auto rank = extents_.size();
     strides_.resize(rank);
     Index span = 1, start = 4 + layout.misaligned;
@@ -162,7 +165,9 @@ class StridedArray {
   const S& operator[](Index n) const { return memory_[place(n)]; }
 
   StridedView<S> view() { return StridedView<S>(memory_.data() + start_, extents_, strides_); }
-  StridedView<const S> view() const { return StridedView<const S>(memory_.data() + start_, extents_, strides_); }
+  StridedView<const S> view() const {
+    return StridedView<const S>(memory_.data() + start_, extents_, strides_);
+  }
 
   /// Is everything that is not an element as it was?
   bool guards_are_intact() const {
@@ -199,7 +204,8 @@ class StridedArray {
   std::vector<bool> is_element_;
 };
 
-// --- comparisons --------------------------------------------------------------------------------------------------
+// --- comparisons
+// --------------------------------------------------------------------------------------------------
 
 /// Bit for bit, NaN included; tells the first difference.
 template <class S>
@@ -207,11 +213,11 @@ template <class S>
   if (found.extents() != wanted.extents()) return ::testing::AssertionFailure() << "the shapes differ";
   for (Index n = 0; n < found.size(); ++n)
     if (bits_of(found[n]) != bits_of(wanted[n]))
-      return ::testing::AssertionFailure() << "element " << n << " of " << found.size() << " is "
-                                           << static_cast<double>(found[n]) << " (bits " << std::hex
-                                           << std::uint64_t{bits_of(found[n])} << "), wanted "
-                                           << static_cast<double>(wanted[n]) << " (bits "
-                                           << std::uint64_t{bits_of(wanted[n])} << ")" << std::dec;
+      return ::testing::AssertionFailure()
+             << "element " << n << " of " << found.size() << " is " << static_cast<double>(found[n])
+             << " (bits " << std::hex << std::uint64_t{bits_of(found[n])} << "), wanted "
+             << static_cast<double>(wanted[n]) << " (bits " << std::uint64_t{bits_of(wanted[n])} << ")"
+             << std::dec;
   return ::testing::AssertionSuccess();
 }
 

@@ -12,8 +12,6 @@ namespace rotary::kernels {
 
 /// Table rows that a block of positions may fill, so that they stay in cache while all heads pass by.
 inline constexpr Index kBlockBytes = 16 * 1024;
-/// Results larger than this bypass the cache when they go to another tensor than they came from.
-inline constexpr Index kStreamBytes = 16 * 1024 * 1024;
 
 namespace detail {
 

@@ -39,7 +39,7 @@ std::vector<Index> extents_of(const X& x) {
   if constexpr (requires { x.dimensions(); }) {
     std::vector<Index> extents;
     for (std::size_t axis = 0; axis < X::NumDimensions; ++axis)
-      extents.push_back(static_cast<Index>(x.dimension(axis)));
+      extents.push_back(static_cast<Index>(x.dimensions()[axis]));
     return extents;
   } else {
     return {x.rows(), x.cols()};

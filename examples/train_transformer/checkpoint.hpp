@@ -3,8 +3,8 @@
 
 #include <cmath>
 #include <filesystem>
-#include <memory>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 

@@ -37,10 +37,8 @@ Index place(const std::vector<Index>& extents, int layout, Index n) {
 template <class X>
 std::vector<Index> extents_of(const X& x) {
   if constexpr (requires { x.dimensions(); }) {
-    std::vector<Index> extents;
-    for (std::size_t axis = 0; axis < X::NumDimensions; ++axis)
-      extents.push_back(static_cast<Index>(x.dimensions()[axis]));
-    return extents;
+    const Eigen::DSizes<Index, X::NumDimensions> extents(x.dimensions());
+    return {extents.begin(), extents.end()};
   } else {
     return {x.rows(), x.cols()};
   }

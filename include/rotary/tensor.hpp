@@ -269,7 +269,7 @@ Owned<X> make_like(const X& x) {
   } else {
     typename Owned<X>::Dimensions shape;  // of the result's own type of index
     for (std::size_t axis = 0; axis < shape.size(); ++axis)
-      shape[axis] = static_cast<typename Owned<X>::Index>(x.dimension(axis));
+      shape[axis] = static_cast<typename Owned<X>::Index>(x.dimensions()[axis]);
     return Owned<X>(shape);
   }
 }

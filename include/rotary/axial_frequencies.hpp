@@ -31,7 +31,8 @@ struct AxialFrequenciesOptions {
 /// @endcode
 template <class T>
 class AxialFrequencies {
-  static_assert(RowScalar<T>, "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
+  static_assert(RowScalar<T>,
+                "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
   explicit AxialFrequencies(const AxialFrequenciesOptions& options)

@@ -24,7 +24,8 @@ namespace rotary {
 /// @endcode
 template <class T>
 class CosSinTable {
-  static_assert(RowScalar<T>, "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
+  static_assert(RowScalar<T>,
+                "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
   CosSinTable(const Frequencies& frequencies, const Positions& positions,

@@ -60,9 +60,7 @@ struct LearnedAngles {
   }
 
   Tensor<double, kRank> angles() const {
-    std::array<Index, kRank> shape{};
-    for (int axis = 0; axis < kRank; ++axis)
-      shape[static_cast<std::size_t>(axis)] = static_cast<Index>(rotations.dimension(static_cast<std::size_t>(axis)));
+    Eigen::DSizes<Index, kRank> shape(rotations.dimensions());
     shape[kRank - 1] = 2 * pairs;
     Tensor<double, kRank> result(shape);
     for_each([&](Index from, Index row, Index pair, Index range) {

@@ -75,7 +75,8 @@ inline double checked_interpolate_factor(double factor) {
 /// @endcode
 template <class T>
 class RotaryEmbedding {
-  static_assert(RowScalar<T>, "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
+  static_assert(RowScalar<T>,
+                "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
   explicit RotaryEmbedding(RotaryEmbeddingOptions options)
@@ -170,8 +171,8 @@ class RotaryEmbedding {
   /// Writes the rotated `x` to `out`, of the same shape and scalar; `out` may be `x` itself.
   template <class X, class Y, ParallelDevice Device = CallingThread>
   void rotate_into(const X& x, Y&& out, const RotateOptions& options = {}, const Device& device = {}) const {
-    if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() && detail::check_writable<Y>() &&
-                  detail::check_same_scalar<X, Y>()) {
+    if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
+                  detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
       decltype(auto) source = detail::stored(x);
       rotate(detail::const_view_of(source), view_of(out), options, device);
     }
@@ -200,8 +201,8 @@ class RotaryEmbedding {
   template <class Q, class K>
   std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_with_cached_keys(
       const Q& q, const K& k, const RotateOptions& options = {}) const {
-    if constexpr (detail::check_rotatable<Q>() && detail::check_returnable<Q>() && detail::check_rotatable<K>() &&
-                  detail::check_returnable<K>()) {
+    if constexpr (detail::check_rotatable<Q>() && detail::check_returnable<Q>() &&
+                  detail::check_rotatable<K>() && detail::check_returnable<K>()) {
       decltype(auto) queries = detail::stored(q);
       decltype(auto) keys = detail::stored(k);
       const Index ahead = detail::keys_before_queries(

@@ -16,6 +16,8 @@
 #pragma GCC diagnostic pop
 #endif
 
+#include <algorithm>
+
 #include "strided_view.hpp"
 
 namespace rotary {
@@ -99,8 +101,8 @@ using EvaluatedTensor =
                   static_cast<int>(Eigen::internal::traits<Expression>::NumDimensions),
                   static_cast<int>(Eigen::internal::traits<Expression>::Layout)>;
 
-/// The type that owns a result of the shape of X: tensors stay what they are, maps and expressions become tensors. What
-/// is no tensor stays itself too, for the functions below to refuse.
+/// The type that owns a result of the shape of X: tensors stay what they are, maps and expressions become
+/// tensors. What is no tensor stays itself too, for the functions below to refuse.
 template <class X>
 struct OwnedOf {
   using type = X;
@@ -140,8 +142,8 @@ constexpr bool is_rotatable_container() {
   return is_tensor<X> || is_dense<X> || is_view<X>;
 }
 
-// One sentence for each way of passing the wrong type. After it they are false, so that an `if constexpr` around all that
-// follows keeps the compiler from saying more.
+// One sentence for each way of passing the wrong type. After it they are false, so that an `if constexpr`
+// around all that follows keeps the compiler from saying more.
 
 template <class X>
 constexpr bool check_rotatable() {
@@ -188,13 +190,14 @@ constexpr bool check_same_scalar() {
 
 template <class X>
 constexpr bool check_returnable() {
-  static_assert(!is_view<X>, "rotary: a view owns no memory to return; rotate it in place or into another tensor");
+  static_assert(!is_view<X>,
+                "rotary: a view owns no memory to return; rotate it in place or into another tensor");
   return !is_view<X>;
 }
 
 }  // namespace detail
 
-/// The strided view of an Eigen tensor, fixed-size tensor or map, in its own storage order; `const` where `x`
+/// The strided view of an Eigen tensor, fixed-size tensor or map, in its own storage order; `const` if `x`
 /// is.
 template <class X>
 requires(detail::is_stored<X>() && detail::is_tensor<X>) auto view_of(X& x) {
@@ -206,7 +209,9 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) auto view_of(X& x) {
   StridedView<Element> view;
   view.data = x.data();
   view.rank = kRank;
-  for (std::size_t axis = 0; axis < kRank; ++axis) view.extents[axis] = static_cast<Index>(x.dimension(axis));
+  // Not dimension(axis), which wants another type of axis from each kind of tensor.
+  const Eigen::DSizes<Index, kRank> extents(x.dimensions());
+  std::copy(extents.begin(), extents.end(), view.extents.begin());
   view.check();
   if (view.size() == 0) return view;  // nothing to step over
   Index stride = 1;

@@ -54,7 +54,8 @@ struct XPosRotateOptions {
 /// @endcode
 template <class T>
 class XPos {
-  static_assert(RowScalar<T>, "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
+  static_assert(RowScalar<T>,
+                "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
   explicit XPos(const XPosOptions& options)
@@ -124,8 +125,8 @@ class XPos {
   /// The same in place.
   template <class Q, class K>
   void rotate_queries_and_keys_in_place(Q&& q, K&& k, const XPosRotateOptions& options = {}) const {
-    if constexpr (detail::check_rotatable<Q>() && detail::check_writable<Q>() && detail::check_rotatable<K>() &&
-                  detail::check_writable<K>()) {
+    if constexpr (detail::check_rotatable<Q>() && detail::check_writable<Q>() &&
+                  detail::check_rotatable<K>() && detail::check_writable<K>()) {
       const auto queries = view_of(q);
       const auto keys = view_of(k);
       turn_both(detail::const_view_of(queries), queries, detail::const_view_of(keys), keys,
@@ -145,8 +146,8 @@ class XPos {
       decltype(auto) queries = detail::stored(q);
       decltype(auto) keys = detail::stored(k);
       const auto key_view = detail::const_view_of(keys);
-      const Index ahead = detail::keys_before_queries(detail::const_view_of(queries), key_view, options.seq_dim,
-                                                      default_seq_dim());
+      const Index ahead = detail::keys_before_queries(detail::const_view_of(queries), key_view,
+                                                      options.seq_dim, default_seq_dim());
       const double centre =
           options.centre.value_or(static_cast<double>(key_view.extent(axis_of(key_view.rank, options)) / 2));
       const Plan plan{{options.offset + FixedPosition(ahead), centre + interpolated(options.offset)},

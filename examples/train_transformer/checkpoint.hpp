@@ -66,6 +66,7 @@ void copy_tensor(const safetensors::Contents& contents, const std::string& name,
   if (tensor.shape != shape)
     throw safetensors::Error("tensor \"" + name + "\" has the shape " + found.dump() + ", wanted " +
                              wanted.dump());
+  if (tensor.bytes.empty()) return;  // there may be no bytes to point at
   std::memcpy(into, tensor.bytes.data(), tensor.bytes.size());
   for (std::size_t i = 0; i < tensor.bytes.size() / sizeof(Scalar); ++i)
     if (!std::isfinite(into[i]))

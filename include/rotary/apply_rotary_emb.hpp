@@ -212,12 +212,12 @@ void apply_table(const CosSinTable<T>& table, const StridedView<const X>& in, co
   }
   check_output(in, out);
   if (in.size() == 0) return;
-  auto job = window_job<X, T>(in, out, start, table.pairs(), table.pairing());
+  auto job = window_job<T>(in, out, start, table.pairs(), table.pairing());
   for (std::size_t axis = 0; axis < kMaxRank; ++axis) job.axes[axis].row = row_strides[axis];
   job.rows = table.data();
   job.second_row = table.separate() ? 2 * table.pairs() : 0;
   job.negate_sin = direction != Direction::forward;
-  kernels::rotate(job);
+  kernels::rotate(std::move(job));
 }
 
 template <class F, class S, class X>

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,28 @@
 #include "kernels/rotate.hpp"
 
 namespace rotary {
+
+namespace detail {
+
+/// Allocates whole cache lines, so that no vector of a row lies in two of them.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+
+  LineAllocator() = default;
+  template <class U>
+  LineAllocator(const LineAllocator<U>&) {}
+
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
+  void deallocate(T* values, std::size_t) { ::operator delete(values, kLine); }
+  friend bool operator==(const LineAllocator&, const LineAllocator&) { return true; }
+};
+
+template <class T>
+using AlignedVector = std::vector<T, LineAllocator<T>>;
+
+}  // namespace detail
 
 /// Cosines and sines, one row for each position, magnitude folded in, laid out for one pairing.
 ///
@@ -81,7 +104,7 @@ class CosSinTable {
   Index row_count_ = 0, pairs_;
   Pairing pairing_;
   bool separate_;
-  std::vector<T> values_;
+  detail::AlignedVector<T> values_;
 };
 
 /// The rows of every position: made when asked for, and those of the first positions kept, as long as one
@@ -142,7 +165,7 @@ class SequenceRows {
  private:
   struct Kept {
     Index count;
-    std::vector<T> values;
+    detail::AlignedVector<T> values;
     Kept* older;
   };
 

@@ -57,18 +57,23 @@ template <class... Parts>
   fail_with(message);
 }
 
-/// Product of two sizes; fails instead of wrapping around.
-inline Index checked_product(Index a, Index b) {
+/// product = a · b, unless that does not fit.
+inline bool multiplied(Index a, Index b, Index& product) {
 #if defined(__GNUC__)
-  Index product;
-  if (__builtin_mul_overflow(a, b, &product)) fail("sizes ", a, " and ", b, " multiply to more than fits");
-  return product;
+  return !__builtin_mul_overflow(a, b, &product);
 #else
   const auto magnitude = [](Index v) { return v < 0 ? std::size_t(0) - std::size_t(v) : std::size_t(v); };
-  if (a != 0 && magnitude(b) > magnitude(PTRDIFF_MAX) / magnitude(a))
-    fail("sizes ", a, " and ", b, " multiply to more than fits");
-  return a * b;
+  if (a != 0 && magnitude(b) > magnitude(PTRDIFF_MAX) / magnitude(a)) return false;
+  product = a * b;
+  return true;
 #endif
+}
+
+/// Product of two sizes; fails instead of wrapping around.
+inline Index checked_product(Index a, Index b) {
+  Index product = 0;
+  if (!multiplied(a, b, product)) fail("sizes ", a, " and ", b, " multiply to more than fits");
+  return product;
 }
 
 /// Sum of two sizes; fails instead of wrapping around.

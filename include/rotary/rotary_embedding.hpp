@@ -183,7 +183,7 @@ class RotaryEmbedding {
   void rotate_in_place(X&& x, const RotateOptions& options = {}, const Device& device = {}) const {
     if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
       const auto view = view_of(x);
-      rotate(detail::const_view_of(view), view, options, device);
+      rotate(view, view, options, device);
     }
   }
 
@@ -261,27 +261,25 @@ class RotaryEmbedding {
     return {.factor = frequencies_.magnitude * options.scale};
   }
 
-  template <class X, class Device>
-  void rotate(const StridedView<const X>& in, const StridedView<X>& out, const RotateOptions& options,
+  template <class In, class X, class Device>
+  void rotate(const StridedView<In>& in, const StridedView<X>& out, const RotateOptions& options,
               const Device& device) const {
     const int seq_axis = detail::sequence_axis(options.seq_dim, default_seq_dim(), in.rank);
-    const auto part = [&](int axis, Index first, Index last) {
-      const Index count = last - first;
-      const StridedView<const X> from = in.slice(axis, first, count);
-      const FixedPosition offset = options.offset + FixedPosition(axis == seq_axis ? first : 0);
-      detail::rotate_sequence(rows_, Positions::consecutive(from.extent(seq_axis), offset),
-                              magnitude(options), options.direction, from, out.slice(axis, first, count),
-                              seq_axis, options.start_index);
+    const auto rotate_from = [&](const auto& from, const auto& to, FixedPosition first) {
+      detail::rotate_sequence(rows_, first, magnitude(options), options.direction, from, to, seq_axis,
+                              options.start_index);
     };
     if constexpr (std::is_same_v<Device, CallingThread>) {
       // Not as a part, which would give `out` the extent of `in` and hide that it had another.
-      detail::rotate_sequence(rows_, Positions::consecutive(in.extent(seq_axis), options.offset),
-                              magnitude(options), options.direction, in, out, seq_axis, options.start_index);
+      rotate_from(in, out, options.offset);
     } else {
       // Everything that can fail fails here, and not on a thread of the device.
       detail::check_rotation<T>(in, out, options.start_index, rotary_dim(), magnitude(options),
                                 options.direction);
-      detail::in_parts(device, in, seq_axis, part);
+      detail::in_parts(device, in, seq_axis, [&](int axis, Index first, Index last) {
+        rotate_from(in.slice(axis, first, last - first), out.slice(axis, first, last - first),
+                    options.offset + FixedPosition(axis == seq_axis ? first : 0));
+      });
     }
   }
 

@@ -21,8 +21,10 @@ struct RotateOptions {
 
 namespace detail {
 
-template <class X, class T>
-kernels::RotationJob<X, T> window_job(const StridedView<const X>& in, const StridedView<X>& out, Index start,
+/// The job that turns `2 * pairs` features from `start` on, of every index into the other axes. It lacks the
+/// rows. `In` is X or const X: in place both views are the same object, and nothing is copied.
+template <class T, class In, class X>
+kernels::RotationJob<X, T> window_job(const StridedView<In>& in, const StridedView<X>& out, Index start,
                                       Index pairs, Pairing pairing) {
   const int features = in.rank - 1;
   const Index in_feature = in.stride(features), out_feature = out.stride(features);
@@ -44,8 +46,8 @@ kernels::RotationJob<X, T> window_job(const StridedView<const X>& in, const Stri
 }
 
 /// What every rotation demands of its tensors, found out before anything is written.
-template <class X>
-void check_window(const StridedView<const X>& in, Index start, Index width) {
+template <class In>
+void check_window(const StridedView<In>& in, Index start, Index width) {
   if (in.rank < 2)
     fail("a tensor to rotate needs at least two axes, [seq, head_dim], found ", shape_text(in));
   const Index head_dim = in.extent(in.rank - 1);
@@ -55,11 +57,12 @@ void check_window(const StridedView<const X>& in, Index start, Index width) {
          " has only ", head_dim);
 }
 
-template <class X>
-void check_output(const StridedView<const X>& in, const StridedView<X>& out) {
+template <class In, class X>
+void check_output(const StridedView<In>& in, const StridedView<X>& out) {
+  if (!elements_are_distinct(out)) fail("the tensor to write to has elements that share memory");
+  if (static_cast<const void*>(&in) == &out) return;  // in place
   if (!same_shape(in, out))
     fail("the tensor to write to has shape ", shape_text(out), ", it must have ", shape_text(in));
-  if (!elements_are_distinct(out)) fail("the tensor to write to has elements that share memory");
   if (overlap_partly(in, out))
     fail("the tensors to read and to write overlap; they must be the same or apart");
 }
@@ -93,8 +96,8 @@ inline kernels::Magnitude directed(kernels::Magnitude magnitude, Direction direc
 }
 
 /// Everything that a rotation can fail on.
-template <RowScalar T, RotaryScalar X>
-void check_rotation(const StridedView<const X>& in, const StridedView<X>& out, Index start, Index width,
+template <RowScalar T, class In, RotaryScalar X>
+void check_rotation(const StridedView<In>& in, const StridedView<X>& out, Index start, Index width,
                     const kernels::Magnitude& magnitude, Direction direction) {
   check_window(in, start, width);
   check_output(in, out);
@@ -103,34 +106,14 @@ void check_rotation(const StridedView<const X>& in, const StridedView<X>& out, I
     fail("the magnitude of the rotation is ", factor, ", it must be finite in the type of the rows");
 }
 
-/// out = rotation of `in`, index n of `seq_axis` standing at `positions.at(n)`.
-///
-/// `magnitude` is taken in place of the rows' own. Rows that are kept are used where they are; others are
-/// made a few at a time on the stack, just before the heads that share them are turned. Nothing is allocated
-/// for them.
+/// Turns by rows made a few at a time on the stack, just before the heads that share them are turned. Nothing
+/// is allocated for them.
 template <RowScalar T, RotaryScalar X>
-void rotate_sequence(const SequenceRows<T>& rows, const Positions& positions,
-                     const kernels::Magnitude& magnitude, Direction direction, const StridedView<const X>& in,
-                     const StridedView<X>& out, int seq_axis, Index start) {
-  const Index pairs = rows.pairs(), row_size = 2 * pairs, seq = in.extent(seq_axis);
-  check_rotation<T>(in, out, start, row_size, magnitude, direction);
-  const kernels::Magnitude wanted = directed(magnitude, direction);
-  if (in.size() == 0) return;
-
-  auto job = window_job<X, T>(in, out, start, pairs, rows.pairing());
-  job.negate_sin = direction != Direction::forward;
+ROTARY_COLD void rotate_making_rows(const SequenceRows<T>& rows, const Positions& positions,
+                                    const kernels::Magnitude& magnitude, kernels::RotationJob<X, T>& job,
+                                    int seq_axis) {
+  const Index row_size = 2 * rows.pairs();
   auto& along = job.axes[static_cast<std::size_t>(seq_axis)];
-  along.row = row_size;
-
-  const FixedPosition first = positions.first();
-  if (positions.is_consecutive() && first.is_whole() && first.whole >= 0 &&
-      first.whole <= PTRDIFF_MAX - seq && wanted.log_scale.empty() && wanted.factor == rows.magnitude()) {
-    if (const T* kept = rows.kept(first.whole + seq)) {
-      job.rows = kept + first.whole * row_size;
-      return kernels::rotate(job);
-    }
-  }
-
   constexpr Index kScratch = 8192 / sizeof(T);
   alignas(64) T scratch[kScratch];
   std::vector<T> wide_row(static_cast<std::size_t>(row_size > kScratch ? row_size : 0));
@@ -139,14 +122,41 @@ void rotate_sequence(const SequenceRows<T>& rows, const Positions& positions,
   job.rows = block;
   const X* const in_start = job.in;
   X* const out_start = job.out;
+  const Index seq = along.extent;
   for (Index begin = 0; begin < seq; begin += block_rows) {
     const Index end = std::min(seq, begin + block_rows);
-    kernels::cos_sin_rows(rows.steps(), positions, begin, end, wanted, rows.pairing(), block);
+    kernels::cos_sin_rows(rows.steps(), positions, begin, end, magnitude, rows.pairing(), block);
     along.extent = end - begin;
     job.in = in_start + begin * along.in;
     job.out = out_start + begin * along.out;
     kernels::rotate(job);
   }
+}
+
+/// out = rotation of `in`, index n of `seq_axis` standing at `first` + n.
+///
+/// `magnitude` is taken in place of the rows' own. Rows that are kept are used where they are.
+template <RowScalar T, class In, RotaryScalar X>
+void rotate_sequence(const SequenceRows<T>& rows, FixedPosition first, const kernels::Magnitude& magnitude,
+                     Direction direction, const StridedView<In>& in, const StridedView<X>& out, int seq_axis,
+                     Index start) {
+  const Index pairs = rows.pairs(), row_size = 2 * pairs, seq = in.extent(seq_axis);
+  check_rotation<T>(in, out, start, row_size, magnitude, direction);
+  const kernels::Magnitude wanted = directed(magnitude, direction);
+  if (in.size() == 0) return;
+
+  auto job = window_job<T>(in, out, start, pairs, rows.pairing());
+  job.negate_sin = direction != Direction::forward;
+  job.axes[static_cast<std::size_t>(seq_axis)].row = row_size;
+
+  if (first.is_whole() && first.whole >= 0 && first.whole <= PTRDIFF_MAX - seq && wanted.log_scale.empty() &&
+      wanted.factor == rows.magnitude()) {
+    if (const T* kept = rows.kept(first.whole + seq)) {
+      job.rows = kept + first.whole * row_size;
+      return kernels::rotate(std::move(job));
+    }
+  }
+  rotate_making_rows(rows, Positions::consecutive(seq, first), wanted, job, seq_axis);
 }
 
 }  // namespace detail

@@ -155,6 +155,16 @@ Index step_size(const StridedView<Scalar>& view, int axis) {
 template <class Scalar>
 bool elements_are_distinct(const StridedView<Scalar>& view) {
   if (view.size() == 0) return true;
+  // Mostly each axis steps over all that the ones after it span (row-major), or before it (column-major).
+  const auto nested = [&](int axis, int end, int step) {
+    for (Index span = 1; axis != end; axis += step) {
+      if (view.extent(axis) == 1) continue;
+      if (view.stride(axis) < span) return false;
+      span += (view.extent(axis) - 1) * view.stride(axis);
+    }
+    return true;
+  };
+  if (nested(view.rank - 1, -1, -1) || nested(0, view.rank, 1)) return true;
   // Axes from the smallest stride to the largest: each must step over all that the ones before it span.
   std::array<bool, kMaxRank> used{};
   Index span = 1;
@@ -232,8 +242,8 @@ bool share_elements(const StridedView<A>& a, const StridedView<B>& b, bool if_un
 }
 
 /// Do two views of one shape share elements without being the same elements in the same places?
-template <class Scalar>
-bool overlap_partly(const StridedView<const Scalar>& in, const StridedView<Scalar>& out) {
+template <class In, class Scalar>
+bool overlap_partly(const StridedView<In>& in, const StridedView<Scalar>& out) {
   bool same = in.data == out.data;
   for (int axis = 0; axis < in.rank; ++axis)
     same = same && (in.extent(axis) <= 1 || in.stride(axis) == out.stride(axis));

@@ -212,13 +212,16 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) auto view_of(X& x) {
   // Not dimension(axis), which wants another type of axis from each kind of tensor.
   const Eigen::DSizes<Index, kRank> extents(x.dimensions());
   std::copy(extents.begin(), extents.end(), view.extents.begin());
-  view.check();
-  if (view.size() == 0) return view;  // nothing to step over
-  Index stride = 1;
+  Index size = 1;
+  bool fits = true;
   for (int n = 0; n < kRank; ++n) {
     const auto axis = static_cast<std::size_t>(kRowMajor ? kRank - 1 - n : n);
-    view.strides[axis] = stride;
-    stride *= view.extents[axis];
+    view.strides[axis] = size;
+    fits = view.extents[axis] >= 0 && detail::multiplied(size, view.extents[axis], size) && fits;
+  }
+  if (!fits || size > PTRDIFF_MAX / static_cast<Index>(sizeof(Element))) {
+    view.check();  // fails, unless another extent is 0
+    view.strides = {};
   }
   return view;
 }

@@ -293,8 +293,7 @@ class XPos {
     const auto turn = [&](const auto& in, const auto& out, const Run& run, int sign) {
       const int axis = axis_of(in.rank, options);
       const kernels::Magnitude scales = magnitude(run.centre, sign);
-      const Positions positions = Positions::consecutive(in.extent(axis), run.first);
-      detail::rotate_sequence(rotary_.rows(), positions, scales, options.direction, in, out, axis, 0);
+      detail::rotate_sequence(rotary_.rows(), run.first, scales, options.direction, in, out, axis, 0);
     };
     check_range(q.extent(axis_of(q.rank, options)), plan.queries);
     check_range(k.extent(axis_of(k.rank, options)), plan.keys);

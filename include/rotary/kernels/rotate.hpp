@@ -10,8 +10,24 @@ namespace rotary::kernels {
 
 #if ROTARY_VECTOR_EXTENSIONS
 
-/// Table rows that a block of positions may fill, so that they stay in cache while all heads pass by.
-inline constexpr Index kBlockBytes = 16 * 1024;
+/// Table rows that a block of positions may fill, so that they stay in the second level cache while all heads
+/// pass by. Smaller blocks would have memory read in shorter pieces, which took twice the time.
+inline constexpr Index kBlockBytes = 256 * 1024;
+
+/// Rows spread out for `rotate_lanes`, on the stack.
+inline constexpr Index kSpreadBytes = 16 * 1024;
+
+/// Heads far apart in memory that are turned together: each reads and writes at a place of its own, but fewer
+/// of them load a row more often.
+inline constexpr Index kHeadsApart = 4;
+
+/// Heads next to each other that pass by one part of a row: more of them would push their first features out
+/// of the cache before their last are turned.
+inline constexpr Index kHeadsOfPart = 8;
+
+/// What is larger is taken to lie in memory, and windows wider than this to be fetched in order from there.
+inline constexpr Index kCachedBytes = 4 * 1024 * 1024;
+inline constexpr Index kWideBytes = 512;
 
 namespace detail {
 
@@ -22,9 +38,12 @@ void simplify_axes(RotationJob<X, Row>& job) {
   const auto size = [](Index stride) { return stride < 0 ? -stride : stride; };
   int count = 0;
   for (int n = 0; n < job.axis_count; ++n) {
-    const auto axis = job.axes[static_cast<std::size_t>(n)];
-    if (axis.extent == 1) continue;
+    if (job.axes[static_cast<std::size_t>(n)].extent == 1) continue;
     int to = count++;
+    if (to == n && (n == 0 || size(job.axes[static_cast<std::size_t>(n - 1)].out) >=
+                                  size(job.axes[static_cast<std::size_t>(n)].out)))
+      continue;  // already there
+    const auto axis = job.axes[static_cast<std::size_t>(n)];
     for (; to > 0 && size(job.axes[static_cast<std::size_t>(to - 1)].out) < size(axis.out); --to)
       job.axes[static_cast<std::size_t>(to)] = job.axes[static_cast<std::size_t>(to - 1)];
     job.axes[static_cast<std::size_t>(to)] = axis;
@@ -80,10 +99,12 @@ void copy_untouched(const RotationJob<X, Row>& job, const WindowRun<X, Row>& run
   const auto before = static_cast<std::size_t>(job.untouched_before),
              after = static_cast<std::size_t>(job.untouched_after);
   for (Index n = 0; n < run.count; ++n) {
-    const X* const in = run.in + n * run.in_step;
-    X* const out = run.out + n * run.out_step;
-    std::memcpy(static_cast<void*>(out - before), in - before, before * sizeof(X));
-    std::memcpy(static_cast<void*>(out + 2 * job.pairs), in + 2 * job.pairs, after * sizeof(X));
+    for (Index w = 0; w < run.windows; ++w) {
+      const X* const in = run.in + n * run.in_step + w * run.window_in_step;
+      X* const out = run.out + n * run.out_step + w * run.window_out_step;
+      std::memcpy(static_cast<void*>(out - before), in - before, before * sizeof(X));
+      std::memcpy(static_cast<void*>(out + 2 * job.pairs), in + 2 * job.pairs, after * sizeof(X));
+    }
   }
 }
 
@@ -92,7 +113,7 @@ void copy_untouched(const RotationJob<X, Row>& job, const WindowRun<X, Row>& run
 template <class X, class Row>
 struct Loops {
   using Axis = typename RotationJob<X, Row>::Axis;
-  std::array<Axis, kMaxRank> axes{};
+  std::array<Axis, kMaxRank> axes;
   int positional = 0, sharing = 0;
 
   /// All axes of the job but those in `taken`, as a bit mask.
@@ -132,25 +153,51 @@ Index block_of(Index numbers) {
   return std::max<Index>(1, kBlockBytes / (numbers * static_cast<Index>(sizeof(Row))));
 }
 
-/// All windows of a job whose features are contiguous, in runs along the innermost axis: neighbours in the
-/// sequence, each with a row of its own, or heads that share one.
+/// All windows of a job whose features are contiguous: tokens along the innermost axis of which every index
+/// has its row, and for each of them some of the heads that share it.
 template <Pairing kPairing, class X, class Row>
 void rotate_rows(const RotationJob<X, Row>& job) {
   using Axis = typename RotationJob<X, Row>::Axis;
-  const int last = job.axis_count - 1;
-  const Axis inner = last >= 0 ? job.axes[static_cast<std::size_t>(last)] : Axis{1, 0, 0, 0};
-  const Loops<X, Row> loops(job, last >= 0 ? 1u << last : 0u);
-  const Index block = inner.row == 0 || loops.sharing == 0 ? inner.extent : block_of<Row>(2 * job.pairs);
+  const Index window_bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
+  Index bytes = window_bytes;
+  Axis tokens{1, 0, 0, 0}, heads{1, 0, 0, 0};
+  unsigned taken = 0;
+  for (int n = job.axis_count - 1; n >= 0; --n) {
+    const Axis& axis = job.axes[static_cast<std::size_t>(n)];
+    bytes *= axis.extent;
+    Axis& innermost = axis.row != 0 ? tokens : heads;
+    if (innermost.extent != 1) continue;  // axes of extent 1 are gone
+    innermost = axis;
+    taken |= 1u << n;
+  }
+  // Heads next to each other pass by all at once; those far apart a few at a time.
+  const bool near = heads.out < tokens.out || tokens.extent == 1;
+  const Index group = near ? heads.extent : std::min(heads.extent, kHeadsApart);
   const auto turn = compiled<RotateRun<kPairing, X, Row>, const WindowRun<X, Row>*>();
   const bool copies = !job.in_place() && job.untouched_before + job.untouched_after != 0;
+  WindowRun<X, Row> run;
+  run.pairs = job.pairs;
+  run.in_step = tokens.in, run.out_step = tokens.out, run.row_step = tokens.row;
+  run.window_in_step = heads.in, run.window_out_step = heads.out;
+  run.backwards = job.negate_sin;
+  run.fetch_in_order = bytes > kCachedBytes && window_bytes > kWideBytes;
+  run.pass = !run.fetch_in_order ? kHeadsOfPart : near ? 1 : kHeadsApart;
+  const auto turn_tokens = [&](const X* in, X* out, const Row* row, Index count) {
+    run.row = row, run.count = count;
+    for (Index n = 0; n < heads.extent; n += group) {
+      run.in = in + n * heads.in, run.out = out + n * heads.out;
+      run.windows = std::min(group, heads.extent - n);
+      turn(&run);
+      if (copies) copy_untouched(job, run);
+    }
+  };
+  const bool all = taken + 1 == 1u << job.axis_count;
+  if (all && group == heads.extent) return turn_tokens(job.in, job.out, job.rows, tokens.extent);
+  const Loops<X, Row> loops(job, taken);
+  const bool rows_return = group < heads.extent || loops.sharing > 0;
   loops.run(
-      job, inner, block, [](const Row*, Index) {},
-      [&](const X* in, X* out, const Row* row, Index count) {
-        const WindowRun<X, Row> run{in,       out,       row,       job.pairs,     count,
-                                    inner.in, inner.out, inner.row, job.negate_sin};
-        turn(&run);
-        if (copies) copy_untouched(job, run);
-      });
+      job, tokens, rows_return ? block_of<Row>(2 * job.pairs) : tokens.extent, [](const Row*, Index) {},
+      turn_tokens);
 }
 
 /// Copies the features outside the window, one line of neighbours after another.
@@ -209,7 +256,7 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
         });
   } else {
     const Index repeat = token_axis == last ? 1 : line.extent;
-    constexpr Index kSpread = kBlockBytes / static_cast<Index>(sizeof(Row));
+    constexpr Index kSpread = kSpreadBytes / static_cast<Index>(sizeof(Row));
     const Index block = kSpread / (2 * job.pairs * repeat);
     if (block == 0) return false;
     alignas(64) Row spread[kSpread];
@@ -241,13 +288,12 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
 #endif  // ROTARY_VECTOR_EXTENSIONS
 
 /// out = R in. The same numbers as `rotate_reference`, bit for bit where the instruction set has a fused
-/// multiply-add.
+/// multiply-add. The axes of the job are put into another order.
 template <class X, class Row>
-void rotate(const RotationJob<X, Row>& given) {
+void rotate(RotationJob<X, Row>&& job) {
 #if ROTARY_VECTOR_EXTENSIONS
-  RotationJob<X, Row> job = given;
-  detail::simplify_axes(job);
   if (job.second_row == 0 && job.pairs > 0) {
+    detail::simplify_axes(job);
     if (job.in_feature == 1 && job.out_feature == 1) {
       if (detail::features_are_contiguous(job, Pairing::half)) return detail::rotate_rows<Pairing::half>(job);
       if (detail::features_are_contiguous(job, Pairing::interleaved))
@@ -256,7 +302,11 @@ void rotate(const RotationJob<X, Row>& given) {
     if (detail::rotate_lanes(job)) return;
   }
 #endif
-  rotate_reference(given);
+  rotate_reference(job);
+}
+template <class X, class Row>
+void rotate(const RotationJob<X, Row>& job) {
+  rotate(RotationJob<X, Row>(job));
 }
 
 }  // namespace rotary::kernels

@@ -103,11 +103,9 @@ struct RotateLanes {
     V a, b;
     load<Isa>(first, a);
     load<Isa>(second, b);
-    V turned_first = b * sin, turned_second = a * sin;
-    multiply_subtract<Isa>(a, cos, turned_first);
-    multiply_add<Isa>(b, cos, turned_second);
-    store<Isa>(to_first, turned_first);
-    store<Isa>(to_second, turned_second);
+    turn_pairs<Isa>(a, b, cos, sin);
+    store<Isa>(to_first, a);
+    store<Isa>(to_second, b);
   }
 };
 

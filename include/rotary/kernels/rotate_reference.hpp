@@ -39,7 +39,7 @@ struct RotationJob {
       0;  // where the second member's own cos and sin stand after the first's; 0: they share them
   bool negate_sin = false;  // turn backwards
   int axis_count = 0;
-  std::array<Axis, kMaxRank> axes{};
+  std::array<Axis, kMaxRank> axes;  // the first axis_count are set
   // Features outside the window, copied when `out` is another tensor than `in`.
   Index untouched_before = 0, untouched_after = 0, in_feature = 1, out_feature = 1;
 

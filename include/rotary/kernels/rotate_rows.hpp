@@ -7,58 +7,57 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::kernels {
 
-/// How a vector turns, for either pairing. Streams are what a vector runs along; offsets are in elements.
-template <Pairing>
-struct Turn;
-
-/// Two streams of features, and two of the row. R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
+/// What a window's features, and its row, are made of: two streams side by side, or one.
 ///
-///     features   a0 a1 a2 a3 ... | b0 b1 b2 b3 ...        row   c0 c1 c2 c3 ... | s0 s1 s2 s3 ...
-template <>
-struct Turn<Pairing::half> {
-  static constexpr Index stream_length(Index pairs) { return pairs; }
+///     half           a0 a1 a2 a3 ... | b0 b1 b2 b3 ...          c0 c1 c2 c3 ... | s0 s1 s2 s3 ...
+///     interleaved    a0 b0 a1 b1 ...                            c0 s0 c1 s1 ...
+constexpr Index stream_length(Pairing pairing, Index pairs) {
+  return pairing == Pairing::half ? pairs : 2 * pairs;
+}
 
-  template <class Isa, class V, class Row>
-  ROTARY_ALWAYS_INLINE static void load_row(const Row* row, Index partner, bool, V& cos, V& sin) {
+/// A stretch of the streams, `kWidth` elements long: its cosines and sines in registers, and how it turns by
+/// them.
+template <Pairing kPairing, class V>
+struct Step;
+
+/// (a, b) in separate registers. R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
+template <class V>
+struct Step<Pairing::half, V> {
+  static constexpr Index kWidth = kSize<V>;
+  V cos, sin;
+
+  template <class Isa, class Row>
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool) {
     load<Isa>(row, cos);
     load<Isa>(row + partner, sin);
   }
-  template <class Isa, class V, class X>
-  ROTARY_ALWAYS_INLINE static void turn(const X* from, X* to, Index partner, bool backwards, const V& cos,
-                                        const V& sin) {
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index partner, bool backwards) const {
     const Index first = backwards ? partner : 0, second = partner - first;
     V a, b;
     load<Isa>(from + first, a);
     load<Isa>(from + second, b);
-    V to_first = b * sin, to_second = a * sin;
-    multiply_subtract<Isa>(a, cos, to_first);
-    multiply_add<Isa>(b, cos, to_second);
-    store<Isa>(to + first, to_first);
-    store<Isa>(to + second, to_second);
+    turn_pairs<Isa>(a, b, cos, sin);
+    store<Isa>(to + first, a);
+    store<Isa>(to + second, b);
   }
 };
 
-/// One stream of complex numbers, and one of the row.
-///
-///     features   a0 b0 a1 b1 ...        row   c0 s0 c1 s1 ...
-template <>
-struct Turn<Pairing::interleaved> {
-  static constexpr Index stream_length(Index pairs) { return 2 * pairs; }
+/// Complex numbers in one register.
+template <class V>
+struct Step<Pairing::interleaved, V> {
+  static constexpr Index kWidth = kSize<V>;
+  V cos, sin;
 
-  template <class Isa, class V, class Row>
-  ROTARY_ALWAYS_INLINE static void load_row(const Row* row, Index, bool backwards, V& cos, V& sin) {
+  template <class Isa, class Row>
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool backwards) {
     V pairs;
     load<Isa>(row, pairs);
     repeat_neighbours(pairs, cos, sin);
-    // Flipping the sign bit is exact, and free next to the multiplications.
-    using Bits = Vector<std::conditional_t<sizeof(Element<V>) == 4, std::uint32_t, std::uint64_t>, kSize<V>>;
-    Bits bits;
-    load_bits(&sin, bits);
-    bits ^= Element<Bits>{backwards} << (8 * sizeof(Element<V>) - 1);
-    load_bits(&bits, sin);
+    negate_if(backwards, sin);
   }
-  template <class Isa, class V, class X>
-  ROTARY_ALWAYS_INLINE static void turn(const X* from, X* to, Index, bool, const V& cos, const V& sin) {
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index, bool) const {
     V x, swapped;
     load<Isa>(from, x);
     swap_neighbours(x, swapped);
@@ -68,51 +67,143 @@ struct Turn<Pairing::interleaved> {
   }
 };
 
-/// A run of windows: `count` of them, `in_step` and `out_step` elements apart, their rows `row_step` apart; 0
-/// if all turn by one row.
+/// The same for bfloat16, two of which are the halves of a 32-bit word: those with even and those with odd
+/// indices are in a register of their own, without a shuffle.
+template <Pairing kPairing, class V>
+struct WordStep;
+
+template <class V>
+struct WordStep<Pairing::half, V> {
+  static constexpr Index kWidth = 2 * kSize<V>;
+  V cos[2], sin[2];
+
+  template <class Isa, class Row>
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool) {
+    load_apart<Isa>(row, cos[0], cos[1]);
+    load_apart<Isa>(row + partner, sin[0], sin[1]);
+  }
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index partner, bool backwards) const {
+    const Index first = backwards ? partner : 0, second = partner - first;
+    V a[2], b[2];
+    load_words(from + first, a[0], a[1]);
+    load_words(from + second, b[0], b[1]);
+    turn_pairs<Isa>(a[0], b[0], cos[0], sin[0]);
+    turn_pairs<Isa>(a[1], b[1], cos[1], sin[1]);
+    store_words(to + first, a[0], a[1]);
+    store_words(to + second, b[0], b[1]);
+  }
+};
+
+template <class V>
+struct WordStep<Pairing::interleaved, V> {
+  static constexpr Index kWidth = 2 * kSize<V>;
+  V cos, sin;
+
+  template <class Isa, class Row>
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool backwards) {
+    load_apart<Isa>(row, cos, sin);
+    negate_if(backwards, sin);
+  }
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index, bool) const {
+    V a, b;
+    load_words(from, a, b);
+    turn_pairs<Isa>(a, b, cos, sin);
+    store_words(to, a, b);
+  }
+};
+
+/// Windows in two directions: `count` tokens, each with a row of its own, times `windows` heads that share
+/// it. Steps are in elements.
 template <class X, class Row>
 struct WindowRun {
   const X* in;
   X* out;
   const Row* row;
   Index pairs, count, in_step, out_step, row_step;
+  Index windows, window_in_step, window_out_step;
   bool backwards;
+  bool fetch_in_order;  // see there
+  Index pass;           // heads that pass by one part of a row before its next part comes
 };
 
 /// Turns a run of windows.
 ///
-/// Windows that share a row pass by while vectors of it stay in registers. What does not fill a register goes
-/// through one of 16 bytes, and what does not fill that through a padded copy: never through an overlapping
-/// vector, which in place would turn its pairs twice. All of them round alike, so no result depends on where
-/// a pair falls.
+/// The heads of a token pass by while vectors of its row stay in registers. What does not fill a register
+/// goes through one of 16 bytes, and what does not fill that through a padded copy: never through an
+/// overlapping vector, which in place would turn its pairs twice. All of them round alike, so no result
+/// depends on where a pair falls.
 template <Pairing kPairing, class X, class Row>
 struct RotateRun {
-  using T = Turn<kPairing>;
   using A = rotary::detail::Arithmetic<X, Row>;
+  template <class Isa>
+  using Wide = std::conditional_t<std::is_same_v<X, Eigen::bfloat16> && std::is_same_v<A, float>,
+                                  WordStep<kPairing, Vector<A, kLanes<Isa, A>>>,
+                                  Step<kPairing, Vector<A, kLanes<Isa, A>>>>;
+  using Narrow = Step<kPairing, Vector<A, 16 / sizeof(A)>>;
 
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(const WindowRun<X, Row>* run_) {
     const WindowRun<X, Row>& of = *run_;
-    const Index rows = of.row_step == 0 ? 1 : of.count, windows = of.row_step == 0 ? of.count : 1;
-    for (Index n = 0; n < rows; ++n)
-      turn_windows<Isa>(of, of.in + n * of.in_step, of.out + n * of.out_step, of.row + n * of.row_step,
-                        windows);
+    const Index length = stream_length(kPairing, of.pairs), steps = length / Wide<Isa>::kWidth;
+    if (steps * Wide<Isa>::kWidth != length || of.fetch_in_order) return run_in_parts<Isa>(of);
+    switch (steps) {
+      case 1:
+        return run_whole<Isa, 1>(of);
+      case 2:
+        return run_whole<Isa, 2>(of);
+      case 4:
+        return run_whole<Isa, 4>(of);
+      case kSteps<Isa>:
+        return run_whole<Isa, kSteps<Isa>>(of);
+      default:
+        return run_in_parts<Isa>(of);
+    }
   }
 
  private:
-  /// `kSteps` vectors of a row by all windows.
-  template <class Isa, int kLanesOf, int kSteps>
+  /// Steps whose cosines and sines fit into registers.
+  template <class Isa>
+  static constexpr int kSteps = Isa::kBytes == 64 ? 8 : 3;
+
+  /// Rows of `kStepsOf` steps.
+  template <class Isa, int kStepsOf>
+  ROTARY_ALWAYS_INLINE static void run_whole(WindowRun<X, Row> of) {  // a copy, which no store can change
+    const X* in = of.in;
+    X* out = of.out;
+    const Row* row = of.row;
+    for (Index n = 0; n < of.count; ++n, in += of.in_step, out += of.out_step, row += of.row_step)
+      turn_columns<Isa, Wide<Isa>, kStepsOf>(in, out, row, of.pairs, of.windows, of.window_in_step,
+                                             of.window_out_step, of.backwards);
+  }
+
+  /// Rows of any length, `pass` heads at a time.
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void run_in_parts(WindowRun<X, Row> of) {
+    for (; of.count > 0; --of.count, of.in += of.in_step, of.out += of.out_step, of.row += of.row_step) {
+      for (Index n = 0; n < of.windows; n += of.pass) {
+        const X* const in = of.in + n * of.window_in_step;
+        const Index windows = of.pass < of.windows - n ? of.pass : of.windows - n;
+        if (of.fetch_in_order)
+          for (Index w = 0; w < windows; ++w) fetch_in_order(in + w * of.window_in_step, 2 * of.pairs);
+        turn_windows<Isa>(of, in, of.out + n * of.window_out_step, of.row, windows);
+      }
+    }
+  }
+
+  /// `kCount` steps of a row by all windows.
+  template <class Isa, class StepOf, int kCount>
   ROTARY_ALWAYS_INLINE static void turn_columns(const X* in, X* out, const Row* row, Index partner,
                                                 Index windows, Index in_step, Index out_step,
                                                 bool backwards) {
-    using V = Vector<A, kLanesOf>;
-    V cos[kSteps], sin[kSteps];
-    unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
-      T::template load_row<Isa>(row + k * kLanesOf, partner, backwards, cos[k], sin[k]);
+    StepOf steps[kCount];
+    unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
+      steps[k].template load_row<Isa>(row + k * StepOf::kWidth, partner, backwards);
     });
     do {
-      unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
-        T::template turn<Isa>(in + k * kLanesOf, out + k * kLanesOf, partner, backwards, cos[k], sin[k]);
+      unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
+        steps[k].template turn<Isa>(in + k * StepOf::kWidth, out + k * StepOf::kWidth, partner, backwards);
       });
       in += in_step, out += out_step;
     } while (--windows > 0);
@@ -121,22 +212,31 @@ struct RotateRun {
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void turn_windows(const WindowRun<X, Row>& of, const X* in, X* out,
                                                 const Row* row, Index windows) {
-    constexpr int kWide = kLanes<Isa, A>, kNarrow = 16 / static_cast<int>(sizeof(A)), kSteps = 4;
-    const Index end = T::stream_length(of.pairs), partner = of.pairs;
+    constexpr Index kWidth = Wide<Isa>::kWidth;
+    const Index end = stream_length(kPairing, of.pairs);
     Index at = 0;
-    for (; at + kSteps * kWide <= end; at += kSteps * kWide)
-      turn_columns<Isa, kWide, kSteps>(in + at, out + at, row + at, partner, windows, of.in_step, of.out_step,
-                                       of.backwards);
-    for (; at + kWide <= end; at += kWide)
-      turn_columns<Isa, kWide, 1>(in + at, out + at, row + at, partner, windows, of.in_step, of.out_step,
-                                  of.backwards);
+    const auto turn = [&](auto count) ROTARY_INLINE_LAMBDA {
+      for (; at + count * kWidth <= end; at += count * kWidth)
+        turn_columns<Isa, Wide<Isa>, count>(in + at, out + at, row + at, of.pairs, windows, of.window_in_step,
+                                            of.window_out_step, of.backwards);
+    };
+    turn(std::integral_constant<int, 4>());
+    turn(std::integral_constant<int, 1>());
     if (at < end) [[unlikely]]
-      turn_rest<Isa, kNarrow>(of, in, out, row, windows, at, end);
+      turn_rest<Isa>(of, in, out, row, windows, at, end);
   }
 
-  template <class Isa, int kNarrow>
+  /// Asks for the cache lines of a window in the order of memory. Processors fetch ahead of such a sequence,
+  /// but not of one that jumps between the halves of a wide window, which took twice the time.
+  ROTARY_ALWAYS_INLINE static void fetch_in_order(const X* in, Index features) {
+    constexpr Index kLine = 64 / static_cast<Index>(sizeof(X));
+    for (Index n = 0; n < features; n += kLine) __builtin_prefetch(in + n);
+  }
+
+  template <class Isa>
   ROTARY_ALWAYS_INLINE static void turn_rest(const WindowRun<X, Row>& of, const X* in, X* out, const Row* row,
                                              Index windows, Index at, Index end) {
+    constexpr Index kNarrow = Narrow::kWidth;
     for (; at < end; at += kNarrow) {
       const bool fits = at + kNarrow <= end;
       const auto rest = static_cast<std::size_t>(end - at);
@@ -150,11 +250,11 @@ struct RotateRun {
       X few[2 * kNarrow] = {};
       if (!fits) copy(few_row, kNarrow, row + at, of.pairs);
       for (Index n = 0; n < windows; ++n) {
-        const X* const from = in + n * of.in_step + at;
-        X* const to = out + n * of.out_step + at;
+        const X* const from = in + n * of.window_in_step + at;
+        X* const to = out + n * of.window_out_step + at;
         if (!fits) copy(few, kNarrow, from, of.pairs);
-        turn_columns<Isa, kNarrow, 1>(fits ? from : few, fits ? to : few, fits ? row + at : few_row,
-                                      fits ? of.pairs : kNarrow, 1, 0, 0, of.backwards);
+        turn_columns<Isa, Narrow, 1>(fits ? from : few, fits ? to : few, fits ? row + at : few_row,
+                                     fits ? of.pairs : kNarrow, 1, 0, 0, of.backwards);
         if (!fits) copy(to, of.pairs, few, kNarrow);
       }
     }

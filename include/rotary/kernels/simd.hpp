@@ -164,6 +164,51 @@ ROTARY_ALWAYS_INLINE void store_bits(void* to, const V& v) {
   std::memcpy(to, &v, sizeof v);
 }
 
+/// v as unsigned integers, and back.
+template <class V>
+using BitsOf = Vector<std::conditional_t<sizeof(Element<V>) == 4, std::uint32_t, std::uint64_t>, kSize<V>>;
+
+/// v = −v, exactly, and free next to a multiplication.
+template <class V>
+ROTARY_ALWAYS_INLINE void negate_if(bool negate, V& v) {
+  BitsOf<V> bits;
+  load_bits(&v, bits);
+  bits ^= Element<BitsOf<V>>{negate} << (8 * sizeof(Element<V>) - 1);
+  load_bits(&bits, v);
+}
+
+/// The bits of floats rounded to bfloat16, ties to even, in the upper half of every word.
+///
+/// A NaN becomes the one that Eigen makes of it. It must be quiet, as all are that arithmetic answers with:
+/// so its bits are larger than those of infinity even after rounding, and a minimum finds it.
+template <int Lanes>
+ROTARY_ALWAYS_INLINE void round_to_bfloat16(const Vector<float, Lanes>& v,
+                                            Vector<std::uint32_t, Lanes>& words) {
+  constexpr std::uint32_t kSign = 0x80000000u, kNotANumber = 0x7fc0ffffu;
+  Vector<std::uint32_t, Lanes> bits;
+  load_bits(&v, bits);
+  const auto rounded = (bits & ~kSign) + 0x7fff + ((bits >> 16) & 1);
+  const auto limited = rounded < kNotANumber ? rounded : kNotANumber + Vector<std::uint32_t, Lanes>{};
+  words = limited | (bits & kSign);
+}
+
+/// Two vectors of bfloat16 that take turns in memory: those with even indices, and those with odd ones.
+template <class V>
+ROTARY_ALWAYS_INLINE void load_words(const Eigen::bfloat16* from, V& even, V& odd) {
+  Vector<std::uint32_t, kSize<V>> words;
+  load_bits(from, words);
+  const auto low = words << 16, high = words & 0xffff0000u;
+  load_bits(&low, even);
+  load_bits(&high, odd);
+}
+template <class V>
+ROTARY_ALWAYS_INLINE void store_words(Eigen::bfloat16* to, const V& even, const V& odd) {
+  Vector<std::uint32_t, kSize<V>> low, high;
+  round_to_bfloat16<kSize<V>>(even, low);
+  round_to_bfloat16<kSize<V>>(odd, high);
+  store_bits(to, (low >> 16) | (high & 0xffff0000u));
+}
+
 /// Memory of a vector of 16-bit numbers, as an operand of the instructions that convert them.
 template <int Lanes>
 struct [[gnu::may_alias]] HalfWords {
@@ -212,13 +257,9 @@ ROTARY_ALWAYS_INLINE void store(X* to, const V& v) {
   } else if constexpr (std::is_same_v<X, float>) {
     store_bits(to, __builtin_convertvector(v, Vector<float, kLanes>));
   } else if constexpr (std::is_same_v<X, Eigen::bfloat16>) {
-    Vector<std::uint32_t, kLanes> bits;
-    load_bits(&v, bits);
-    const auto rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    const auto not_a_number = ((bits >> 16) & 0x8000) | 0x7fc0;  // what Eigen makes of it
-    const auto is_number = (bits & 0x7fffffff) <= 0x7f800000;
-    const auto chosen = is_number ? rounded : not_a_number;
-    store_bits(to, __builtin_convertvector(chosen, Vector<std::uint16_t, kLanes>));
+    Vector<std::uint32_t, kLanes> words;
+    round_to_bfloat16<kLanes>(v, words);
+    store_bits(to, __builtin_convertvector(words >> 16, Vector<std::uint16_t, kLanes>));
   } else {
 #if defined(__clang__)
     if constexpr (Isa::kHalf) return store_bits(to, __builtin_convertvector(v, Vector<__fp16, kLanes>));
@@ -256,6 +297,29 @@ ROTARY_ALWAYS_INLINE void repeat_neighbours(const V& v, V& even, V& odd) {
     shuffle<(Lane | 1)...>(v, odd);
   }
   (std::make_integer_sequence<int, kSize<V>>());
+}
+
+/// 2n numbers: those with even indices, and those with odd ones.
+template <class Isa, class V, class X>
+ROTARY_ALWAYS_INLINE void load_apart(const X* from, V& even, V& odd) {
+  V first, second;
+  load<Isa>(from, first);
+  load<Isa>(from + kSize<V>, second);
+  [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
+    even = __builtin_shufflevector(first, second, (2 * Lane)...);
+    odd = __builtin_shufflevector(first, second, (2 * Lane + 1)...);
+  }
+  (std::make_integer_sequence<int, kSize<V>>());
+}
+
+/// (a, b) = R (a, b)
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void turn_pairs(V& a, V& b, const V& cos, const V& sin) {
+  V first = b * sin, second = a * sin;
+  multiply_subtract<Isa>(a, cos, first);
+  multiply_add<Isa>(b, cos, second);
+  a = first;
+  b = second;
 }
 
 /// f(0), f(1), ..., written out, so that arrays indexed by k are registers.

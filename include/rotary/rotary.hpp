@@ -11,11 +11,28 @@
 #include "rotate_half.hpp"                   // (a, b) → (−b, a)
 #include "broadcat.hpp"                      // broadcast, then concatenate
 #include "positions.hpp"                     // what is turned: offsets, lists, grids
+#include "position_ids.hpp"                  // packed, padded, sliced and stretched sequences
+#include "dual_chunk_positions.hpp"          // distances cut short beyond a chunk
+#include "token_positions.hpp"               // tokens with several coordinates, patches in merge blocks
+#include "mrope_positions.hpp"               // text, images and videos of a prompt
 #include "double_double.hpp"                 // reals of 106 bits
 #include "frequencies.hpp"                   // how fast: lang, pixel, constant, custom
+#include "mrope.hpp"                         // which coordinate turns which pair
+#include "variants/ntk.hpp"                  // longer contexts: a larger theta
+#include "variants/yarn.hpp"                 // fast pairs stay, slow ones are interpolated
+#include "variants/ntk_by_parts.hpp"         // its forerunner
+#include "variants/grok.hpp"                 // its relatives
+#include "variants/longrope.hpp"             // a divisor for every pair
+#include "variants/llama3.hpp"               // interpolated by wavelength
+#include "variants/proportional.hpp"         // slow pairs stand still
+#include "variants/fope.hpp"                 // so do those of less than a turn
+#include "variants/vision.hpp"               // images and video, model by model
+#include "variants/mixed.hpp"                // learned directions for every head
+#include "variants/frequency_gradients.hpp"  // gradients of theta, factors, divisors
 #include "phases.hpp"                        // positions × frequencies, in exact integer turns
 #include "angles.hpp"                        // the same as tensors of angles
 #include "cos_sin_table.hpp"                 // phases → rows of cosines and sines
+#include "variants/reference_float32.hpp"    // others' float cosines, errors included
 #include "axial_frequencies.hpp"             // grids: images and video
 #include "rotate_sequence.hpp"               // rows of a sequence × tensor
 #include "rotation_gradients.hpp"            // what a rotation leaves to differentiate
@@ -24,6 +41,7 @@
 #include "learned_rotations.hpp"             // angles that come out of a network
 #include "rotary_embedding.hpp"              // RotaryEmbedding: all of it for sequences
 #include "xpos.hpp"                          // XPos: scores that decay with distance
+#include "pairing_conversion.hpp"            // weights of one pairing for the other
 #include "rotary_positional_embeddings.hpp"  // labml's module
 #include "attention.hpp"                     // labml's attention
 // clang-format on

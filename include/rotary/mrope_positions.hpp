@@ -1,0 +1,212 @@
+// Where the text, image and video tokens of a prompt stand: Qwen2-VL, Qwen2.5-VL, HunYuan-VL.
+#pragma once
+
+#include <cmath>
+#include <span>
+
+#include "position_ids.hpp"
+#include "token_positions.hpp"
+
+namespace rotary {
+
+/// Where the text after an image or a video starts; published codes differ.
+enum class NextStart {
+  after_largest,  ///< 1 + the largest coordinate so far on any axis: Hugging Face 4, vLLM
+  after_extent    ///< the start of the grid + max(height, width) / merge: newer Hugging Face
+};
+
+struct MropePositionsOptions {
+  Index spatial_merge = 2;   ///< patches merged into a token, along the height and along the width
+  Index temporal_merge = 1;  ///< frames merged into a token
+  NextStart next_start = NextStart::after_largest;
+};
+
+/// The images and videos of a prompt, in their order, and the token that each of their patches is held by.
+struct VisionTokens {
+  std::int64_t image_token = 151655;  ///< <|image_pad|> of Qwen2-VL and Qwen2.5-VL
+  std::int64_t video_token = 151656;  ///< <|video_pad|>
+  std::span<const VisionGrid> images = {};
+  std::span<const VisionGrid> videos = {};
+  std::span<const double> video_intervals = {};  ///< for each video; left out, all are 1
+};
+
+/// (t, h, w) of every token of a prompt, as Qwen2-VL and Qwen2.5-VL have them.
+///
+/// A run of n text tokens from a start a stands at a, a + 1, ..., a + n − 1 on all three axes. A grid stands,
+/// frame by frame and row by row, with merged frames t, rows h and columns w, at
+///
+///     (a + ⌊t · interval⌋,  a + h,  a + w)
+///
+/// and what follows starts where `next_start` says. While decoding, token n of the sequence stands at
+/// n + delta() on all axes. Qwen3-VL has each frame of a video as an image of its own, after a text of its
+/// time.
+///
+/// @code
+///   rotary::MropePositions prompt;
+///   prompt.append_text(4);
+///   prompt.append_image({.height = 28, .width = 42});   // 14 · 21 tokens
+///   prompt.append_text(10);
+///   const rotary::Positions positions = prompt.tokens().positions();   // for a CosSinTable
+/// @endcode
+class MropePositions {
+ public:
+  explicit MropePositions(const MropePositionsOptions& options = {}) : options_(options) {
+    detail::merged("frames", 0, options.temporal_merge);
+    detail::merged("height", 0, options.spatial_merge);
+  }
+
+  /// The coordinates: axis 0 is t, axis 1 is h, axis 2 is w.
+  const TokenPositions& tokens() const { return tokens_; }
+  /// Where the next text or grid starts.
+  std::int64_t next_start() const { return next_start_; }
+  /// What to add to the index of a token after the prompt, padding counted: 1 + the largest coordinate − the
+  /// number of tokens (`rope_deltas`, `mrope_position_delta`).
+  std::int64_t delta() const { return end_ - tokens_.tokens(); }
+
+  /// `count` tokens of text.
+  void append_text(Index count) {
+    if (count < 0) detail::fail("there cannot be ", count, " tokens of text");
+    const std::int64_t end = detail::checked_sum(next_start_, count);
+    tokens_.reserve(count);
+    for (; next_start_ < end; ++next_start_) tokens_.append({next_start_, next_start_, next_start_});
+    end_ = std::max(end_, end);
+  }
+
+  /// `count` tokens that attention never sees; all coordinates are `id`, and the prompt does not move on.
+  void append_padding(Index count, std::int64_t id = 0) {
+    if (count < 0) detail::fail("there cannot be ", count, " tokens of padding");
+    tokens_.reserve(count);
+    for (Index n = 0; n < count; ++n) tokens_.append({id, id, id});
+  }
+
+  /// The tokens of an image.
+  void append_image(const VisionGrid& grid) { append_video(grid, 1); }
+
+  /// The tokens of a video. Time passes by `interval` from one merged frame to the next: 1 for Qwen2-VL, and
+  /// tokens_per_second · seconds per merged frame for Qwen2.5-VL, where newer versions of Hugging Face
+  /// first cut the seconds to an integer.
+  void append_video(const VisionGrid& grid, double interval) {
+    const Index frames = detail::merged("frames", grid.frames, options_.temporal_merge);
+    const Index height = detail::merged("height", grid.height, options_.spatial_merge);
+    const Index width = detail::merged("width", grid.width, options_.spatial_merge);
+    const Index count = detail::checked_product(frames, detail::checked_product(height, width));
+    const Index extent = std::max(height, width);
+    const auto time = [&](Index t) { return std::floor(static_cast<double>(t) * interval); };
+    if (!detail::finite_bits(interval) || !(interval >= 0) || !(time(frames) < 0x1p62))
+      detail::fail("the interval between frames is ", interval,
+                   ", it must not be negative, and all times lie below 2^62");
+    if (count == 0) detail::fail("a grid of ", frames, " by ", height, " by ", width, " has no token");
+    const Index last = std::max(extent - 1, static_cast<Index>(time(frames - 1)));
+    const std::int64_t start = next_start_;
+    const std::int64_t end = detail::checked_sum(start, detail::checked_sum(last, 1));
+    tokens_.reserve(count);
+    for (Index t = 0; t < frames; ++t)
+      for (Index h = 0; h < height; ++h)
+        for (Index w = 0; w < width; ++w)
+          tokens_.append({start + static_cast<std::int64_t>(time(t)), start + h, start + w});
+    end_ = std::max(end_, end);
+    next_start_ = options_.next_start == NextStart::after_extent ? start + extent : end_;
+  }
+
+  /// The tokens `input_ids`, in which every image and video is a run of its own token, as many as its grid
+  /// has after merging.
+  ///
+  /// @code
+  ///   const std::vector<int> input_ids = {11, 12, 151655, 151655, 13};
+  ///   const std::vector<rotary::VisionGrid> images = {{.height = 2, .width = 4}};
+  ///   rotary::MropePositions prompt;
+  ///   prompt.append(input_ids, {.images = images});
+  ///   prompt.tokens().axis(2);   // w: 0 1 2 3 4
+  /// @endcode
+  template <IntegerList Ids>
+  void append(const Ids& input_ids, const VisionTokens& vision) {
+    if (!vision.video_intervals.empty() && vision.video_intervals.size() != vision.videos.size())
+      detail::fail("found intervals for ", vision.video_intervals.size(), " videos, there are ",
+                   vision.videos.size());
+    MropePositions longer = *this;  // so that nothing has changed if the grids do not fit
+    const Index count = detail::list_size(input_ids);
+    std::size_t image = 0, video = 0;
+    for (Index n = 0; n < count;) {
+      const std::int64_t id = detail::list_entry(input_ids, n);
+      const Index before = longer.tokens_.tokens();
+      if (id == vision.image_token) {
+        if (image == vision.images.size())
+          detail::fail("token ", n, " begins another image, there are grids for ", image);
+        longer.append_image(vision.images[image++]);
+      } else if (id == vision.video_token) {
+        if (video == vision.videos.size())
+          detail::fail("token ", n, " begins another video, there are grids for ", video);
+        const double interval = vision.video_intervals.empty() ? 1 : vision.video_intervals[video];
+        longer.append_video(vision.videos[video++], interval);
+      } else {
+        longer.append_text(1);
+      }
+      const Index end = n + longer.tokens_.tokens() - before;
+      for (Index held = n; held < end; ++held)
+        if (held >= count || detail::list_entry(input_ids, held) != id)
+          detail::fail("the grid that begins at token ", n, " has ", end - n, " tokens, the prompt has ",
+                       held - n, " for it");
+      n = end;
+    }
+    if (image < vision.images.size() || video < vision.videos.size())
+      detail::fail("found ", image, " images and ", video, " videos in the prompt, there are grids for ",
+                   vision.images.size(), " and ", vision.videos.size());
+    *this = std::move(longer);
+  }
+
+ private:
+  MropePositionsOptions options_;
+  TokenPositions tokens_{3};
+  std::int64_t next_start_ = 0;
+  std::int64_t end_ = 0;  // 1 + the largest coordinate that is not padding's
+};
+
+/// The grid of an image among the tokens of a prompt: `height` rows of `width` tokens and one that ends the
+/// row.
+struct IndexedImage {
+  Index first = 0;   ///< the token at which row 0 begins
+  Index height = 0;  ///< rows, after merging
+  Index width = 0;   ///< tokens of a row after merging, the one that ends it not counted
+};
+
+/// (plain, width, height, image) of every token of a prompt: HunYuan-VL's XD-RoPE (`indexed_images`).
+///
+/// Token n has n on all axes, but for those of the m-th grid: there column, row and m stand on the last
+/// three, the token that ends a row being column `width`. With 3 axes the plain one is left out. In a prompt
+/// of HunYuan-VL the grid begins two tokens after the one that announces the image.
+///
+/// @code
+///   const std::vector<rotary::IndexedImage> images = {{.first = 2, .height = 2, .width = 1}};
+///   const auto tokens = rotary::xdrope_positions(7, images);
+///   tokens.axis(1);   // width: 0 1 0 1 0 1 6
+/// @endcode
+inline TokenPositions xdrope_positions(Index token_count, std::span<const IndexedImage> images,
+                                       Index axes = 4) {
+  if (token_count < 0) detail::fail("there cannot be ", token_count, " tokens");
+  if (axes != 3 && axes != 4) detail::fail("XD-RoPE has 3 or 4 axes, found ", axes);
+  TokenPositions tokens(axes);
+  tokens.reserve(token_count);
+  const auto append = [&](Index width, Index height, Index image) {
+    if (axes == 4) return tokens.append({tokens.tokens(), width, height, image});
+    tokens.append({width, height, image});
+  };
+  const auto append_text_up_to = [&](Index end) {
+    for (Index n = tokens.tokens(); n < end; ++n) append(n, n, n);
+  };
+  for (std::size_t m = 0; m < images.size(); ++m) {
+    const IndexedImage& image = images[m];
+    if (image.height < 0 || image.width < 0)
+      detail::fail("image ", m, " is ", image.height, " by ", image.width, ", it must not be negative");
+    const Index count = detail::checked_product(image.height, detail::checked_sum(image.width, 1));
+    if (image.first < tokens.tokens() || count > token_count - image.first)
+      detail::fail("image ", m, " has ", count, " tokens from ", image.first,
+                   " on, they must lie after the image before and within the ", token_count, " tokens");
+    append_text_up_to(image.first);
+    for (Index row = 0; row < image.height; ++row)
+      for (Index column = 0; column <= image.width; ++column) append(column, row, static_cast<Index>(m));
+  }
+  append_text_up_to(token_count);
+  return tokens;
+}
+
+}  // namespace rotary

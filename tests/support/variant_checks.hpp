@@ -1,0 +1,43 @@
+// What the tests of variants have in common.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <rotary/frequencies.hpp>
+
+#include <bit>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "mpfr_oracle.hpp"
+
+namespace rotary::testing {
+
+inline constexpr double kBound = 0x1p-94;  // a handful of operations within 2^-98 each
+
+inline const double kInfinity = std::bit_cast<double>(std::uint64_t{0x7ff} << 52);
+inline const double kNan = std::bit_cast<double>(std::uint64_t{0xfff} << 51);
+
+template <class Call>
+std::string error_of_call(Call call) {
+  try {
+    call();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+inline void expect_frequencies(const Frequencies& frequencies, const std::vector<Real>& wanted) {
+  ASSERT_EQ(frequencies.axes, 1);
+  ASSERT_EQ(frequencies.values.size(), wanted.size());
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i] == Real(0))
+      EXPECT_EQ(frequencies.values[i], 0) << "pair " << i;
+    else
+      EXPECT_LT(relative_error_of(frequencies.values[i], wanted[i]), kBound) << "pair " << i;
+  }
+}
+
+}  // namespace rotary::testing

@@ -35,6 +35,13 @@ using AlignedVector = std::vector<T, LineAllocator<T>>;
 
 }  // namespace detail
 
+/// Which axes of a tensor the rows of a table belong to.
+enum class RowAxes {
+  before_features,  ///< the last ones before the features: [seq], or those of a grid, [height, width]
+  batch_and_seq,    ///< the first one, and the sequence
+  heads_and_seq,    ///< the heads, which have frequencies of their own, and the sequence
+};
+
 /// Cosines and sines, one row for each position, magnitude folded in, laid out for one pairing.
 ///
 /// Row n holds A cos φ and A sin φ of every pair, φ = Σ_axis position(n, axis) · frequency(axis, pair), taken
@@ -57,8 +64,27 @@ class CosSinTable {
     if (positions.axis_count() != frequencies.axes)
       detail::fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ",
                    frequencies.axes);
+    if (positions.batch() > 0) axes_ = RowAxes::batch_and_seq;
     kernels::cos_sin_rows(TurnSteps(frequencies), positions, 0, positions.count(),
                           {.factor = frequencies.magnitude}, pairing, data());
+  }
+
+  /// Rows for heads that have frequencies of their own (RoPE-Mixed), [heads, seq].
+  CosSinTable(std::span<const Frequencies> of_heads, const Positions& positions,
+              Pairing pairing = Pairing::interleaved)
+      : CosSinTable({static_cast<Index>(of_heads.size()), positions.count()},
+                    of_heads.empty() ? 0 : of_heads[0].pairs(), pairing) {
+    axes_ = RowAxes::heads_and_seq;
+    T* rows = data();
+    for (const Frequencies& frequencies : of_heads) {
+      if (frequencies.pairs() != pairs_ || frequencies.axes != positions.axis_count())
+        detail::fail("a head has frequencies for ", frequencies.pairs(), " pairs and ", frequencies.axes,
+                     " coordinates, there must be ", pairs_, " pairs and ", positions.axis_count(),
+                     " coordinates");
+      kernels::cos_sin_rows(TurnSteps(frequencies), positions, 0, positions.count(),
+                            {.factor = frequencies.magnitude}, pairing, rows);
+      rows += positions.count() * row_size();
+    }
   }
 
   /// A table to be filled through `data()`; with `separate` the members of a pair have a cosine and a sine
@@ -74,8 +100,10 @@ class CosSinTable {
     values_.resize(static_cast<std::size_t>(detail::checked_product(row_count_, row_size())));
   }
 
-  /// The extents that the rows are arranged in: [seq], or those of a grid, [height, width].
+  /// The extents that the rows are arranged in: [seq], those of a grid, [height, width], [batch, seq] or
+  /// [heads, seq].
   const std::vector<Index>& shape() const { return shape_; }
+  RowAxes axes() const { return axes_; }
   Index rows() const { return row_count_; }
   Index pairs() const { return pairs_; }
   Pairing pairing() const { return pairing_; }
@@ -104,6 +132,7 @@ class CosSinTable {
   Index row_count_ = 0, pairs_;
   Pairing pairing_;
   bool separate_;
+  RowAxes axes_ = RowAxes::before_features;
   detail::AlignedVector<T> values_;
 };
 

@@ -109,6 +109,16 @@ inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble
   return theta * pow(factor, DoubleDouble(dim) / (dim - 2));
 }
 
+/// Σ_a f(a, i): what turns a token whose coordinates are all the same, as those of text are in M-RoPE.
+inline Frequencies summed_over_axes(const Frequencies& frequencies) {
+  detail::check(frequencies);
+  const auto pairs = static_cast<std::size_t>(frequencies.pairs());
+  Frequencies sums{.values = std::vector<DoubleDouble>(pairs), .magnitude = frequencies.magnitude};
+  for (std::size_t n = 0; n < frequencies.values.size(); ++n)
+    sums.values[n % pairs] = sums.values[n % pairs] + frequencies.values[n];
+  return sums;
+}
+
 /// Frequencies of one axis, dealt out: pair i turns by coordinate `axis_of_pair[i]` and by no other. M-RoPE's
 /// sections of (t, h, w), chunked or interleaved, are such a list.
 ///

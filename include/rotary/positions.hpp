@@ -180,11 +180,31 @@ class Positions {
     return positions;
   }
 
+  /// The same rows dealt out to sequences of one length: row b · seq + n is token n of sequence b, and no
+  /// longer of all of them. For position_ids of shape [batch, seq].
+  Positions in_batches(Index batch) const {
+    if (batch < 1 || count_ % batch != 0)
+      detail::fail(count_, " positions cannot be dealt out evenly to ", batch, " sequences");
+    Positions dealt = *this;
+    dealt.batch_ = batch;
+    return dealt;
+  }
+
+  /// The same rows, those of a grid as one sequence of its cells.
+  Positions as_list() const {
+    Positions positions = *this;
+    positions.is_list_ = true;
+    return positions;
+  }
+
   Index count() const { return count_; }
   int axis_count() const { return axis_count_; }
-  /// The extents of the grid, or the number of tokens.
+  /// How many sequences have positions of their own; 0 where all share theirs.
+  Index batch() const { return batch_; }
+  /// The extents of the grid, [batch, seq], or the number of tokens.
   std::vector<Index> shape() const {
-    if (!is_grid_) return {count_};
+    if (batch_ > 0) return {batch_, count_ / batch_};
+    if (!is_grid_ || is_list_) return {count_};
     std::vector<Index> extents;
     for (int axis = 0; axis < axis_count_; ++axis) extents.push_back(axes_[at_(axis)].positions.count());
     return extents;
@@ -218,7 +238,8 @@ class Positions {
     return positions;
   }
 
-  bool is_grid_ = false;
+  bool is_grid_ = false, is_list_ = false;
+  Index batch_ = 0;
   int axis_count_ = 1;
   Index count_ = 0;
   std::array<Axis, kMaxPositionAxes> axes_;

@@ -85,15 +85,13 @@ class RotaryEmbedding {
         frequencies_(detail::frequencies_of(options_)),
         rows_(make_rows(frequencies_)) {}
 
-  /// From frequencies of any make.
+  /// From frequencies of any make. Where they are for several coordinates, a sequence is one of tokens whose
+  /// coordinates are all the same, as text is in M-RoPE; others are rotated by their `Positions`.
   explicit RotaryEmbedding(Frequencies frequencies, RotaryEmbeddingOptions options = {})
       : options_(std::move(options)),
         interpolate_factor_(detail::checked_interpolate_factor(options_.interpolate_factor)),
         frequencies_(std::move(frequencies)),
-        rows_(make_rows(frequencies_)) {
-    if (frequencies_.axes != 1)
-      detail::fail("a sequence has positions on one axis, the frequencies are for ", frequencies_.axes);
-  }
+        rows_(make_rows(frequencies_)) {}
 
   const RotaryEmbeddingOptions& options() const { return options_; }
   const Frequencies& frequencies() const { return frequencies_; }
@@ -109,9 +107,10 @@ class RotaryEmbedding {
   /// Replaces the frequencies, as a step of training does. Only with `learned_freq`.
   void set_freqs(std::span<const double> freqs) {
     if (!options_.learned_freq) detail::fail("the frequencies are fixed; construct with learned_freq = true");
-    if (static_cast<Index>(freqs.size()) != frequencies_.pairs())
-      detail::fail("found ", freqs.size(), " frequencies, there must be ", frequencies_.pairs());
+    if (freqs.size() != frequencies_.values.size())
+      detail::fail("found ", freqs.size(), " frequencies, there must be ", frequencies_.values.size());
     Frequencies changed = custom_frequencies(freqs);
+    changed.axes = frequencies_.axes;
     changed.magnitude = frequencies_.magnitude;
     rows_ = make_rows(changed);  // may fail, and then nothing has changed
     frequencies_ = std::move(changed);
@@ -133,14 +132,14 @@ class RotaryEmbedding {
   /// as they are, not interpolated: a number, a span, a std::vector, or a tensor of any rank.
   template <class P>
   auto operator()(const P& positions) const {
-    return detail::angles_of(frequencies_, options_.pairing, positions);
+    return detail::angles_of(summed_over_axes(frequencies_), options_.pairing, positions);
   }
 
   /// The gradients of a loss with respect to the positions and the frequencies of `operator()`, given the one
   /// with respect to its angles.
   template <class P, class G>
   AngleGradients angles_backward(const P& positions, const G& grad) const {
-    return detail::angle_gradients(frequencies_, options_.pairing, positions, grad);
+    return detail::angle_gradients(summed_over_axes(frequencies_), options_.pairing, positions, grad);
   }
 
   /// The angles of a grid, one block of rotary_dim angles for each axis: [sizes..., axes · rotary_dim].
@@ -174,7 +173,8 @@ class RotaryEmbedding {
     if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
                   detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
       decltype(auto) source = detail::stored(x);
-      rotate(detail::const_view_of(source), view_of(out), options, device);
+      turn_between(detail::const_view_of(source), view_of(out), options,
+                   [&](const auto& from, const auto& to) { rotate(from, to, options, device); });
     }
   }
 
@@ -183,7 +183,46 @@ class RotaryEmbedding {
   void rotate_in_place(X&& x, const RotateOptions& options = {}, const Device& device = {}) const {
     if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
       const auto view = view_of(x);
-      rotate(view, view, options, device);
+      turn_between(view, view, options,
+                   [&](const auto& from, const auto& to) { rotate(from, to, options, device); });
+    }
+  }
+
+  /// The rows of tokens at any positions, interpolation included: make them once for all layers and turn with
+  /// `apply_rotary_emb`. Positions of one coordinate serve frequencies for several, as text does.
+  ///
+  /// @code
+  ///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 64});
+  ///   const std::vector<std::int32_t> position_ids = {0, 1, 2, 0, 1, 7};   // two packed sequences
+  ///   const auto rows = rotary_emb.table(rotary::Positions::listed(std::span(position_ids)));
+  ///   rotary::Tensor<float, 4> q(1, 8, 6, 64), k(1, 2, 6, 64);
+  ///   rotary::apply_rotary_emb_in_place(rows, q);
+  ///   rotary::apply_rotary_emb_in_place(rows, k);
+  /// @endcode
+  CosSinTable<T> table(const Positions& positions) const {
+    return CosSinTable<T>(frequencies_at(positions), positions, options_.pairing);
+  }
+
+  /// The rotated tensor, its tokens standing at `positions`: as many as the sequence is long, or as many for
+  /// each sequence of the batch (`Positions::in_batches`). The offset must be left out.
+  template <class X>
+  detail::Owned<X> rotate_queries_or_keys(const X& x, const Positions& positions,
+                                          const RotateOptions& options = {}) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
+      decltype(auto) source = detail::stored(x);
+      auto result = detail::make_like(source);
+      turn_between(detail::const_view_of(source), view_of(result), options,
+                   [&](const auto& from, const auto& to) { rotate_at(from, to, positions, options); });
+      return result;
+    }
+  }
+  /// The same in place.
+  template <class X>
+  void rotate_in_place(X&& x, const Positions& positions, const RotateOptions& options = {}) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
+      const auto view = view_of(x);
+      turn_between(view, view, options,
+                   [&](const auto& from, const auto& to) { rotate_at(from, to, positions, options); });
     }
   }
 
@@ -227,11 +266,12 @@ class RotaryEmbedding {
   template <class X, class G>
   std::vector<double> position_gradient(const X& x, const G& grad, const RotateOptions& options = {}) const {
     const auto [gradients, positions] = gradients_of(x, grad, options, magnitude(options));
+    const Frequencies frequencies = summed_over_axes(frequencies_);
     std::vector<double> sums(static_cast<std::size_t>(gradients.seq));
     for (Index n = 0; n < gradients.seq; ++n)
       for (Index i = 0; i < gradients.pairs; ++i)
         sums[static_cast<std::size_t>(n)] +=
-            gradients.angle_at(n, i) * static_cast<double>(frequencies_.values[static_cast<std::size_t>(i)]) /
+            gradients.angle_at(n, i) * static_cast<double>(frequencies.values[static_cast<std::size_t>(i)]) /
             interpolate_factor_;
     return sums;
   }
@@ -253,12 +293,46 @@ class RotaryEmbedding {
   }
 
   SequenceRows<T> make_rows(const Frequencies& frequencies) const {
-    return SequenceRows<T>(scaled(frequencies, interpolate_factor_), options_.pairing,
+    return SequenceRows<T>(scaled(summed_over_axes(frequencies), interpolate_factor_), options_.pairing,
                            options_.cache_if_possible ? options_.cache_max_seq_len : 0);
   }
 
   kernels::Magnitude magnitude(const RotateOptions& options) const {
     return {.factor = frequencies_.magnitude * options.scale};
+  }
+
+  template <class In, class X, class Turn>
+  void turn_between(const StridedView<In>& in, const StridedView<X>& out, const RotateOptions& options,
+                    const Turn& turn) const {
+    detail::turn_between(options_.pairing, rotary_dim(), options, in, out, turn);
+  }
+
+  /// The frequencies for positions of as many coordinates, or of one.
+  Frequencies frequencies_at(const Positions& positions) const {
+    const bool alike = positions.axis_count() == 1 && frequencies_.axes > 1;
+    return scaled(alike ? summed_over_axes(frequencies_) : frequencies_, interpolate_factor_);
+  }
+
+  template <class In, class X>
+  void rotate_at(const StridedView<In>& in, const StridedView<X>& out, const Positions& positions,
+                 const RotateOptions& options) const {
+    if (options.offset != FixedPosition(0))
+      detail::fail("the offset is ", static_cast<double>(options.offset),
+                   ", it must be 0 where positions are given");
+    const kernels::Magnitude wanted = detail::directed(magnitude(options), options.direction);
+    detail::check_rotation<T>(in, out, options.start_index, rotary_dim(), magnitude(options),
+                              options.direction);
+    Frequencies frequencies = frequencies_at(positions);
+    frequencies.magnitude = wanted.factor;
+    // A grid that is one sequence is a list of its cells.
+    const int seq_axis = detail::sequence_axis(options.seq_dim, default_seq_dim(), in.rank);
+    const bool is_sequence = positions.batch() == 0 && positions.count() == in.extent(seq_axis);
+    if (!is_sequence && positions.batch() == 0 && positions.shape().size() == 1)
+      detail::fail("found ", positions.count(), " positions for a sequence of ", in.extent(seq_axis),
+                   " tokens");
+    detail::apply_table(
+        CosSinTable<T>(frequencies, is_sequence ? positions.as_list() : positions, options_.pairing), in, out,
+        options.start_index, options.seq_dim, options.direction, default_seq_dim());
   }
 
   template <class In, class X, class Device>

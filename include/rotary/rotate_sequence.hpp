@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cos_sin_table.hpp"
+#include "pairing_conversion.hpp"
 
 namespace rotary {
 
@@ -17,6 +18,9 @@ struct RotateOptions {
   double scale = 1;                   ///< multiplies the features that rotate
   Index start_index = 0;              ///< the first feature that rotates
   Direction direction = Direction::forward;
+  /// How the turned pairs are left, if not as they were found. Hugging Face's DeepSeek-V3 reads
+  /// `Pairing::interleaved` and leaves `Pairing::half`. Backwards it is how they are found.
+  std::optional<Pairing> output_pairing = {};
 };
 
 namespace detail {
@@ -93,6 +97,24 @@ inline kernels::Magnitude directed(kernels::Magnitude magnitude, Direction direc
     magnitude.slope = -magnitude.slope;
   }
   return magnitude;
+}
+
+/// Calls turn(in, out), where `turn` knows one pairing only, and reorders features for the other one.
+template <class In, class X, class Turn>
+void turn_between(Pairing pairing, Index rotary_dim, const RotateOptions& options, const StridedView<In>& in,
+                  const StridedView<X>& out, const Turn& turn) {
+  const Pairing other = options.output_pairing.value_or(pairing);
+  if (other == pairing) return turn(in, out);
+  const HeadFeatures features{.rotary_dim = rotary_dim, .start_index = options.start_index, .axis = -1};
+  if (options.direction == Direction::forward) {
+    turn(in, out);
+    return reorder_pairs(out, features, pairing, other);
+  }
+  check_window(in, options.start_index, rotary_dim);
+  check_output(in, out);
+  if (static_cast<const void*>(&in) != &out && in.data != out.data) copy_elements(in, out);
+  reorder_pairs(out, features, other, pairing);
+  turn(out, out);
 }
 
 /// Everything that a rotation can fail on.

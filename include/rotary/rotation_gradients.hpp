@@ -46,18 +46,19 @@ kernels::RotationGradientJob<X, G, T> gradient_job(const StridedView<const X>& x
   return job;
 }
 
-/// The gradients of a forward rotation of `x`, given the gradient with respect to its result.
+/// The gradients of a forward rotation of `x`, given the gradient with respect to its result. Index n of the
+/// sequence stands at row `first_row` + n of `positions`.
 template <class X, class G>
 RotationGradients rotation_gradients(const TurnSteps& steps, const Positions& positions,
                                      const kernels::Magnitude& magnitude, Pairing pairing,
                                      const StridedView<const X>& x, const StridedView<const G>& grad,
-                                     int seq_axis, Index start) {
+                                     int seq_axis, Index start, Index first_row = 0) {
   const Index pairs = steps.pairs(), seq = x.extent(seq_axis);
   check_window(x, start, 2 * pairs);
   check_gradient(x, grad);
   const auto entries = static_cast<std::size_t>(checked_product(seq, 2 * pairs));
   std::vector<double> rows(entries), angle(entries), log_magnitude(entries);
-  kernels::cos_sin_rows(steps, positions, 0, seq, magnitude, pairing, rows.data());
+  kernels::cos_sin_rows(steps, positions, first_row, first_row + seq, magnitude, pairing, rows.data());
 
   auto job = gradient_job<X, G, double>(x, grad, start, pairs, pairing);
   job.rows = rows.data();
@@ -93,5 +94,88 @@ inline std::vector<double> frequency_gradient(const RotationGradients& gradients
   return sums;
 }
 
+/// visit(x, grad, row of the first token) for every sequence that has positions of its own.
+template <class X, class G, class Visit>
+void for_each_sequence(const Positions& positions, const StridedView<const X>& x,
+                       const StridedView<const G>& grad, int seq_axis, const Visit& visit) {
+  check_gradient(x, grad);
+  const Index seq = x.extent(seq_axis);
+  if (positions.batch() == 0) {
+    if (positions.count() != seq)
+      fail("found ", positions.count(), " positions for a sequence of ", seq, " tokens");
+    return visit(x, grad, Index{0});
+  }
+  if (seq_axis == 0 || x.extent(0) != positions.batch() || positions.count() / positions.batch() != seq)
+    fail("found positions for ", positions.batch(), " sequences of ", positions.count() / positions.batch(),
+         " tokens, the tensor is ", shape_text(x), " with the sequence on axis ", seq_axis);
+  for (Index b = 0; b < positions.batch(); ++b) visit(x.slice(0, b, 1), grad.slice(0, b, 1), b * seq);
+}
+
 }  // namespace detail
+
+/// ∂L/∂f(a, i) = Σ p_a ∂L/∂φ_i, [axes, pairs], for frequencies of any make and positions of as many
+/// coordinates: from `x` [..., seq, head_dim] as it was before the rotation, and the gradient with respect to
+/// its result. Where heads have frequencies of their own, pass one head of either at a time.
+template <class X, class G>
+std::vector<double> frequency_gradient(const Frequencies& frequencies, const Positions& positions,
+                                       Pairing pairing, const X& x, const G& grad, Index seq_dim = -2,
+                                       Index start_index = 0) {
+  static_assert(detail::check_rotatable<X>() && detail::check_rotatable<G>());
+  if (positions.axis_count() != frequencies.axes)
+    detail::fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ",
+                 frequencies.axes);
+  decltype(auto) stored_x = detail::stored(x);
+  decltype(auto) stored_grad = detail::stored(grad);
+  const auto in = detail::const_view_of(stored_x);
+  const int seq_axis = detail::sequence_axis(seq_dim, -2, in.rank);
+  const TurnSteps steps(frequencies);
+  std::vector<double> sums(frequencies.values.size());
+  detail::for_each_sequence(
+      positions, in, detail::const_view_of(stored_grad), seq_axis,
+      [&](const auto& part, const auto& grad_part, Index first_row) {
+        const RotationGradients of =
+            detail::rotation_gradients(steps, positions, {.factor = frequencies.magnitude}, pairing, part,
+                                       grad_part, seq_axis, start_index, first_row);
+        for (Index n = 0; n < of.seq; ++n)
+          for (Index axis = 0; axis < frequencies.axes; ++axis)
+            for (Index i = 0; i < of.pairs; ++i)
+              sums[static_cast<std::size_t>(axis * of.pairs + i)] +=
+                  static_cast<double>(positions.at(first_row + n, static_cast<int>(axis))) *
+                  of.angle_at(n, i);
+      });
+  return sums;
+}
+
+/// ∂L/∂p_a(n) = Σ_i f(a, i) ∂L/∂φ_i, [rows of positions, axes], likewise.
+template <class X, class G>
+std::vector<double> position_gradient(const Frequencies& frequencies, const Positions& positions,
+                                      Pairing pairing, const X& x, const G& grad, Index seq_dim = -2,
+                                      Index start_index = 0) {
+  static_assert(detail::check_rotatable<X>() && detail::check_rotatable<G>());
+  if (positions.axis_count() != frequencies.axes)
+    detail::fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ",
+                 frequencies.axes);
+  decltype(auto) stored_x = detail::stored(x);
+  decltype(auto) stored_grad = detail::stored(grad);
+  const auto in = detail::const_view_of(stored_x);
+  const int seq_axis = detail::sequence_axis(seq_dim, -2, in.rank);
+  const TurnSteps steps(frequencies);
+  std::vector<double> sums(
+      static_cast<std::size_t>(detail::checked_product(positions.count(), frequencies.axes)));
+  detail::for_each_sequence(
+      positions, in, detail::const_view_of(stored_grad), seq_axis,
+      [&](const auto& part, const auto& grad_part, Index first_row) {
+        const RotationGradients of =
+            detail::rotation_gradients(steps, positions, {.factor = frequencies.magnitude}, pairing, part,
+                                       grad_part, seq_axis, start_index, first_row);
+        for (Index n = 0; n < of.seq; ++n)
+          for (Index axis = 0; axis < frequencies.axes; ++axis)
+            for (Index i = 0; i < of.pairs; ++i)
+              sums[static_cast<std::size_t>((first_row + n) * frequencies.axes + axis)] +=
+                  static_cast<double>(frequencies.values[static_cast<std::size_t>(axis * of.pairs + i)]) *
+                  of.angle_at(n, i);
+      });
+  return sums;
+}
+
 }  // namespace rotary

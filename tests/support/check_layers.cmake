@@ -59,8 +59,8 @@ foreach(header IN LISTS headers)
 endforeach()
 
 # What rotary.hpp includes, directly or not.
-set(reached rotary.hpp)
-set(todo rotary.hpp)
+set(reached rotary.hpp presets.hpp from_config.hpp)
+set(todo rotary.hpp presets.hpp from_config.hpp)
 while(todo)
   list(POP_FRONT todo header)
   foreach(included IN LISTS includes_of_${header})

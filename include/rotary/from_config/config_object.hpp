@@ -1,0 +1,236 @@
+// One JSON object of a configuration: typed values by key, every error with the key's full name in it.
+#pragma once
+
+#include <cmath>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "../model_configuration.hpp"
+
+namespace rotary::detail {
+
+/// What reading has come upon so far: notes, and the keys that were put to use.
+class ConfigReport {
+ public:
+  using Kind = ConfigurationNote::Kind;
+
+  /// One note of a kind on a key; layers that share an object would tell the same story again.
+  void add(Kind kind, const std::string& key, std::string text) {
+    if (noted_.emplace(kind, key).second) notes_.push_back({kind, key, std::move(text)});
+  }
+
+  void use(const std::string& key) { used_.insert(key); }
+  bool uses(const std::string& key) const { return used_.contains(key); }
+  std::vector<ConfigurationNote> take() { return std::move(notes_); }
+
+ private:
+  std::vector<ConfigurationNote> notes_;
+  std::set<std::pair<Kind, std::string>> noted_;
+  std::set<std::string> used_;
+};
+
+/// A value and the key it stood under.
+template <class T>
+struct Keyed {
+  T value;
+  std::string key;
+};
+
+/// Texts that are read are names; messages repeat them.
+inline constexpr std::size_t kMaxName = 100;
+
+/// An object of the configuration, or none at all, which reads like an empty one. A null reads like a key
+/// that is not there: Hugging Face writes its unset options so.
+class ConfigObject {
+ public:
+  using Json = nlohmann::json;
+
+  explicit ConfigObject(ConfigReport& report) : report_(&report) {}
+  ConfigObject(const Json& object, std::string path, ConfigReport& report)
+      : object_(&object), path_(std::move(path)), report_(&report) {
+    if (!object.is_object())
+      fail(path_.empty() ? "the configuration" : path_, " is ", object.type_name(), ", it must be an object");
+  }
+
+  ConfigReport& report() const { return *report_; }
+  const std::string& path() const { return path_; }
+  std::string path(std::string_view key) const {
+    return path_.empty() ? std::string(key) : path_ + "." + std::string(key);
+  }
+  /// The keys that have a value.
+  std::vector<std::string> keys() const {
+    std::vector<std::string> keys;
+    if (object_)
+      for (const auto& item : object_->items())
+        if (!item.value().is_null()) keys.push_back(item.key());
+    return keys;
+  }
+
+  bool empty() const { return !object_ || object_->empty(); }
+  /// Whether the key is there, be it with null.
+  bool has(std::string_view key) const { return object_ && object_->contains(key); }
+  /// Whether its value is an object.
+  bool has_object(std::string_view key) const { return has(key) && (*object_)[std::string(key)].is_object(); }
+  bool has_text(std::string_view key) const { return has(key) && (*object_)[std::string(key)].is_string(); }
+
+  ConfigObject object(std::string_view key) const {
+    const Json* found = find(key);
+    return found ? ConfigObject(*found, path(key), *report_) : ConfigObject(*report_);
+  }
+
+  std::optional<double> number(std::string_view key) const {
+    const Json* found = find(key);
+    if (!found) return {};
+    return as_number(*found, path(key));
+  }
+
+  /// A number that must be positive.
+  std::optional<double> positive(std::string_view key) const {
+    const std::optional<double> found = number(key);
+    if (found && *found <= 0) fail(path(key), " is ", *found, ", it must be positive");
+    return found;
+  }
+
+  /// A whole number from `low` to `high`.
+  std::optional<Index> integer(std::string_view key, Index low, Index high) const {
+    const std::optional<double> found = number(key);
+    if (!found) return {};
+    if (*found < static_cast<double>(low) || *found > static_cast<double>(high) ||
+        *found != std::floor(*found))
+      fail(path(key), " is ", *found, ", it must be a whole number from ", low, " to ", high);
+    return static_cast<Index>(*found);
+  }
+
+  std::optional<bool> flag(std::string_view key) const {
+    const Json* found = find(key);
+    if (!found) return {};
+    if (!found->is_boolean()) fail(path(key), " is ", found->type_name(), ", it must be true or false");
+    return found->get<bool>();
+  }
+
+  std::optional<std::string> text(std::string_view key) const {
+    const Json* found = find(key);
+    if (!found) return {};
+    return as_text(*found, path(key));
+  }
+
+  std::optional<std::vector<double>> numbers(std::string_view key) const {
+    const Json* found = find_array(key);
+    if (!found) return {};
+    std::vector<double> values;
+    for (const Json& entry : *found) values.push_back(as_number(entry, path(key)));
+    return values;
+  }
+
+  std::optional<std::vector<Index>> integers(std::string_view key, Index low, Index high) const {
+    const std::optional<std::vector<double>> found = numbers(key);
+    if (!found) return {};
+    std::vector<Index> values;
+    for (const double entry : *found) {
+      if (entry < static_cast<double>(low) || entry > static_cast<double>(high) || entry != std::floor(entry))
+        fail(path(key), " has an entry ", entry, ", every entry must be a whole number from ", low, " to ",
+             high);
+      values.push_back(static_cast<Index>(entry));
+    }
+    return values;
+  }
+
+  std::optional<std::vector<std::string>> texts(std::string_view key) const {
+    const Json* found = find_array(key);
+    if (!found) return {};
+    std::vector<std::string> values;
+    for (const Json& entry : *found) values.push_back(as_text(entry, path(key)));
+    return values;
+  }
+
+  /// A number that goes by several names. Fails if two of them have different values: either could be meant.
+  std::optional<Keyed<double>> number_of(std::initializer_list<std::string_view> names) const {
+    std::optional<Keyed<double>> found;
+    for (const std::string_view name : names) {
+      const std::optional<double> value = number(name);
+      if (!value) continue;
+      if (!found) found = {*value, path(name)};
+      check_same(*found, {*value, path(name)});
+    }
+    return found;
+  }
+
+  /// The first of several names that is there, for sizes that models state more than once.
+  std::optional<Keyed<Index>> first_integer(std::initializer_list<std::string_view> names, Index low,
+                                            Index high) const {
+    for (const std::string_view name : names)
+      if (const std::optional<Index> value = integer(name, low, high))
+        return Keyed<Index>{*value, path(name)};
+    return {};
+  }
+
+  static void check_same(const Keyed<double>& a, const Keyed<double>& b) {
+    if (a.value != b.value)
+      fail(a.key, " is ", a.value, " and ", b.key, " is ", b.value,
+           ": they are one and the same, and must agree");
+  }
+
+  /// Fails if the other object has another number, text or flag under the key. (Arrays and objects are not
+  /// compared, which would go as deep as they do.)
+  void check_agrees(const std::string& key, const ConfigObject& other) const {
+    if (!has(key) || !other.has(key)) return;
+    const Json &a = (*object_)[key], &b = (*other.object_)[key];
+    if (a.is_primitive() && b.is_primitive() && a != b)
+      fail(path(key), " and ", other.path(key), " are one and the same, and must agree");
+  }
+
+  void note_ignored(std::string_view key, std::string why) const {
+    report_->add(ConfigReport::Kind::ignored, path(key), std::move(why));
+    report_->use(path(key));
+  }
+  void note_defaulted(std::string_view key, std::string what) const {
+    report_->add(ConfigReport::Kind::defaulted, path(key), std::move(what));
+  }
+  void note_contradictory(std::string_view key, std::string what) const {
+    report_->add(ConfigReport::Kind::contradictory, path(key), std::move(what));
+  }
+
+  /// Marks the key as put to use without reading it.
+  void use(std::string_view key) const { report_->use(path(key)); }
+
+ private:
+  const Json* find(std::string_view key) const {
+    if (!object_) return nullptr;
+    report_->use(path(key));
+    const auto found = object_->find(key);
+    return found == object_->end() || found->is_null() ? nullptr : &*found;
+  }
+
+  const Json* find_array(std::string_view key) const {
+    const Json* found = find(key);
+    if (found && !found->is_array()) fail(path(key), " is ", found->type_name(), ", it must be an array");
+    return found;
+  }
+
+  static double as_number(const Json& value, const std::string& path) {
+    if (!value.is_number()) fail(path, " holds ", value.type_name(), ", it must hold numbers");
+    const double number = value.get<double>();
+    if (!finite_bits(number)) fail(path, " is ", number, ", it must be finite");
+    return number;
+  }
+
+  static std::string as_text(const Json& value, const std::string& path) {
+    if (!value.is_string()) fail(path, " holds ", value.type_name(), ", it must hold text");
+    const auto& text = value.get_ref<const std::string&>();
+    if (text.size() > kMaxName)
+      fail(path, " holds ", text.size(), " characters, no name has more than ", kMaxName);
+    return text;
+  }
+
+  const Json* object_ = nullptr;
+  std::string path_;
+  ConfigReport* report_;
+};
+
+}  // namespace rotary::detail

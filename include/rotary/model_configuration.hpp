@@ -1,0 +1,115 @@
+// The rotary embeddings of a whole model: which layer has which, and which has none.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rope_parameters.hpp"
+
+namespace rotary {
+
+/// Something a configuration said, or left unsaid, that its reader should know of.
+struct ConfigurationNote {
+  enum class Kind {
+    ignored,       ///< the key is about positions, and nothing was made of it
+    defaulted,     ///< the key is missing, and its value came from elsewhere
+    contradictory  ///< the value does not fit another one; both are allowed, and the text says which holds
+  };
+
+  Kind kind = Kind::ignored;
+  std::string key;   ///< with the objects it stands in: "text_config.rope_scaling.factor"
+  std::string text;  ///< a sentence
+};
+
+/// The layers of a model, by type and by index, and notes on where this comes from.
+///
+/// Models give all their layers the same rotary embedding, or each type of layer its own, and some leave a
+/// few layers without one: `has_rope` tells, and `layer` fails for those.
+///
+/// @code
+///   const rotary::ModelConfiguration gemma = rotary::preset("google/gemma-3-1b-it");
+///   for (rotary::Index i = 0; i < gemma.layer_count(); ++i) {
+///     if (!gemma.has_rope(i)) continue;
+///     const rotary::RopeParameters& rope = gemma.layer(i);
+///     const rotary::RotaryEmbedding<float> rotary_emb(rope.frequencies(), {.pairing = rope.pairing});
+///   }
+/// @endcode
+struct ModelConfiguration {
+  struct LayerType {
+    std::string name;                    ///< "full_attention", "sliding_attention", ...
+    std::optional<RopeParameters> rope;  ///< none: `why_not` tells the reason
+    std::string why_not = {};
+  };
+  struct Layer {
+    std::size_t type = 0;  ///< in `layer_types`
+    bool rotates = true;   ///< false for a layer that goes without the embedding of its type
+  };
+
+  std::string model_type;
+  std::vector<LayerType> layer_types;
+  std::vector<Layer> layers;  ///< empty if the number of layers is not known
+  std::vector<ConfigurationNote> notes = {};
+
+  Index layer_count() const { return static_cast<Index>(layers.size()); }
+
+  /// The rotary embedding of a layer. Fails if there is no such layer, or if it has none.
+  const RopeParameters& layer(Index index) const {
+    const Layer found = layer_at(index);
+    const LayerType& type = layer_types[found.type];
+    if (!found.rotates)
+      detail::fail("layer ", index, " has no rotary embedding, unlike others of type ", type.name);
+    return rope_of(type);
+  }
+
+  /// That of the layers of a type.
+  const RopeParameters& layer(std::string_view type) const {
+    for (const LayerType& candidate : layer_types)
+      if (candidate.name == type) return rope_of(candidate);
+    std::string known;
+    for (const LayerType& candidate : layer_types) known += (known.empty() ? "" : ", ") + candidate.name;
+    detail::fail("there are no layers of type ", type, ", there are ", known);
+  }
+
+  /// Whether queries and keys of the layer are turned by their positions.
+  bool has_rope(Index index) const {
+    const Layer found = layer_at(index);
+    return found.rotates && layer_types[found.type].rope;
+  }
+
+  /// The first note on a key, given as a whole or by its last part; null if there is none.
+  const ConfigurationNote* note(std::string_view key) const {
+    for (const ConfigurationNote& candidate : notes) {
+      const std::string_view full = candidate.key;
+      if (full == key) return &candidate;
+      if (full.size() > key.size() && full.ends_with(key) && full[full.size() - key.size() - 1] == '.')
+        return &candidate;
+    }
+    return nullptr;
+  }
+
+ private:
+  Layer layer_at(Index index) const {
+    if (layer_types.empty()) detail::fail("the model has no layers");
+    if (index < 0) detail::fail("there is no layer ", index);
+    if (layers.empty()) {
+      if (layer_types.size() > 1)
+        detail::fail("num_hidden_layers is not known, so neither is the type of layer ", index,
+                     ": ask for a type of layers");
+      return {};
+    }
+    if (index >= layer_count()) detail::fail("there is no layer ", index, ", there are ", layer_count());
+    const Layer found = layers[static_cast<std::size_t>(index)];
+    if (found.type >= layer_types.size())
+      detail::fail("layer ", index, " is of type ", found.type, ", there are ", layer_types.size(), " types");
+    return found;
+  }
+
+  static const RopeParameters& rope_of(const LayerType& type) {
+    if (!type.rope) detail::fail("layers of type ", type.name, " have no rotary embedding: ", type.why_not);
+    return *type.rope;
+  }
+};
+
+}  // namespace rotary

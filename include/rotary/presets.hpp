@@ -1,0 +1,59 @@
+// Published models by name: what their configurations say of rotary embeddings, without reading one.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "model_configuration.hpp"
+#include "presets/deepseek.hpp"
+#include "presets/gemma.hpp"
+#include "presets/llama.hpp"
+#include "presets/others.hpp"
+#include "presets/phi.hpp"
+#include "presets/qwen.hpp"
+
+namespace rotary {
+namespace detail {
+
+/// Calls visit for every preset until it returns true.
+template <class Visit>
+void find_preset(Visit visit) {
+  const auto visit_all = [&visit](const auto& presets) {
+    for (const Preset& preset : presets)
+      if (visit(preset)) return true;
+    return false;
+  };
+  static_cast<void>(visit_all(kLlamaPresets) || visit_all(kQwenPresets) || visit_all(kGemmaPresets) ||
+                    visit_all(kPhiPresets) || visit_all(kDeepseekPresets) || visit_all(kOtherPresets));
+}
+
+}  // namespace detail
+
+/// The names that `preset` knows.
+inline std::vector<std::string_view> preset_names() {
+  std::vector<std::string_view> names;
+  detail::find_preset([&](const detail::Preset& preset) {
+    names.push_back(preset.name);
+    return false;
+  });
+  return names;
+}
+
+/// The model of that name on Hugging Face, with its weights as they are there. Fails for a name not known;
+/// most models share all of this with others of their family, and any can be read with `from_config`.
+///
+/// @code
+///   const rotary::RopeParameters rope = rotary::preset("meta-llama/Llama-3.1-8B").layer(0);
+///   const rotary::RotaryEmbedding<float> rotary_emb(rope.frequencies(), {.pairing = rope.pairing});
+/// @endcode
+inline ModelConfiguration preset(std::string_view name) {
+  const detail::Preset* found = nullptr;
+  detail::find_preset([&](const detail::Preset& preset) {
+    if (preset.name == name) found = &preset;
+    return found != nullptr;
+  });
+  if (!found) detail::fail("there is no preset ", name, "; preset_names() tells which there are");
+  return found->make();
+}
+
+}  // namespace rotary

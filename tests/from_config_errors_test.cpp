@@ -1,0 +1,393 @@
+// Configurations that are wrong: each ends in std::invalid_argument with a message that names the key.
+#include <gtest/gtest.h>
+#include <rotary/from_config.hpp>
+
+#include <limits>
+#include <string>
+
+#include "support/model_configs.hpp"
+#include "support/random.hpp"
+
+namespace rotary::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+Json model_with(const Json& keys) {
+  Json config = {{"model_type", "llama"},  {"hidden_size", 256},    {"num_attention_heads", 4},
+                 {"num_hidden_layers", 4}, {"rope_theta", 10000.0}, {"max_position_embeddings", 8192}};
+  config.update(keys);
+  return config;
+}
+
+/// Reading must fail, and say all of the parts.
+template <class Config>
+void expect_error(const Config& config, std::initializer_list<std::string> parts) {
+  try {
+    from_config(config);
+  } catch (const std::invalid_argument& error) {
+    const std::string message = error.what();
+    EXPECT_EQ(message.rfind("rotary: ", 0), 0u) << message;
+    EXPECT_LT(message.size(), 600u) << message;
+    for (const std::string& part : parts)
+      EXPECT_NE(message.find(part), std::string::npos) << "no \"" << part << "\" in: " << message;
+    return;
+  }
+  ADD_FAILURE() << "nothing was thrown; wanted was an error that says " << *parts.begin();
+}
+
+void expect_wrong(const Json& keys, std::initializer_list<std::string> parts) {
+  SCOPED_TRACE(keys.dump().substr(0, 300));
+  expect_error(model_with(keys), parts);
+}
+
+/// The same for keys of a rope object.
+void expect_wrong_rope(const Json& rope, std::initializer_list<std::string> parts) {
+  for (const char* object : {"rope_scaling", "rope_parameters"}) expect_wrong({{object, rope}}, parts);
+}
+
+Json yarn(const Json& keys) {
+  Json rope = {{"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 2048}};
+  rope.update(keys);
+  return rope;
+}
+
+Json llama3(const Json& keys) {
+  Json rope = {{"rope_type", "llama3"},
+               {"factor", 8.0},
+               {"low_freq_factor", 1.0},
+               {"high_freq_factor", 4.0},
+               {"original_max_position_embeddings", 2048}};
+  rope.update(keys);
+  return rope;
+}
+
+Json longrope(const Json& keys) {
+  Json rope = {{"rope_type", "longrope"},
+               {"short_factor", std::vector<double>(32, 1.0)},
+               {"long_factor", std::vector<double>(32, 2.0)},
+               {"original_max_position_embeddings", 2048}};
+  rope.update(keys);
+  return rope;
+}
+
+TEST(FromConfigErrors, MissingKeys) {
+  expect_error(std::string("{}"), {"head_dim", "hidden_size"});
+  expect_error(std::string(R"({"hidden_size": 64})"), {"head_dim", "num_attention_heads"});
+  expect_wrong_rope({{"rope_type", "linear"}}, {"factor is missing", "linear"});
+  expect_wrong_rope({{"rope_type", "dynamic"}}, {"factor is missing"});
+  expect_wrong_rope({{"rope_type", "ntk"}}, {"factor is missing"});
+  expect_wrong_rope({{"rope_type", "yarn"}}, {"factor is missing"});
+  expect_wrong_rope({{"rope_type", "xdrope"}}, {"alpha is missing"});
+  expect_wrong_rope({{"rope_type", "longrope"}}, {"short_factor is missing"});
+  expect_wrong_rope({{"rope_type", "su"}, {"short_factor", std::vector<double>(32, 1.0)}},
+                    {"long_factor is missing"});
+  for (const char* key : {"factor", "low_freq_factor", "high_freq_factor"})
+    expect_wrong_rope(llama3({{key, nullptr}}), {std::string(key) + " is missing", "llama3"});
+  for (const char* rope_type : {"yarn", "llama3", "longrope", "dynamic"}) {
+    Json rope = rope_type == std::string("yarn")       ? yarn(Json::object())
+                : rope_type == std::string("llama3")   ? llama3(Json::object())
+                : rope_type == std::string("longrope") ? longrope(Json::object())
+                                                       : Json{{"rope_type", "dynamic"}, {"factor", 2}};
+    rope.erase("original_max_position_embeddings");
+    expect_wrong({{"rope_scaling", rope}, {"max_position_embeddings", nullptr}}, {"max_position_embeddings"});
+  }
+  expect_wrong({{"use_dynamic_ntk", true}}, {"seq_length is missing", "use_dynamic_ntk"});
+}
+
+TEST(FromConfigErrors, WrongTypes) {
+  for (const Json& wrong : {Json("10000"), Json(true), Json::array({1}), Json{{"a", 1}}})
+    expect_wrong({{"rope_theta", wrong}}, {"rope_theta", "number"});
+  for (const char* key : {"hidden_size", "num_attention_heads", "num_hidden_layers", "head_dim", "rotary_dim",
+                          "partial_rotary_factor", "no_rope_layer_interval"})
+    expect_wrong({{key, "many"}}, {key, "string", "number"});
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    expect_wrong({{key, "yarn"}}, {key, "string", "object"});
+    expect_wrong({{key, 4}}, {key, "number", "object"});
+    expect_wrong({{key, Json::array({"yarn"})}}, {key, "array", "object"});
+    expect_wrong({{key, {{"rope_type", 7}}}}, {std::string(key) + ".rope_type", "number", "text"});
+  }
+  expect_wrong({{"model_type", 5}}, {"model_type", "text"});
+  expect_wrong({{"layer_types", "full_attention"}}, {"layer_types", "array"});
+  expect_wrong({{"layer_types", {1, 2, 3, 4}}}, {"layer_types", "text"});
+  expect_wrong({{"no_rope_layers", {true, false, true, false}}}, {"no_rope_layers", "boolean"});
+  expect_wrong({{"rope_interleave", 1}}, {"rope_interleave", "true or false"});
+  expect_wrong({{"sliding_window_pattern", "GL"}}, {"sliding_window_pattern", "LLLG"});
+  expect_wrong_rope(yarn({{"truncate", "no"}}), {"truncate", "string"});
+  expect_wrong_rope(yarn({{"factor", "4"}}), {"factor", "string"});
+  expect_wrong_rope(longrope({{"long_factor", 2.0}}), {"long_factor", "array"});
+  expect_wrong_rope(longrope({{"long_factor", std::vector<std::string>(32, "2")}}),
+                    {"long_factor", "string"});
+  expect_wrong_rope({{"mrope_section", "16,8,8"}}, {"mrope_section", "array"});
+  expect_error(std::string("[]"), {"the configuration is array", "object"});
+  expect_error(std::string("7"), {"the configuration is number", "object"});
+  expect_error(std::string("null"), {"the configuration is null", "object"});
+}
+
+TEST(FromConfigErrors, WrongValues) {
+  for (const double theta : {0.0, -1.0}) {
+    expect_wrong({{"rope_theta", theta}}, {"rope_theta", "positive"});
+    expect_wrong({{"rope_theta", nullptr}, {"rope_parameters", {{"rope_theta", theta}}}},
+                 {"rope_parameters.rope_theta", "positive"});
+    expect_wrong({{"rope_ratio", theta}}, {"rope_ratio", "positive"});
+  }
+  for (const double size : {0.0, -64.0, 63.5, 1e9, 1e300}) {
+    for (const char* key : {"head_dim", "rotary_dim", "num_hidden_layers"})
+      expect_wrong({{key, size}}, {key, "whole number"});
+    if (size < 1e9) expect_wrong({{"hidden_size", size}}, {"hidden_size", "whole number"});
+  }
+  expect_wrong({{"head_dim", 63}}, {"head_dim", "even"});
+  expect_wrong({{"head_dim", 1}}, {"head_dim", "even"});
+  expect_wrong({{"hidden_size", 250}}, {"hidden_size", "multiple", "num_attention_heads"});
+  expect_wrong({{"rotary_dim", 31}}, {"rotary_dim lets 31", "even"});
+  expect_wrong({{"rotary_dim", 66}}, {"rotary_dim lets 66", "a head of 64"});
+  for (const double share : {0.0, -0.5, 1.5, 1e300})
+    expect_wrong({{"partial_rotary_factor", share}}, {"partial_rotary_factor", "at most 1"});
+  expect_wrong({{"partial_rotary_factor", 0.01}}, {"partial_rotary_factor", "even"});
+  expect_wrong({{"partial_rotary_factor", 0.3}}, {"partial_rotary_factor", "19", "even"});
+  expect_wrong({{"qk_rope_head_dim", 63}}, {"qk_rope_head_dim", "even"});
+  expect_wrong_rope({{"rope_type", "cubic"}}, {"rope_type is cubic", "known are"});
+  for (const double factor : {0.0, -2.0}) {
+    for (const char* rope_type : {"linear", "dynamic", "ntk"})
+      expect_wrong_rope({{"rope_type", rope_type}, {"factor", factor}}, {"factor", "positive"});
+    expect_wrong_rope(yarn({{"factor", factor}}), {"factor", "positive"});
+    expect_wrong_rope(llama3({{"factor", factor}}), {"factor", "positive"});
+    expect_wrong_rope(yarn({{"attention_factor", factor}}), {"attention_factor", "positive"});
+    expect_wrong_rope(longrope({{"attention_factor", factor}}), {"attention_factor", "positive"});
+    expect_wrong_rope({{"rope_type", "dynamic"}, {"alpha", factor}}, {"alpha", "positive"});
+  }
+  expect_wrong_rope(yarn({{"beta_fast", -1}}), {"beta_fast", "positive"});
+  expect_wrong_rope(yarn({{"original_max_position_embeddings", 6}}), {"original_max_position_embeddings"});
+  expect_wrong_rope(longrope({{"short_factor", std::vector<double>(32, 0.0)}}), {"short_factor", "positive"});
+  expect_wrong_rope({{"extra_method", "magic"}, {"factor", 2}, {"rope_type", "yarn"}},
+                    {"extra_method", "magic", "known are"});
+  expect_wrong({{"no_rope_layers", {1, 2, 0, 1}}}, {"no_rope_layers", "2"});
+  // A base of 1 or less makes no pair slower than another.
+  expect_wrong({{"rope_theta", 1.0}, {"rope_scaling", yarn(Json::object())}}, {"theta"});
+}
+
+TEST(FromConfigErrors, WrongLengths) {
+  for (const std::size_t length : {0u, 31u, 33u, 64u}) {
+    const std::string found = std::to_string(length);
+    expect_wrong_rope(longrope({{"short_factor", std::vector<double>(length, 1.0)}}),
+                      {"short_factor has " + found, "32 pairs"});
+    expect_wrong_rope(longrope({{"long_factor", std::vector<double>(length, 1.0)}}),
+                      {"long_factor has " + found, "32 pairs"});
+  }
+  expect_wrong({{"layer_types", {"full_attention"}}}, {"layer_types has 1", "num_hidden_layers is 4"});
+  expect_wrong({{"layer_types", Json::array()}}, {"layer_types has 0"});
+  expect_wrong({{"no_rope_layers", {1, 0}}}, {"no_rope_layers has 2", "4 layers"});
+  expect_wrong_rope({{"mrope_section", {16, 8, 9}}}, {"mrope_section adds up to 33", "32"});
+  expect_wrong_rope({{"mrope_section", Json::array()}}, {"mrope_section adds up to 0"});
+  expect_wrong_rope({{"mrope_section", {33, -1, 0}}}, {"mrope_section", "-1"});
+  expect_wrong({{"model_type", "ernie4_5_vl_moe_text"}, {"rope_scaling", {{"mrope_section", {16, 16}}}}},
+               {"mrope_section has 2"});
+}
+
+TEST(FromConfigErrors, Contradictions) {
+  expect_wrong({{"rope_parameters", {{"rope_theta", 500000.0}}}},
+               {"rope_theta is 10000", "rope_parameters.rope_theta is 500000"});
+  expect_wrong({{"rotary_emb_base", 500000.0}}, {"rope_theta", "rotary_emb_base", "agree"});
+  expect_wrong({{"rotary_pct", 0.5}, {"partial_rotary_factor", 0.25}},
+               {"rotary_pct", "partial_rotary_factor"});
+  expect_wrong({{"rotary_dim", 16}, {"partial_rotary_factor", 0.5}},
+               {"rotary_dim is 16", "partial_rotary_factor"});
+  expect_wrong({{"qk_rope_head_dim", 64}, {"qk_nope_head_dim", 64}, {"partial_rotary_factor", 0.25}},
+               {"partial_rotary_factor", "qk_rope_head_dim"});
+  expect_wrong({{"rope_scaling", yarn(Json::object())}, {"rope_parameters", yarn({{"factor", 8.0}})}},
+               {"rope_scaling.factor", "rope_parameters.factor", "agree"});
+  expect_wrong(
+      {{"original_max_position_embeddings", 4096}, {"rope_scaling", yarn(Json::object())}},
+      {"original_max_position_embeddings is 4096", "rope_scaling.original_max_position_embeddings is 2048"});
+  expect_wrong_rope(yarn({{"type", "linear"}}), {"rope_type is yarn", "type is linear"});
+  expect_wrong_rope(yarn({{"beta_fast", 1.0}, {"beta_slow", 32.0}}), {"beta_fast is 1", "beta_slow"});
+  expect_wrong_rope(llama3({{"high_freq_factor", 0.5}}), {"high_freq_factor is 0.5", "low_freq_factor"});
+  expect_error(
+      std::string(R"({"hidden_size": 64, "rope_theta": 1e4, "num_attention_heads": 1, "rope_theta": 1e6})"),
+      {"rope_theta stands twice"});
+  expect_error(std::string(R"({"text_config": {"rope_scaling": {"factor": 2, "factor": 4}}})"),
+               {"text_config.rope_scaling.factor stands twice"});
+}
+
+TEST(FromConfigErrors, ModelsThatDoNotRotate) {
+  expect_wrong({{"alibi", true}}, {"alibi"});
+  expect_wrong({{"use_rope", false}}, {"use_rope"});
+  expect_wrong({{"position_embedding_type", "nope"}}, {"position_embedding_type"});
+  expect_error(std::string(R"({"model_type": "bert", "hidden_size": 768, "num_attention_heads": 12})"),
+               {"model_type is bert"});
+  expect_error(
+      std::string(
+          R"({"model_type": "new", "hidden_size": 768, "num_attention_heads": 12, "position_embedding_type": "absolute"})"),
+      {"position_embedding_type is absolute"});
+}
+
+TEST(FromConfigErrors, NotJson) {
+  for (const char* text :
+       {"", " ", "{", "}", "hello", "{\"rope_theta\"}", "{\"rope_theta\": }", "{\"a\": 1,}", "{\"a\": 1} x",
+        "{'a': 1}", "// a comment\n{}", "\xff\xfe{}", "{\"a\": \"\x01\"}"})
+    expect_error(std::string(text), {"not JSON"});
+  expect_error(std::string("{}\0", 3), {"not JSON"});
+  // What Python writes for numbers that JSON has not, and what does not fit a double.
+  for (const char* value : {"NaN", "Infinity", "-Infinity", "1e999", "-1e999", "0x10", "01", "1."}) {
+    expect_error(std::string("{\"rope_theta\": ") + value + "}", {"not JSON", "rope_theta"});
+    expect_error(std::string("{\"rope_scaling\": {\"factor\": ") + value + "}}",
+                 {"not JSON", "rope_scaling.factor"});
+  }
+  // A quoted document of its own size is no message.
+  expect_error("{\"rope_theta\": \"" + std::string(1 << 20, 'x'), {"not JSON", "rope_theta"});
+}
+
+TEST(FromConfigErrors, NumbersThatAreNone) {
+  for (const double number :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    for (const char* key : {"rope_theta", "head_dim", "partial_rotary_factor", "hidden_size"})
+      expect_error(model_with({{key, number}}), {key, "finite"});
+    expect_error(model_with({{"rope_scaling", yarn({{"factor", number}})}}),
+                 {"rope_scaling.factor", "finite"});
+    expect_error(model_with({{"rope_scaling", longrope({{"long_factor", std::vector<double>(32, number)}})}}),
+                 {"rope_scaling.long_factor", "finite"});
+  }
+  expect_wrong({{"rope_theta", 1e308}, {"rope_ratio", 10}}, {"theta"});
+  expect_wrong_rope({{"rope_type", "linear"}, {"factor", 5e-324}}, {"frequency"});
+}
+
+TEST(FromConfigErrors, BracketsWithoutEnd) {
+  const std::size_t hundred_megabytes = 100'000'000, ten = 10'000'000;
+  expect_error(std::string(hundred_megabytes, '['), {"bytes"});
+  expect_error(std::string(ten, '['), {"levels of brackets"});
+  std::string objects = "{\"rope_scaling\": ";
+  while (objects.size() < ten) objects += "{\"a\":";
+  expect_error(objects, {"levels of brackets", "rope_scaling"});
+  // Closed ones are as deep.
+  expect_error(std::string(65, '[') + std::string(65, ']'), {"levels of brackets"});
+  expect_error(std::string(64, '[') + std::string(64, ']'), {"the configuration is array"});
+}
+
+/// A document of as many brackets, built without the parser.
+Json nested_arrays(int levels) {
+  Json deep = 1;
+  for (int i = 0; i < levels; ++i) {
+    Json outer = Json::array();
+    outer.push_back(std::move(deep));
+    deep = std::move(outer);
+  }
+  return deep;
+}
+
+// What a document is made of never makes a message long, or reading slow.
+TEST(FromConfigErrors, LongNames) {
+  const std::string name(1 << 20, 'x');
+  expect_wrong({{"model_type", name}}, {"model_type"});
+  expect_wrong({{"layer_types", {name, "a", "b", "c"}}}, {"layer_types"});
+  expect_error(model_with({{"rope_scaling", {{"rope_type", name}}}}), {"rope_scaling.rope_type"});
+  expect_error("{\"" + name + "\": {\"rope_theta\": nan}}", {"not JSON"});
+  expect_error("{\"" + name + "\": 1, \"" + name + "\": 2}", {"stands twice"});
+  Json types = Json::array(), rope = Json::object();
+  for (int i = 0; i < 100000; ++i) types.push_back("type " + std::to_string(i));
+  expect_error(model_with({{"num_hidden_layers", 100000}, {"layer_types", types}}), {"layer_types", "100"});
+  for (int i = 0; i < 100000; ++i) rope["key " + std::to_string(i)] = Json::object();
+  expect_error(model_with({{"rope_scaling", rope}}), {"rope_scaling", "100000"});
+  for (int i = 0; i < 100000; ++i) rope["key " + std::to_string(i)] = i;
+  EXPECT_EQ(from_config(model_with({{"rope_scaling", rope}})).notes.size(), 100000u);
+}
+
+TEST(FromConfigErrors, DeepDocumentsAreNotWalked) {
+  Json config = model_with({{"rope_scaling", yarn(Json::object())}});
+  config["quantization_config"] = nested_arrays(1'000'000);
+  config["rope_scaling"]["extra"] = nested_arrays(1'000'000);
+  EXPECT_NE(from_config(config).note("rope_scaling.extra"), nullptr);
+  config["rope_theta"] = nested_arrays(1'000'000);
+  expect_error(config, {"rope_theta", "array"});
+  Json parts = Json::object();
+  for (int i = 0; i < 1'000'000; ++i) {
+    Json outer = Json::object();
+    outer["text_config"] = std::move(parts);
+    parts = std::move(outer);
+  }
+  expect_error(parts, {"text_config.text_config", "head_dim"});
+}
+
+/// One thing about a published configuration changed.
+void mutate(Json& config, Random& random) {
+  Json* object = &config;
+  while (true) {  // down to an object, at random
+    std::vector<Json*> inner;
+    for (auto& [key, value] : object->items())
+      if (value.is_object()) inner.push_back(&value);
+    if (inner.empty() || random.integer(0, 2) == 0) break;
+    object = inner[random.integer<std::size_t>(0, inner.size() - 1)];
+  }
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object->items()) keys.push_back(key);
+  if (keys.empty()) return;
+  const std::string key = keys[random.integer<std::size_t>(0, keys.size() - 1)];
+  const std::vector<Json> strange = {0,
+                                     1,
+                                     2,
+                                     -1,
+                                     3.5,
+                                     1e308,
+                                     5e-324,
+                                     -1e308,
+                                     18446744073709551615u,
+                                     std::numeric_limits<double>::quiet_NaN(),
+                                     true,
+                                     "x",
+                                     "su",
+                                     "yarn",
+                                     "llama3",
+                                     nullptr,
+                                     Json::array(),
+                                     Json::array({1, 2, 3}),
+                                     Json::object(),
+                                     Json{{"rope_theta", 7}}};
+  const int what = random.integer(0, 3);
+  if (what == 0)
+    object->erase(key);
+  else if (what == 1)
+    (*object)[key] = (*object)[keys[random.integer<std::size_t>(0, keys.size() - 1)]];
+  else
+    (*object)[key] = strange[random.integer<std::size_t>(0, strange.size() - 1)];
+}
+
+TEST(FromConfigErrors, ChangedFilesAreReadOrRefused) {
+  Random random(20250401);
+  SCOPED_TRACE(random.replay());
+  std::size_t read = 0, refused = 0;
+  for (const auto& file : config_files()) {
+    const Json published = Json::parse(text_of(file));
+    for (int i = 0; i < 60; ++i) {
+      Json config = published;
+      for (int changes = random.integer(1, 3); changes > 0; --changes) mutate(config, random);
+      try {
+        const ModelConfiguration model = from_config(config);
+        for (const auto& type : model.layer_types) {
+          if (!type.rope) continue;
+          const Frequencies frequencies = type.rope->frequencies(random.uniform(0, 1e6));
+          ASSERT_EQ(2 * frequencies.pairs(), type.rope->rotary_dim) << config;
+          if (!type.rope->mrope_section.empty()) type.rope->frequencies_on_axes();
+        }
+        for (Index layer = 0; layer < model.layer_count(); ++layer)
+          if (model.has_rope(layer)) model.layer(layer);
+        ++read;
+      } catch (const std::invalid_argument& error) {
+        EXPECT_GT(std::string(error.what()).size(), 20u);
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(read, 1000u);
+  EXPECT_GT(refused, 500u);
+}
+
+TEST(FromConfigErrors, TruncatedFilesAreRefused) {
+  for (const auto& file : config_files()) {
+    const std::string text = text_of(file);
+    const std::size_t end = text.find_last_of('}');
+    for (std::size_t length = 0; length < end; length += 37)
+      EXPECT_THROW(from_config(text.substr(0, length)), std::invalid_argument);
+  }
+}
+
+}  // namespace
+}  // namespace rotary::testing

@@ -291,5 +291,45 @@ TEST(XPosLaw4, ResultsDoNotDependOnEarlierCalls) {
   }
 }
 
+TEST(XPosCentreOnLastQuery, GivesTheSameScoresAndNeverOverflows) {
+  Random random(71);
+  SCOPED_TRACE(random.replay());
+  const XPos<double> xpos({.dim = 16});
+  Tensor<double, 2> q(5, 16), k(5, 16);
+  random.fill(q);
+  random.fill(k);
+  const auto scores = [](const auto& both) {
+    const std::array<Eigen::IndexPair<int>, 1> features{Eigen::IndexPair<int>(1, 1)};
+    return Tensor<double, 2>(both.first.contract(both.second, features));
+  };
+  const Tensor<double, 2> wanted = scores(xpos.rotate_queries_and_keys(q, k));
+  for (const Index offset : {Index{0}, Index{123456789}}) {
+    const Tensor<double, 2> found =
+        scores(xpos.rotate_queries_and_keys(q, k, {.offset = offset, .centre_on_last_query = true}));
+    for (Index n = 0; n < wanted.size(); ++n) EXPECT_NEAR(found.data()[n], wanted.data()[n], 1e-13);
+  }
+}
+
+TEST(XPosCentreOnLastQuery, OneQueryReachesAsFarBackAsThereAreKeys) {
+  constexpr Index kKeys = 50'000;  // with the centre in their middle, float would be out of range
+  const XPos<float> xpos({.dim = 4});
+  Tensor<float, 2> q(1, 4), k(kKeys, 4);
+  q.setConstant(1);
+  k.setConstant(1);
+  EXPECT_THROW(xpos.rotate_queries_with_cached_keys(q, k, {.centre = kKeys - 1.0}), std::invalid_argument);
+  const auto [xq, xk] = xpos.rotate_queries_with_cached_keys(q, k, {.centre_on_last_query = true});
+  for (Index n = 0; n < 4; ++n) EXPECT_LE(std::abs(xq(0, n)), 1.5f);
+  for (Index n = 0; n < xk.size(); ++n) {
+    ASSERT_TRUE(std::isfinite(xk.data()[n]));
+    ASSERT_LE(std::abs(xk.data()[n]), 1.5f);
+  }
+  // ζ_0^(2000/512) e^(−2000 i) for the pair 0 of the key 2000 tokens back.
+  const double zeta = std::pow(0.4 / 1.4, 2000.0 / 512);
+  const double angle = kKeys - 1 - 2000;
+  EXPECT_NEAR(xk(kKeys - 1 - 2000, 0), zeta * (std::cos(angle) - std::sin(angle)), 1e-7);
+  EXPECT_THROW(xpos.rotate_queries_with_cached_keys(q, k, {.centre = 0.0, .centre_on_last_query = true}),
+               std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace rotary::testing

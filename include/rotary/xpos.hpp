@@ -32,6 +32,10 @@ struct XPosRotateOptions {
   /// rounded down, after the first. To decode with keys rotated earlier, name the same centre in every call.
   /// Counted, like the scale base, in positions divided by interpolate_factor.
   std::optional<double> centre = {};
+  /// Has the last query's position as the centre, in place of `centre`: then no key's scale is above one, and
+  /// those of queries only as far as they are from the last. So no position overflows, however far; scores
+  /// are the same. Keys must be rotated anew for every call, as their scale changes with it.
+  bool centre_on_last_query = false;
   Direction direction = Direction::forward;
 };
 
@@ -43,7 +47,7 @@ struct XPosRotateOptions {
 /// calls, so that rotating only one of the two does not compile.
 ///
 /// float holds scales up to |p − centre| < 36000 for the default base; fails beyond, rather than answer
-/// infinity.
+/// infinity. `centre_on_last_query` has no such limit.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> q(1, 8, 16, 64), k(1, 8, 16, 64);   // [batch, heads, seq, head_dim]
@@ -150,8 +154,11 @@ class XPos {
                                                       options.seq_dim, default_seq_dim());
       const double centre =
           options.centre.value_or(static_cast<double>(key_view.extent(axis_of(key_view.rank, options)) / 2));
-      const Plan plan{{options.offset + FixedPosition(ahead), centre + interpolated(options.offset)},
-                      {0, centre}};
+      Plan plan{{options.offset + FixedPosition(ahead), centre + interpolated(options.offset)}, {0, centre}};
+      if (options.centre_on_last_query) {
+        const Index k_len = key_view.extent(axis_of(key_view.rank, options));
+        plan.queries.centre = plan.keys.centre = last_query(options, k_len);
+      }
       return rotated(queries, keys, plan, options);
     }
   }
@@ -242,6 +249,13 @@ class XPos {
     return static_cast<double>(position) / rotary_.options().interpolate_factor;
   }
 
+  /// The interpolated position of the last of `k_len` tokens, queries being offset.
+  double last_query(const XPosRotateOptions& options, Index k_len) const {
+    if (options.centre)
+      detail::fail("the centre is ", *options.centre, ", it must be left out with centre_on_last_query");
+    return interpolated(options.offset + FixedPosition(k_len - 1));
+  }
+
   /// e = ±(position / interpolate_factor − centre) / base: + for queries, − for keys.
   kernels::Magnitude magnitude(double centre, int sign) const {
     return {.factor = rotary_.frequencies().magnitude,
@@ -267,7 +281,9 @@ class XPos {
       detail::fail("found ", q_len, " queries and ", k_len,
                    " keys, they must be as many; rotate_queries_with_cached_keys takes fewer queries");
     const double centre =
-        options.centre.value_or(interpolated(options.offset) + static_cast<double>(k_len / 2));
+        options.centre_on_last_query
+            ? last_query(options, k_len)
+            : options.centre.value_or(interpolated(options.offset) + static_cast<double>(k_len / 2));
     return {{options.offset, centre}, {options.offset, centre}};
   }
 
@@ -295,23 +311,27 @@ class XPos {
       const kernels::Magnitude scales = magnitude(run.centre, sign);
       detail::rotate_sequence(rotary_.rows(), run.first, scales, options.direction, in, out, axis, 0);
     };
-    check_range(q.extent(axis_of(q.rank, options)), plan.queries);
-    check_range(k.extent(axis_of(k.rank, options)), plan.keys);
+    check_range(q.extent(axis_of(q.rank, options)), plan.queries, +1, options);
+    check_range(k.extent(axis_of(k.rank, options)), plan.keys, -1, options);
     turn(q, q_out, plan.queries, +1);
     turn(k, k_out, plan.keys, -1);
   }
 
-  /// Fails where a scale or its inverse would be infinite in T.
-  void check_range(Index count, const Run& run) const {
+  /// Fails where a scale would be infinite in T, or its inverse, unless scales may vanish.
+  void check_range(Index count, const Run& run, int sign, const XPosRotateOptions& options) const {
     if (count == 0) return;
-    const kernels::Magnitude scales = magnitude(run.centre, +1);
+    const bool may_vanish = options.centre_on_last_query && options.direction != Direction::inverse;
+    const kernels::Magnitude scales = magnitude(run.centre, sign);
     const double largest_log = std::log(static_cast<double>(std::numeric_limits<T>::max())) - 1;
     for (const Index n : {Index{0}, count - 1}) {
       const double position = static_cast<double>(run.first + FixedPosition(n));
-      for (const double log_zeta : log_scale_)
-        if (!(std::fabs(log_zeta * scales.exponent(position)) < largest_log))
-          detail::fail("position ", position, " is so far from the centre, ", run.centre,
-                       ", that its scale is out of range; name a centre nearer to it");
+      for (const double log_zeta : log_scale_) {
+        const double log_scale = log_zeta * scales.exponent(position);
+        if (!((may_vanish ? log_scale : std::fabs(log_scale)) < largest_log))
+          detail::fail(
+              "position ", position, " is so far from the centre, ", run.centre,
+              ", that its scale is out of range; name a centre nearer to it, or centre_on_last_query");
+      }
     }
   }
 

@@ -1,0 +1,210 @@
+// PolarEmbedding (PoPE): features are magnitudes, positions alone are angles.
+#pragma once
+
+#include <cmath>
+
+#include "apply_rotary_emb.hpp"
+
+namespace rotary {
+
+/// f_j = theta^(−j/dim), one for every feature.
+inline Frequencies polar_frequencies(Index dim, const DoubleDouble& theta = 10000) {
+  return language_frequencies(detail::checked_product(2, dim), theta);
+}
+
+struct PolarEmbeddingOptions {
+  Index dim = 0;  ///< features that become magnitudes; each takes the place of two in the result
+  double theta = 10000;
+  bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]: the sequence is axis −3
+};
+
+/// Polar coordinate positional embedding (Gopalakrishnan et al., 2025): a feature becomes a number in the
+/// plane, as long as its softplus, in a direction that its position alone decides.
+///
+///     q'_j = softplus(q_j) (cos m f_j, sin m f_j)          k'_j = softplus(k_j) (cos(n f_j + δ_j), sin(n f_j
+///     + δ_j))
+///
+/// so that a query at m and a key at n score Σ_j softplus(q_j) softplus(k_j) cos((n − m) f_j + δ_j). The
+/// phases δ are learned, [heads, dim] or [1, dim] for all heads, and taken as they would be after clamping to
+/// [−2π, 0]. It is the rotation of (softplus x, 0), pairs interleaved: [..., head_dim] becomes [..., head_dim
+/// + dim], features from `dim` on being appended unchanged.
+///
+/// @code
+///   const rotary::PolarEmbedding<float> polar({.dim = 64});
+///   rotary::Tensor<float, 4> q(1, 8, 16, 64), k(1, 8, 16, 64);   // [batch, heads, seq, head_dim]
+///   q.setRandom(), k.setRandom();
+///   rotary::Tensor<double, 2> phases(8, 64);
+///   phases.setZero();
+///   q = polar.embed_queries(q);           // [1, 8, 16, 128]
+///   k = polar.embed_keys(k, phases);
+/// @endcode
+template <class T>
+class PolarEmbedding {
+  static_assert(RowScalar<T>,
+                "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
+
+ public:
+  explicit PolarEmbedding(const PolarEmbeddingOptions& options) : options_(options) {
+    if (options.dim < 1) detail::fail("dim is ", options.dim, ", it must be positive");
+    frequencies_ = polar_frequencies(options.dim, options.theta);
+  }
+
+  const Frequencies& frequencies() const { return frequencies_; }
+
+  /// Queries, the first of which stands at `offset`: to decode against k_len keys, k_len − q_len.
+  template <class X>
+  detail::Owned<X> embed_queries(const X& q, FixedPosition offset = 0) const {
+    decltype(auto) source = detail::stored(q);
+    return embedded(source, rows(source, nullptr, offset));
+  }
+  /// Keys, with the phases of their heads.
+  template <class X>
+  detail::Owned<X> embed_keys(const X& k, const Tensor<double, 2>& phases, FixedPosition offset = 0) const {
+    decltype(auto) source = detail::stored(k);
+    return embedded(source, rows(source, &phases, offset));
+  }
+
+  /// ∂L/∂q, given q and the gradient with respect to the embedded queries.
+  template <class X>
+  detail::Owned<X> queries_backward(const X& q, const X& grad, FixedPosition offset = 0) const {
+    return backward(q, grad, rows(q, nullptr, offset), nullptr);
+  }
+  /// {∂L/∂k, ∂L/∂δ}, likewise. A phase outside of [−2π, 0] has no gradient.
+  template <class X>
+  std::pair<detail::Owned<X>, Tensor<double, 2>> keys_backward(const X& k, const Tensor<double, 2>& phases,
+                                                               const X& grad,
+                                                               FixedPosition offset = 0) const {
+    Tensor<double, 2> grad_phases(phases.dimension(0), phases.dimension(1));
+    grad_phases.setZero();
+    detail::Owned<X> grad_k = backward(k, grad, rows(k, &phases, offset), &grad_phases);
+    for (Index n = 0; n < phases.size(); ++n)
+      if (clamped(phases.data()[n]) != phases.data()[n]) grad_phases.data()[n] = 0;
+    return {std::move(grad_k), std::move(grad_phases)};
+  }
+
+ private:
+  static double clamped(double phase) { return std::min(0.0, std::max(phase, -2 * kPi.hi)); }
+
+  template <class A>
+  static A softplus(A x) {
+    return std::max(x, A(0)) + std::log1p(std::exp(-std::fabs(x)));
+  }
+  template <class A>
+  static A sigmoid(A x) {
+    return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
+  }
+
+  template <class X>
+  int seq_axis(const X&) const {
+    static_assert(detail::is_tensor<X> && !detail::is_fixed_size<X>,
+                  "rotary: PolarEmbedding takes an Eigen::Tensor, whose last axis grows");
+    return detail::sequence_axis({}, options_.seq_before_head_dim ? -3 : -2, X::NumDimensions);
+  }
+
+  /// The rows of a sequence: one phase more is one coordinate more, which is 1 for every token.
+  template <class X>
+  CosSinTable<T> rows(const X& x, const Tensor<double, 2>* phases, FixedPosition offset) const {
+    const Index seq = x.dimensions()[static_cast<std::size_t>(seq_axis(x))], dim = options_.dim;
+    const auto along = AxisPositions::consecutive(seq, offset);
+    if (!phases) return CosSinTable<T>(frequencies_, Positions(along));
+    if (phases->dimension(1) != dim || phases->dimension(0) < 1)
+      detail::fail("the phases are [", phases->dimension(0), ", ", phases->dimension(1),
+                   "], they must be [heads, ", dim, "] or [1, ", dim, "]");
+    std::vector<Frequencies> heads(static_cast<std::size_t>(phases->dimension(0)), frequencies_);
+    for (Index h = 0; h < phases->dimension(0); ++h) {
+      Frequencies& of = heads[static_cast<std::size_t>(h)];
+      of.axes = 2;
+      for (Index j = 0; j < dim; ++j) of.values.push_back(clamped((*phases)(h, j)));
+      detail::check(of);
+    }
+    const std::vector<double> ones(static_cast<std::size_t>(seq), 1.0);
+    const std::array<AxisPositions, 2> axes{along, AxisPositions::listed(std::span<const double>(ones))};
+    return CosSinTable<T>(heads, Positions::together(axes));
+  }
+
+  /// Calls visit(features of x, features of the other tensor) for every head at every position.
+  template <class X, class Y, class Visit>
+  static void for_each_window(const StridedView<X>& x, const StridedView<Y>& other, const Visit& visit,
+                              int axis = 0) {
+    if (axis == x.rank - 1) return visit(x, other);
+    for (Index n = 0; n < x.extent(axis); ++n)
+      for_each_window(x.slice(axis, n, 1), other.slice(axis, n, 1), visit, axis + 1);
+  }
+
+  template <class X>
+  void check_features(const StridedView<const X>& x) const {
+    const Index head_dim = x.extent(x.rank - 1);
+    if (head_dim < options_.dim)
+      detail::fail("dim is ", options_.dim, ", a head has only ", head_dim, " features");
+  }
+
+  template <class X>
+  detail::Owned<X> embedded(const X& x, const CosSinTable<T>& rows) const {
+    using Scalar = detail::Scalar<X>;
+    using A = detail::Arithmetic<Scalar, T>;
+    const auto in = detail::const_view_of(x);
+    check_features(in);
+    const Index dim = options_.dim, head_dim = in.extent(in.rank - 1);
+    typename detail::Owned<X>::Dimensions shape(x.dimensions());
+    shape[X::NumDimensions - 1] = head_dim + dim;
+    detail::Owned<X> result(shape);
+    for_each_window(in, view_of(result), [&](const auto& from, const auto& to) {
+      const Index step = from.stride(from.rank - 1), to_step = to.stride(to.rank - 1);
+      for (Index j = 0; j < dim; ++j) {
+        to.data[2 * j * to_step] = static_cast<Scalar>(softplus(static_cast<A>(from.data[j * step])));
+        to.data[(2 * j + 1) * to_step] = Scalar(0);
+      }
+      for (Index j = dim; j < head_dim; ++j) to.data[(j + dim) * to_step] = from.data[j * step];
+    });
+    const auto out = view_of(result);
+    detail::apply_table(rows, out, out, 0, seq_axis(x));
+    return result;
+  }
+
+  /// In the frame that turns with its token a pair is (softplus x, 0), and its gradient (g, h): ∂L/∂x is
+  /// g sigmoid(x), and ∂L/∂δ the sum of h softplus(x).
+  template <class X>
+  detail::Owned<X> backward(const X& x, const X& grad, const CosSinTable<T>& rows,
+                            Tensor<double, 2>* grad_phases) const {
+    using Scalar = detail::Scalar<X>;
+    using A = detail::Arithmetic<Scalar, T>;
+    const auto in = detail::const_view_of(x);
+    check_features(in);
+    detail::Owned<X> turned_back = grad, result = x;
+    const auto back = view_of(turned_back);
+    const Index dim = options_.dim, head_dim = in.extent(in.rank - 1);
+    auto wanted = in;
+    wanted.extents[static_cast<std::size_t>(in.rank - 1)] = head_dim + dim;
+    if (!detail::same_shape(back, wanted))
+      detail::fail("the gradient has shape ", detail::shape_text(back), ", it must be ",
+                   detail::shape_text(wanted));
+    const int seq = seq_axis(x);
+    detail::apply_table(rows, back, back, 0, seq, Direction::transpose);
+    const int head_axis =
+        rows.axes() == RowAxes::heads_and_seq ? detail::axis_of_rows(rows, 0, in.rank, seq, -2) : 0;
+    const auto out = view_of(result);
+    const Index heads = in.extent(head_axis), phase_heads = grad_phases ? grad_phases->dimension(0) : 1;
+    for (Index h = 0; h < heads; ++h)
+      for_each_window(out.slice(head_axis, h, 1), back.slice(head_axis, h, 1),
+                      [&](const auto& to, const auto& g) {
+                        const Index step = to.stride(to.rank - 1), from_step = g.stride(g.rank - 1);
+                        for (Index j = 0; j < dim; ++j) {
+                          const A value = static_cast<A>(to.data[j * step]);
+                          if (grad_phases)
+                            (*grad_phases)(phase_heads == 1 ? 0 : h, j) +=
+                                static_cast<double>(g.data[(2 * j + 1) * from_step]) *
+                                static_cast<double>(softplus(value));
+                          to.data[j * step] =
+                              static_cast<Scalar>(static_cast<A>(g.data[2 * j * from_step]) * sigmoid(value));
+                        }
+                        for (Index j = dim; j < head_dim; ++j)
+                          to.data[j * step] = g.data[(j + dim) * from_step];
+                      });
+    return result;
+  }
+
+  PolarEmbeddingOptions options_;
+  Frequencies frequencies_;
+};
+
+}  // namespace rotary

@@ -1,0 +1,70 @@
+// Runs golden cases of operators and functions of other systems.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "support/golden_run.hpp"
+
+namespace rotary::testing::golden {
+
+/// All the files of a set.
+inline std::vector<CaseName> cases_in(const std::string& set) {
+  std::vector<CaseName> names;
+  for (std::string& file : files(set)) names.push_back({set, std::move(file)});
+  return names;
+}
+
+/// Throws for an argument that a test knows nothing of: a case must not pass by being misunderstood.
+inline void check_known(const Arguments& args, std::initializer_list<std::string_view> known) {
+  for (const auto& [name, value] : args)
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      wrong_data("no test knows the argument " + name);
+}
+
+/// Integers, as the operators take them.
+template <class I>
+std::vector<I> integers_of(const Tensor& x) {
+  return {x.values.begin(), x.values.end()};
+}
+
+/// turn(in, out), between views of either storage order and in place: all must give the same bits.
+template <class S, class Turn>
+Tensor turned_every_way(const Tensor& x, Turn&& turn) {
+  Tensor empty = x, result;
+  std::fill(empty.values.begin(), empty.values.end(), 12345);
+  for (const int from : kOrders) {
+    for (const int to : kOrders) {
+      const Elements<S> in(x, from), out(empty, to);
+      turn(in.const_view(), out.view());
+      if (result.values.empty()) result = out.tensor();
+      expect_same_bits(out.tensor(), result, "views in other storage orders");
+    }
+    const Elements<S> both(x, from);
+    turn(both.view(), both.view());
+    expect_same_bits(both.tensor(), result, "in place");
+  }
+  return result;
+}
+
+/// The message of the std::invalid_argument that a call ends in, and fails if it does not.
+template <class Call>
+std::string error_of_call(Call&& call) {
+  try {
+    call();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "no error where one is wanted";
+  return "";
+}
+
+/// Fails unless a call ends in an std::invalid_argument whose message has all these words.
+template <class Call>
+void expect_error(Call&& call, std::initializer_list<std::string_view> words) {
+  const std::string message = error_of_call(call);
+  for (const std::string_view word : words)
+    EXPECT_NE(message.find(word), std::string::npos) << "`" << word << "` is not in: " << message;
+}
+
+}  // namespace rotary::testing::golden

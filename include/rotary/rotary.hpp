@@ -35,6 +35,7 @@
 #include "variants/reference_float32.hpp"    // others' float cosines, errors included
 #include "axial_frequencies.hpp"             // grids: images and video
 #include "rotate_sequence.hpp"               // rows of a sequence × tensor
+#include "apply_table.hpp"                   // rows at hand × tensor
 #include "rotation_gradients.hpp"            // what a rotation leaves to differentiate
 #include "apply_rotary_emb.hpp"              // angles or a table × tensor
 #include "apply_gradients.hpp"               // its gradients

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "apply_table.hpp"
 #include "axial_frequencies.hpp"
 #include "parallel.hpp"
 #include "rotation_gradients.hpp"

@@ -93,6 +93,16 @@ bool features_are_contiguous(const RotationJob<X, Row>& job, Pairing pairing) {
   return as_wanted(job.in_pairs) && as_wanted(job.out_pairs) && as_wanted(job.row_pairs);
 }
 
+/// Does every window that is written, and each of its halves, start with a cache line?
+template <class X, class Row>
+bool starts_on_lines(const RotationJob<X, Row>& job, Pairing pairing) {
+  constexpr Index kLine = 64 / static_cast<Index>(sizeof(X));
+  bool starts = reinterpret_cast<std::uintptr_t>(job.out) % 64 == 0;
+  for (int n = 0; n < job.axis_count; ++n)
+    starts = starts && job.axes[static_cast<std::size_t>(n)].out % kLine == 0;
+  return starts && stream_length(pairing, job.pairs) % kLine == 0;
+}
+
 /// Copies what lies around the windows of a run, features being contiguous.
 template <class X, class Row>
 void copy_untouched(const RotationJob<X, Row>& job, const WindowRun<X, Row>& run) {
@@ -181,6 +191,7 @@ void rotate_rows(const RotationJob<X, Row>& job) {
   run.window_in_step = heads.in, run.window_out_step = heads.out;
   run.backwards = job.negate_sin;
   run.fetch_in_order = bytes > kCachedBytes && window_bytes > kWideBytes;
+  run.stream = !job.in_place() && bytes > kCachedBytes && starts_on_lines(job, kPairing);
   run.pass = !run.fetch_in_order ? kHeadsOfPart : near ? 1 : kHeadsApart;
   const auto turn_tokens = [&](const X* in, X* out, const Row* row, Index count) {
     run.row = row, run.count = count;
@@ -238,6 +249,11 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
   const auto turn = compiled<RotateLanes<X, Row>, const LaneRun<X, Row>*>();
   const unsigned taken = 1u << last | (token_axis >= 0 ? 1u << token_axis : 0u);
   const Loops<X, Row> loops(job, taken);
+  constexpr Index kRowBytes = sizeof(Row), kSpread = kSpreadBytes / kRowBytes,
+                  kBlock = kBlockBytes / kRowBytes;
+  Index bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
+  for (int n = 0; n < job.axis_count; ++n) bytes *= job.axes[static_cast<std::size_t>(n)].extent;
+  const bool in_memory = bytes > kCachedBytes;
   LaneRun<X, Row> run{};
   run.in_pairs = job.in_pairs;
   run.out_pairs = job.out_pairs;
@@ -249,14 +265,14 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
     run.length = line.extent;
     run.in_step = tokens.in, run.out_step = tokens.out, run.coefficient_step = tokens.row;
     loops.run(
-        job, tokens, block_of<Row>(2 * job.pairs), [](const Row*, Index) {},
+        job, tokens, std::max<Index>(1, (in_memory ? kBlock : kSpread) / (2 * job.pairs)),
+        [](const Row*, Index) {},
         [&](const X* in, X* out, const Row* row, Index count) {
           run.in = in, run.out = out, run.coefficients = row, run.tokens = count;
           turn(&run);
         });
   } else {
     const Index repeat = token_axis == last ? 1 : line.extent;
-    constexpr Index kSpread = kSpreadBytes / static_cast<Index>(sizeof(Row));
     const Index block = kSpread / (2 * job.pairs * repeat);
     if (block == 0) return false;
     alignas(64) Row spread[kSpread];
@@ -269,8 +285,11 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
             // Pair i's cosines, then its sines.
             const Row* from = rows + (i / 2) * job.row_pairs.pair + (i % 2) * job.row_pairs.partner;
             Row* to = spread + i * length;
-            for (Index n = 0; n < count; ++n, from += tokens.row)
-              for (Index r = 0; r < repeat; ++r) *to++ = *from;
+            if (repeat == 1) {
+              for (Index n = 0; n < count; ++n) to[n] = from[n * tokens.row];
+            } else {
+              for (Index n = 0; n < count; ++n, to += repeat) std::fill_n(to, repeat, from[n * tokens.row]);
+            }
           }
         },
         [&](const X* in, X* out, const Row*, Index count) {

@@ -31,24 +31,43 @@ struct RotateLanes {
 
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(const LaneRun<X, C>* run_) {
-    const LaneRun<X, C>& of = *run_;
-    for (Index i = 0; i < of.pairs; ++i) {
-      // R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
-      const X* first = of.in + i * of.in_pairs.pair;
-      const X* second = first + of.in_pairs.partner;
-      X* to_first = of.out + i * of.out_pairs.pair;
-      X* to_second = to_first + of.out_pairs.partner;
-      const C* cos = of.coefficients + i * of.coefficient_pairs.pair;
-      if (of.backwards) std::swap(first, second), std::swap(to_first, to_second);
-      for (Index n = 0; n < of.tokens; ++n) {
-        line<Isa>(of, first, second, to_first, to_second, cos);
-        first += of.in_step, second += of.in_step, to_first += of.out_step, to_second += of.out_step;
-        cos += of.coefficient_step;
+    const LaneRun<X, C> of = *run_;  // a copy, which no store can change
+    // R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
+    const Index a = of.backwards ? of.in_pairs.partner : 0, b = of.in_pairs.partner - a;
+    const Index to_a = of.backwards ? of.out_pairs.partner : 0, to_b = of.out_pairs.partner - to_a;
+    Axis outer{of.pairs, of.in_pairs.pair, of.out_pairs.pair, of.coefficient_pairs.pair};
+    Axis inner{of.tokens, of.in_step, of.out_step, of.coefficient_step};
+    if (outer.in < inner.in) std::swap(outer, inner);  // the smaller steps inside
+    constexpr int kWide = kLanes<Isa, A>;
+    const auto for_each_line = [&](const auto& visit) ROTARY_INLINE_LAMBDA {
+      for (Index m = 0; m < outer.count; ++m) {
+        const X* in = of.in + m * outer.in;
+        X* out = of.out + m * outer.out;
+        const C* cos = of.coefficients + m * outer.coefficient;
+        for (Index n = 0; n < inner.count; ++n, in += inner.in, out += inner.out, cos += inner.coefficient)
+          visit(in + a, in + b, out + to_a, out + to_b, cos);
       }
-    }
+    };
+    const auto whole_lines = [&](auto lanes) ROTARY_INLINE_LAMBDA {
+      using V = Vector<A, lanes>;
+      for_each_line([&](const X* first, const X* second, X* to_first, X* to_second,
+                        const C* cos) ROTARY_INLINE_LAMBDA {
+        const V c = V{} + static_cast<A>(*cos), s = V{} + static_cast<A>(cos[of.coefficient_pairs.partner]);
+        turn<Isa>(first, second, to_first, to_second, c, s);
+      });
+    };
+    if (of.shared && of.length == kWide) return whole_lines(std::integral_constant<int, kWide>());
+    if (of.shared && of.length == kWide / 2) return whole_lines(std::integral_constant<int, kWide / 2>());
+    for_each_line([&](const X* first, const X* second, X* to_first, X* to_second, const C* cos)
+                      ROTARY_INLINE_LAMBDA { line<Isa>(of, first, second, to_first, to_second, cos); });
   }
 
  private:
+  /// What a loop steps over.
+  struct Axis {
+    Index count, in, out, coefficient;
+  };
+
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void line(const LaneRun<X, C>& of, const X* first, const X* second, X* to_first,
                                         X* to_second, const C* cos) {

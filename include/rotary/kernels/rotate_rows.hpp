@@ -31,15 +31,15 @@ struct Step<Pairing::half, V> {
     load<Isa>(row, cos);
     load<Isa>(row + partner, sin);
   }
-  template <class Isa, class X>
+  template <class Isa, bool kStream, class X>
   ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index partner, bool backwards) const {
     const Index first = backwards ? partner : 0, second = partner - first;
     V a, b;
     load<Isa>(from + first, a);
     load<Isa>(from + second, b);
     turn_pairs<Isa>(a, b, cos, sin);
-    store<Isa>(to + first, a);
-    store<Isa>(to + second, b);
+    put<Isa, kStream>(to + first, a);
+    put<Isa, kStream>(to + second, b);
   }
 };
 
@@ -56,14 +56,14 @@ struct Step<Pairing::interleaved, V> {
     repeat_neighbours(pairs, cos, sin);
     negate_if(backwards, sin);
   }
-  template <class Isa, class X>
+  template <class Isa, bool kStream, class X>
   ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index, bool) const {
     V x, swapped;
     load<Isa>(from, x);
     swap_neighbours(x, swapped);
     swapped = swapped * sin;
     multiply_alternate<Isa>(x, cos, swapped);
-    store<Isa>(to, swapped);
+    put<Isa, kStream>(to, swapped);
   }
 };
 
@@ -82,7 +82,7 @@ struct WordStep<Pairing::half, V> {
     load_apart<Isa>(row, cos[0], cos[1]);
     load_apart<Isa>(row + partner, sin[0], sin[1]);
   }
-  template <class Isa, class X>
+  template <class Isa, bool kStream, class X>
   ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index partner, bool backwards) const {
     const Index first = backwards ? partner : 0, second = partner - first;
     V a[2], b[2];
@@ -90,8 +90,8 @@ struct WordStep<Pairing::half, V> {
     load_words(from + second, b[0], b[1]);
     turn_pairs<Isa>(a[0], b[0], cos[0], sin[0]);
     turn_pairs<Isa>(a[1], b[1], cos[1], sin[1]);
-    store_words(to + first, a[0], a[1]);
-    store_words(to + second, b[0], b[1]);
+    store_words<Isa, kStream>(to + first, a[0], a[1]);
+    store_words<Isa, kStream>(to + second, b[0], b[1]);
   }
 };
 
@@ -105,12 +105,12 @@ struct WordStep<Pairing::interleaved, V> {
     load_apart<Isa>(row, cos, sin);
     negate_if(backwards, sin);
   }
-  template <class Isa, class X>
+  template <class Isa, bool kStream, class X>
   ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index, bool) const {
     V a, b;
     load_words(from, a, b);
     turn_pairs<Isa>(a, b, cos, sin);
-    store_words(to, a, b);
+    store_words<Isa, kStream>(to, a, b);
   }
 };
 
@@ -125,6 +125,7 @@ struct WindowRun {
   Index windows, window_in_step, window_out_step;
   bool backwards;
   bool fetch_in_order;  // see there
+  bool stream;          // write past the caches; all addresses are multiples of 64
   Index pass;           // heads that pass by one part of a row before its next part comes
 };
 
@@ -146,20 +147,9 @@ struct RotateRun {
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(const WindowRun<X, Row>* run_) {
     const WindowRun<X, Row>& of = *run_;
-    const Index length = stream_length(kPairing, of.pairs), steps = length / Wide<Isa>::kWidth;
-    if (steps * Wide<Isa>::kWidth != length || of.fetch_in_order) return run_in_parts<Isa>(of);
-    switch (steps) {
-      case 1:
-        return run_whole<Isa, 1>(of);
-      case 2:
-        return run_whole<Isa, 2>(of);
-      case 4:
-        return run_whole<Isa, 4>(of);
-      case kSteps<Isa>:
-        return run_whole<Isa, kSteps<Isa>>(of);
-      default:
-        return run_in_parts<Isa>(of);
-    }
+    if (!of.stream) return run_to<Isa, false>(of);
+    run_to<Isa, true>(of);
+    streamed();
   }
 
  private:
@@ -167,19 +157,37 @@ struct RotateRun {
   template <class Isa>
   static constexpr int kSteps = Isa::kBytes == 64 ? 8 : 3;
 
+  template <class Isa, bool kStream>
+  ROTARY_ALWAYS_INLINE static void run_to(const WindowRun<X, Row>& of) {
+    const Index length = stream_length(kPairing, of.pairs), steps = length / Wide<Isa>::kWidth;
+    if (steps * Wide<Isa>::kWidth != length || of.fetch_in_order) return run_in_parts<Isa, kStream>(of);
+    switch (steps) {
+      case 1:
+        return run_whole<Isa, kStream, 1>(of);
+      case 2:
+        return run_whole<Isa, kStream, 2>(of);
+      case 4:
+        return run_whole<Isa, kStream, 4>(of);
+      case kSteps<Isa>:
+        return run_whole<Isa, kStream, kSteps<Isa>>(of);
+      default:
+        return run_in_parts<Isa, kStream>(of);
+    }
+  }
+
   /// Rows of `kStepsOf` steps.
-  template <class Isa, int kStepsOf>
+  template <class Isa, bool kStream, int kStepsOf>
   ROTARY_ALWAYS_INLINE static void run_whole(WindowRun<X, Row> of) {  // a copy, which no store can change
     const X* in = of.in;
     X* out = of.out;
     const Row* row = of.row;
     for (Index n = 0; n < of.count; ++n, in += of.in_step, out += of.out_step, row += of.row_step)
-      turn_columns<Isa, Wide<Isa>, kStepsOf>(in, out, row, of.pairs, of.windows, of.window_in_step,
-                                             of.window_out_step, of.backwards);
+      turn_columns<Isa, kStream, Wide<Isa>, kStepsOf>(in, out, row, of.pairs, of.windows, of.window_in_step,
+                                                      of.window_out_step, of.backwards);
   }
 
   /// Rows of any length, `pass` heads at a time.
-  template <class Isa>
+  template <class Isa, bool kStream>
   ROTARY_ALWAYS_INLINE static void run_in_parts(WindowRun<X, Row> of) {
     for (; of.count > 0; --of.count, of.in += of.in_step, of.out += of.out_step, of.row += of.row_step) {
       for (Index n = 0; n < of.windows; n += of.pass) {
@@ -187,13 +195,13 @@ struct RotateRun {
         const Index windows = of.pass < of.windows - n ? of.pass : of.windows - n;
         if (of.fetch_in_order)
           for (Index w = 0; w < windows; ++w) fetch_in_order(in + w * of.window_in_step, 2 * of.pairs);
-        turn_windows<Isa>(of, in, of.out + n * of.window_out_step, of.row, windows);
+        turn_windows<Isa, kStream>(of, in, of.out + n * of.window_out_step, of.row, windows);
       }
     }
   }
 
   /// `kCount` steps of a row by all windows.
-  template <class Isa, class StepOf, int kCount>
+  template <class Isa, bool kStream, class StepOf, int kCount>
   ROTARY_ALWAYS_INLINE static void turn_columns(const X* in, X* out, const Row* row, Index partner,
                                                 Index windows, Index in_step, Index out_step,
                                                 bool backwards) {
@@ -203,13 +211,14 @@ struct RotateRun {
     });
     do {
       unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
-        steps[k].template turn<Isa>(in + k * StepOf::kWidth, out + k * StepOf::kWidth, partner, backwards);
+        steps[k].template turn<Isa, kStream>(in + k * StepOf::kWidth, out + k * StepOf::kWidth, partner,
+                                             backwards);
       });
       in += in_step, out += out_step;
     } while (--windows > 0);
   }
 
-  template <class Isa>
+  template <class Isa, bool kStream>
   ROTARY_ALWAYS_INLINE static void turn_windows(const WindowRun<X, Row>& of, const X* in, X* out,
                                                 const Row* row, Index windows) {
     constexpr Index kWidth = Wide<Isa>::kWidth;
@@ -217,8 +226,8 @@ struct RotateRun {
     Index at = 0;
     const auto turn = [&](auto count) ROTARY_INLINE_LAMBDA {
       for (; at + count * kWidth <= end; at += count * kWidth)
-        turn_columns<Isa, Wide<Isa>, count>(in + at, out + at, row + at, of.pairs, windows, of.window_in_step,
-                                            of.window_out_step, of.backwards);
+        turn_columns<Isa, kStream, Wide<Isa>, count>(in + at, out + at, row + at, of.pairs, windows,
+                                                     of.window_in_step, of.window_out_step, of.backwards);
     };
     turn(std::integral_constant<int, 4>());
     turn(std::integral_constant<int, 1>());
@@ -253,8 +262,8 @@ struct RotateRun {
         const X* const from = in + n * of.window_in_step + at;
         X* const to = out + n * of.window_out_step + at;
         if (!fits) copy(few, kNarrow, from, of.pairs);
-        turn_columns<Isa, Narrow, 1>(fits ? from : few, fits ? to : few, fits ? row + at : few_row,
-                                     fits ? of.pairs : kNarrow, 1, 0, 0, of.backwards);
+        turn_columns<Isa, false, Narrow, 1>(fits ? from : few, fits ? to : few, fits ? row + at : few_row,
+                                            fits ? of.pairs : kNarrow, 1, 0, 0, of.backwards);
         if (!fits) copy(to, of.pairs, few, kNarrow);
       }
     }

@@ -192,6 +192,28 @@ ROTARY_ALWAYS_INLINE void round_to_bfloat16(const Vector<float, Lanes>& v,
   words = limited | (bits & kSign);
 }
 
+/// A store past the caches, which need not fetch what is overwritten whole. The address must be a multiple of
+/// the vector's size, and `streamed()` must follow the last one.
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void stream_bits(void* to, const V& v) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(v, static_cast<V*>(to));
+#elif defined(__x86_64__)
+  if constexpr (Isa::kFused) {
+    asm volatile("vmovntps %1, %0" : "=m"(*static_cast<V*>(to)) : "v"(v));
+  } else {
+    store_bits(to, v);
+  }
+#else
+  store_bits(to, v);
+#endif
+}
+inline void streamed() {
+#if defined(__x86_64__)
+  __builtin_ia32_sfence();
+#endif
+}
+
 /// Two vectors of bfloat16 that take turns in memory: those with even indices, and those with odd ones.
 template <class V>
 ROTARY_ALWAYS_INLINE void load_words(const Eigen::bfloat16* from, V& even, V& odd) {
@@ -201,12 +223,17 @@ ROTARY_ALWAYS_INLINE void load_words(const Eigen::bfloat16* from, V& even, V& od
   load_bits(&low, even);
   load_bits(&high, odd);
 }
-template <class V>
+template <class Isa, bool kStream, class V>
 ROTARY_ALWAYS_INLINE void store_words(Eigen::bfloat16* to, const V& even, const V& odd) {
   Vector<std::uint32_t, kSize<V>> low, high;
   round_to_bfloat16<kSize<V>>(even, low);
   round_to_bfloat16<kSize<V>>(odd, high);
-  store_bits(to, (low >> 16) | (high & 0xffff0000u));
+  const auto words = (low >> 16) | (high & 0xffff0000u);
+  if constexpr (kStream) {
+    stream_bits<Isa>(to, words);
+  } else {
+    store_bits(to, words);
+  }
 }
 
 /// Memory of a vector of 16-bit numbers, as an operand of the instructions that convert them.
@@ -270,6 +297,16 @@ ROTARY_ALWAYS_INLINE void store(X* to, const V& v) {
     }
 #endif
     for (int lane = 0; lane < kLanes; ++lane) to[lane] = static_cast<X>(v[lane]);
+  }
+}
+
+/// The same, past the caches if `kStream` and if that takes no conversion.
+template <class Isa, bool kStream, class V, class X>
+ROTARY_ALWAYS_INLINE void put(X* to, const V& v) {
+  if constexpr (kStream && std::is_same_v<X, Element<V>>) {
+    stream_bits<Isa>(to, v);
+  } else {
+    store<Isa>(to, v);
   }
 }
 

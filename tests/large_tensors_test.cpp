@@ -1,0 +1,130 @@
+// Tensors larger than the caches, which are read and written in other ways, and larger than 2^31 elements.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <rotary/rotary.hpp>
+
+#include "support/random.hpp"
+
+namespace rotary::testing {
+namespace {
+
+/// Memory that the system provides once it is written to, starting with a page.
+template <class X>
+class Pages {
+ public:
+  explicit Pages(Index size)
+      : bytes_(static_cast<std::size_t>(size) * sizeof(X)),
+        memory_(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                     0)) {
+    if (memory_ == MAP_FAILED) throw std::bad_alloc();
+  }
+  Pages(const Pages&) = delete;
+  ~Pages() { munmap(memory_, bytes_); }
+  X* data() const { return static_cast<X*>(memory_); }
+
+ private:
+  std::size_t bytes_;
+  void* memory_;
+};
+
+template <class X>
+class LargeTensors : public ::testing::Test {};
+using Scalars = ::testing::Types<float, double, Eigen::half, Eigen::bfloat16>;
+TYPED_TEST_SUITE(LargeTensors, Scalars);
+
+// Results past the caches, wide windows fetched in order, blocks of rows: all give the bits of one token
+// alone.
+TYPED_TEST(LargeTensors, GiveTheBitsOfTokensAlone) {
+  Random random(91);
+  SCOPED_TRACE(random.replay());
+  const kernels::InstructionSet best = kernels::force_instruction_set(kernels::InstructionSet::avx512);
+  for (const kernels::InstructionSet isa :
+       {kernels::InstructionSet::baseline, kernels::InstructionSet::avx2, kernels::InstructionSet::avx512}) {
+    if (isa > best) continue;
+    kernels::force_instruction_set(isa);
+    for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
+      for (const Index head_dim : {64, 256}) {
+        constexpr Index kHeads = 6;
+        const Index seq = 5 * 1024 * 1024 / (kHeads * head_dim * static_cast<Index>(sizeof(TypeParam)));
+        const Index size = kHeads * seq * head_dim;
+        const Pages<TypeParam> from(size), to(size + 1);
+        for (Index n = 0; n < size; ++n)
+          from.data()[n] = static_cast<TypeParam>(static_cast<float>(random.uniform(-2, 2)));
+        const RotaryEmbedding<float> rotary_emb({.dim = head_dim, .pairing = pairing});
+        const StridedView<TypeParam> x(from.data(), {kHeads, seq, head_dim});
+        for (const Index misalignment : {0, 1}) {
+          const StridedView<TypeParam> y(to.data() + misalignment, {kHeads, seq, head_dim});
+          rotary_emb.rotate_into(x, y, {.offset = 3});
+          for (const Index n : {Index{0}, Index{1}, seq / 2, seq - 1}) {
+            for (Index h = 0; h < kHeads; ++h) {
+              std::vector<TypeParam> alone(static_cast<std::size_t>(head_dim));
+              const StridedView<TypeParam> token(x.data + h * x.stride(0) + n * x.stride(1), {1, head_dim});
+              rotary_emb.rotate_into(token, StridedView<TypeParam>(alone.data(), {1, head_dim}),
+                                     {.offset = 3 + n});
+              ASSERT_EQ(0, std::memcmp(static_cast<const void*>(alone.data()),
+                                       y.data + h * y.stride(0) + n * y.stride(1),
+                                       static_cast<std::size_t>(head_dim) * sizeof(TypeParam)))
+                  << "head " << h << ", token " << n;
+            }
+          }
+        }
+        rotary_emb.rotate_in_place(x, {.offset = 3});
+        ASSERT_EQ(0, std::memcmp(static_cast<const void*>(x.data), to.data() + 1,
+                                 static_cast<std::size_t>(size) * sizeof(TypeParam)));
+      }
+    }
+  }
+  kernels::force_instruction_set(best);
+}
+
+// Strides beyond 2^31 elements, over memory of which only a few pages are ever written.
+TEST(LargeTensors, StridesMayExceed31Bits) {
+  constexpr Index kStride = (Index{1} << 31) + 4096, kHeadDim = 64;
+  const Pages<Eigen::bfloat16> memory(2 * kStride + kHeadDim);
+  const StridedView<Eigen::bfloat16> x(memory.data(), {3, kHeadDim}, {kStride, 1});
+  for (Index n = 0; n < 3; ++n)
+    for (Index j = 0; j < kHeadDim; ++j) x.data[n * kStride + j] = Eigen::bfloat16(static_cast<float>(j + 1));
+  const RotaryEmbedding<float> rotary_emb({.dim = kHeadDim});
+  rotary_emb.rotate_in_place(x, {.offset = 5});
+  Tensor<Eigen::bfloat16, 2> wanted(3, kHeadDim);
+  for (Index n = 0; n < wanted.size(); ++n)
+    wanted.data()[n] = Eigen::bfloat16(static_cast<float>(n % kHeadDim + 1));
+  rotary_emb.rotate_in_place(wanted, {.offset = 5});
+  for (Index n = 0; n < 3; ++n)
+    for (Index j = 0; j < kHeadDim; ++j) ASSERT_EQ(x.data[n * kStride + j], wanted(n, j));
+}
+
+// More than 2^31 elements, all of them turned; needs some 5 GB, and is smaller where there is less.
+TEST(LargeTensors, MayHaveMoreThan31BitsOfElements) {
+  const double available =
+      static_cast<double>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  constexpr Index kHeadDim = 128, kHeads = 32;
+  const Index all = ((Index{1} << 31) + (Index{1} << 20)) / (kHeadDim * kHeads);
+  const Index seq = available > 8e9 ? all : all / 64;
+  RecordProperty("elements", std::to_string(seq * kHeads * kHeadDim));
+  const Pages<Eigen::bfloat16> memory(seq * kHeads * kHeadDim);
+  Eigen::TensorMap<Tensor<Eigen::bfloat16, 3>> x(memory.data(), kHeads, seq, kHeadDim);
+  const auto fill = [](auto&& tensor, Index head, Index token, Index at) {
+    for (Index j = 0; j < kHeadDim; ++j)
+      tensor(head, at, j) = Eigen::bfloat16(static_cast<float>((head + token + j) % 7 + 1));
+  };
+  const std::vector<Index> tokens = {0, 1, seq / 2, seq - 2, seq - 1};
+  for (Index h = 0; h < kHeads; ++h)
+    for (const Index n : tokens) fill(x, h, n, n);
+  const RotaryEmbedding<float> rotary_emb({.dim = kHeadDim, .pairing = Pairing::half});
+  rotary_emb.rotate_in_place(x);
+  for (Index h = 0; h < kHeads; ++h)
+    for (const Index n : tokens) {
+      Tensor<Eigen::bfloat16, 3> alone(h + 1, 1, kHeadDim);
+      alone.setZero();
+      fill(alone, h, n, 0);
+      rotary_emb.rotate_in_place(alone, {.offset = n});
+      for (Index j = 0; j < kHeadDim; ++j) ASSERT_EQ(x(h, n, j), alone(h, 0, j)) << h << " " << n << " " << j;
+    }
+}
+
+}  // namespace
+}  // namespace rotary::testing

@@ -18,3 +18,8 @@ int main() {
     std::printf("query at %7ld, key at %7ld: %.4f\n", first + 5, first, static_cast<double>(product));
   }
 }
+
+// prints:
+//   query at       5, key at       0: 17.3689
+//   query at    1005, key at    1000: 17.3689
+//   query at 1000005, key at 1000000: 17.3689

@@ -41,3 +41,7 @@ int main() {
   std::printf("and so do keys cached before rotation: %s\n", same ? "yes" : "no");
   return largest_difference < 1e-6f && same ? 0 : 1;
 }
+
+// prints:
+//   cached decode and full pass differ by less than 1e-6: yes
+//   and so do keys cached before rotation: yes

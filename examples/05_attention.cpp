@@ -31,3 +31,6 @@ int main() {
   std::printf("the loss falls: %s\n", after < before ? "yes" : "no");
   return after < before ? 0 : 1;
 }
+
+// prints:
+//   the loss falls: yes

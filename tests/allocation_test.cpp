@@ -7,6 +7,8 @@
 #include <functional>
 #include <new>
 #include <rotary/apply_rotary_emb.hpp>
+#include <rotary/key_cache.hpp>
+#include <rotary/mrope.hpp>
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"
@@ -139,6 +141,28 @@ TEST(Allocation, TablesDoNone) {
   const auto x_view = x.view(), out_view = out.view();
   EXPECT_EQ(allocations_in([&] { apply_rotary_emb_in_place(table, x_view); }), 0);
   EXPECT_EQ(allocations_in([&] { apply_rotary_emb_into(table, in_view, out_view, {.start_index = 2}); }), 0);
+}
+
+// Decoding within the capacity of a cache: tokens come, go and move.
+TEST(Allocation, KeyCachesDoNone) {
+  for_each_scalar([](auto scalar) {
+    using X = decltype(scalar);
+    const KeyCacheOptions options{.heads = 2, .head_dim = 130, .capacity = 64, .grows = false};
+    const XPos<RowsFor<X>> xpos(XPosOptions{.dim = 128});
+    const Frequencies mrope = on_axes(language_frequencies(128), mrope_axes_chunked({16, 24, 24}), 3);
+    for (KeyCache<X> cache : {KeyCache<X>(language_frequencies(128), options), KeyCache<X>(xpos, 0, options),
+                              KeyCache<X>(mrope, options)}) {
+      StridedArray<X> prompt({2, 50, 130}), token({2, 1, 130});
+      const auto prompt_view = prompt.view(), token_view = token.view();
+      EXPECT_EQ(allocations_in([&] { cache.append(prompt_view); }), 0);
+      EXPECT_EQ(allocations_in([&] { cache.append(token_view); }), 0);
+      EXPECT_EQ(allocations_in([&] { cache.append(token_view, 0.5); }), 0);
+      EXPECT_EQ(allocations_in([&] { cache.shift(3, 9, -2); }), 0);
+      EXPECT_EQ(allocations_in([&] { cache.erase(7, 9); }), 0);
+      EXPECT_EQ(allocations_in([&] { cache.shift_context(4, 20); }), 0);
+      EXPECT_EQ(allocations_in([&] { cache.rewind(20); }), 0);
+    }
+  });
 }
 
 // The same for Eigen's own tensors and matrices, which need a view of themselves first.

@@ -1,8 +1,8 @@
 // apply_rotary_emb: angles, or a table of their cosines and sines, × tensor.
 #pragma once
 
-#include "kernels/rotate_gradient.hpp"
 #include "apply_table.hpp"
+#include "kernels/rotate_gradient.hpp"
 
 namespace rotary {
 

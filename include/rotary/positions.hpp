@@ -155,6 +155,12 @@ class Positions {
   static Positions listed(std::span<const P> list, FixedPosition offset = {}) {
     return AxisPositions::listed(list, offset);
   }
+  template <class P>
+  static Positions listed(const std::vector<P>& list, FixedPosition offset = {}) {
+    return AxisPositions::listed(std::span<const P>(list), offset);
+  }
+  template <class P>
+  static Positions listed(std::vector<P>&& list, FixedPosition offset = {}) = delete;  // it would be gone
 
   /// Every combination of the axes' coordinates: rows y·width + x for a grid of (height, width).
   static Positions grid(std::span<const AxisPositions> axes) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model_configuration.hpp"
+#include "model_embedding.hpp"
 #include "presets/deepseek.hpp"
 #include "presets/gemma.hpp"
 #include "presets/llama.hpp"

@@ -42,6 +42,7 @@
 #include "learned_rotations.hpp"             // angles that come out of a network
 #include "rotary_embedding.hpp"              // RotaryEmbedding: all of it for sequences
 #include "xpos.hpp"                          // XPos: scores that decay with distance
+#include "key_cache.hpp"                     // rotated keys while decoding: append, shift, drop, fork
 #include "polar_embedding.hpp"               // PolarEmbedding: features are lengths, positions angles
 #include "pairing_conversion.hpp"            // weights of one pairing for the other
 #include "rotary_positional_embeddings.hpp"  // labml's module

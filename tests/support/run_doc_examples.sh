@@ -32,9 +32,12 @@ xargs awk '
   }
 ' <"$work/headers" >"$work/functions"
 
-# The includes an example shows go to the top.
+# The includes an example shows go to the top. Headers that rotary.hpp leaves out and nothing else is needed for come
+# with it.
 {
-  echo '#include <rotary/rotary.hpp>'
+  for header in rotary presets operators/onnx operators/ggml operators/flash_attention; do
+    echo "#include <rotary/$header.hpp>"
+  done
   grep '^ *#include' "$work/functions" | LC_ALL=C sort -u || true
   sed '/^ *#include/s/.*//' "$work/functions"
 } >"$work/doc_examples.cpp"

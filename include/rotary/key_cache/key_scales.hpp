@@ -1,0 +1,59 @@
+// The scales that keys carry: a magnitude, and those of XPos.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "../xpos.hpp"
+
+namespace rotary::detail {
+
+/// A ζ_i^(slope · (p − origin)) for pair i of a key at p. Without XPos there is no ζ, and all have A.
+class KeyScales {
+ public:
+  KeyScales() = default;
+
+  template <class T>
+  KeyScales(const XPos<T>& xpos, double centre)
+      : interpolate_factor_(xpos.rotary().options().interpolate_factor) {
+    for (const double zeta : xpos.scale()) log_scale_.push_back(std::log(zeta));
+    slope_ = -1 / (interpolate_factor_ * xpos.scale_base());
+    *this = around(centre);
+  }
+
+  /// The same with another centre, as XPos counts it: in positions divided by interpolate_factor.
+  KeyScales around(double centre) const {
+    if (!finite_bits(centre)) fail("the centre is ", centre, ", it must be finite");
+    KeyScales moved = *this;
+    moved.origin_ = centre * interpolate_factor_;
+    return moved;
+  }
+
+  /// Are they those of XPos?
+  bool decay() const { return !log_scale_.empty(); }
+
+  /// Refers to this object's ζ.
+  kernels::Magnitude magnitude(double factor) const { return {factor, log_scale_, slope_, origin_}; }
+
+  /// Fails where a position is out of range, or a scale there is in the scalar X of keys.
+  template <class X>
+  void check(const FixedPosition& position) const {
+    constexpr std::int64_t kLimit = std::int64_t{1} << 62;
+    const double value = static_cast<double>(position);
+    if (position.whole >= kLimit || position.whole < -kLimit)
+      fail("position ", value, " is out of range, it must lie within -2^62 to 2^62");
+    if (!decay()) return;
+    const double largest_log = std::log(static_cast<double>(std::numeric_limits<X>::max())) - 1;
+    for (const double log_zeta : log_scale_)
+      if (!(std::fabs(log_zeta * slope_ * (value - origin_)) < largest_log))
+        fail("position ", value, " is so far from the centre, ", origin_ / interpolate_factor_,
+             ", that its scale is out of range; name a centre nearer to it");
+  }
+
+ private:
+  std::vector<double> log_scale_ = {};
+  double slope_ = 0, origin_ = 0;
+  double interpolate_factor_ = 1;
+};
+
+}  // namespace rotary::detail

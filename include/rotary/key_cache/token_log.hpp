@@ -1,0 +1,101 @@
+// Where the tokens of one sequence stand, by index.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "../positions.hpp"
+
+namespace rotary::detail {
+
+/// One number for each coordinate of a token; those beyond its axes are not looked at.
+using Coordinates = std::array<FixedPosition, kMaxPositionAxes>;
+
+/// The positions of tokens in the order in which they are held, [tokens, axes]. They grow at the end, are
+/// dropped anywhere, and are moved.
+class TokenLog {
+ public:
+  explicit TokenLog(Index axes) : axes_(axes) {
+    if (axes < 1 || axes > kMaxPositionAxes)
+      fail("tokens have 1 to ", kMaxPositionAxes, " coordinates, found ", axes);
+  }
+
+  // A copy has the same room, so that a fork of a cache allocates no more than the cache does.
+  TokenLog(const TokenLog& other) : axes_(other.axes_) {
+    positions_.reserve(other.positions_.capacity());
+    positions_.assign(other.positions_.begin(), other.positions_.end());
+  }
+  TokenLog& operator=(const TokenLog& other) { return *this = TokenLog(other); }
+  TokenLog(TokenLog&&) = default;
+  TokenLog& operator=(TokenLog&&) = default;
+
+  Index axes() const { return axes_; }
+  Index size() const { return static_cast<Index>(positions_.size()) / axes_; }
+  const FixedPosition* at(Index token) const { return positions_.data() + token * axes_; }
+
+  /// One after the largest coordinate of the last token; 0 if there is none.
+  FixedPosition next() const {
+    if (size() == 0) return 0;
+    const auto less = [](const FixedPosition& a, const FixedPosition& b) {
+      return a.whole != b.whole ? a.whole < b.whole : a.fraction < b.fraction;
+    };
+    return *std::max_element(at(size() - 1), at(size()), less) + FixedPosition(1);
+  }
+
+  void reserve(Index tokens) { positions_.reserve(static_cast<std::size_t>(checked_product(tokens, axes_))); }
+
+  void append(const Positions& positions) {
+    for (Index n = 0; n < positions.count(); ++n)
+      for (int axis = 0; axis < axes_; ++axis) positions_.push_back(positions.at(n, axis));
+  }
+
+  void erase(Index first, Index last) {
+    positions_.erase(positions_.begin() + first * axes_, positions_.begin() + last * axes_);
+  }
+
+  /// The coordinates of token `to` less those of token `from`.
+  Coordinates difference(Index to, Index from) const {
+    Coordinates deltas;
+    std::transform(at(to), at(to + 1), at(from), deltas.begin(),
+                   [](const auto& a, const auto& b) { return a + -b; });
+    return deltas;
+  }
+
+  /// Where a token would stand after a move.
+  Coordinates moved(Index token, const FixedPosition* deltas) const {
+    Coordinates there;
+    std::transform(at(token), at(token + 1), deltas, there.begin(), std::plus<>());
+    return there;
+  }
+
+  void move(Index first, Index last, const FixedPosition* deltas) {
+    for (Index n = first; n < last; ++n)
+      std::copy_n(moved(n, deltas).begin(), axes_, positions_.begin() + n * axes_);
+  }
+
+  /// The end of the longest run of tokens from `first` on, within `last`, of which each stands one after the
+  /// one before it on every axis.
+  Index run_end(Index first, Index last) const {
+    const auto follows = [](const auto& before, const auto& here) {
+      return here == before + FixedPosition(1);
+    };
+    Index end = first + 1;
+    while (end < last && std::equal(at(end - 1), at(end), at(end), follows)) ++end;
+    return end;
+  }
+
+  /// `count` tokens from `first` on, each one after the one before it on every axis.
+  Positions run(Index count, const FixedPosition* first) const {
+    std::array<AxisPositions, kMaxPositionAxes> along;
+    std::transform(first, first + axes_, along.begin(),
+                   [&](const auto& start) { return AxisPositions::consecutive(count, start); });
+    return Positions::together(std::span(along).first(static_cast<std::size_t>(axes_)));
+  }
+
+ private:
+  Index axes_;
+  std::vector<FixedPosition> positions_;
+};
+
+}  // namespace rotary::detail

@@ -1,0 +1,70 @@
+# The table of ratios, as Markdown, from the JSON of Google Benchmark (one or more files).
+#
+#   awk -f table.awk FILE...              a line for each promise: its worst case decides
+#   awk -v every=1 -f table.awk FILE...   a line for each benchmark
+
+function text(line) {
+  sub(/^[^:]*: "/, "", line)
+  sub(/",?$/, "", line)
+  return line
+}
+function number(line) {
+  sub(/^[^:]*: /, "", line)
+  sub(/,$/, "", line)
+  return line + 0
+}
+function shown(value) { return value >= 9.995 ? sprintf("%.1f", value) : sprintf("%.2f", value) }
+function finish(    parts, better, is_worse) {
+  if (name == "" || ratio == 0) return
+  split(label, parts, / \| /)
+  goal = least ? "≥ " least : most ? "≤ " most " × the time" : "–"
+  below = (least && ratio < least) || (most && ratio > most)
+  verdict = least || most ? (below ? "below" : "ok") : ""
+  if (every) {
+    printf "| %s | %s | %s | %s | %.1f | %.1f | %s |\n", name, parts[2], goal, shown(ratio), rate, yardstick, verdict
+    return
+  }
+  row = parts[1] SUBSEP parts[2] SUBSEP goal
+  if (!(row in count)) {
+    order[++rows] = row
+    worst[row] = best[row] = ratio
+    worst_name[row] = name
+  }
+  ++count[row]
+  is_worse = most ? ratio > worst[row] : ratio < worst[row]
+  if (is_worse) {
+    worst[row] = ratio
+    worst_name[row] = name
+  }
+  if (most ? ratio < best[row] : ratio > best[row]) best[row] = ratio
+  if (below) ++missed[row]
+  promised[row] = least || most
+}
+BEGIN {
+  if (every) {
+    print "| benchmark | yardstick | goal | measured | GB/s | yardstick GB/s | |"
+    print "|---|---|---|---|---|---|---|"
+  }
+}
+/^    \{/ { name = label = ""; ratio = least = most = rate = yardstick = 0 }
+/^      "name":/ { name = text($0) }
+/^      "label":/ { label = text($0) }
+/^      "ratio":/ { ratio = number($0) }
+/^      "at_least":/ { least = number($0) }
+/^      "at_most":/ { most = number($0) }
+/^      "GB\/s":/ { rate = number($0) }
+/^      "yardstick_GB\/s":/ { yardstick = number($0) }
+/^    \}/ { finish(); name = "" }
+END {
+  if (every) exit
+  print "| what | yardstick | goal | measured: worst … best | of | | worst case |"
+  print "|---|---|---|---|---|---|---|"
+  for (n = 1; n <= rows; ++n) {
+    row = order[n]
+    split(row, parts, SUBSEP)
+    verdict = !promised[row] ? "" : missed[row] ? missed[row] " below" : "ok"
+    range = count[row] > 1 ? shown(worst[row]) " … " shown(best[row]) : shown(worst[row])
+    printf "| %s | %s | %s | %s | %d | %s | %s |\n", parts[1], parts[2], parts[3], range, count[row], verdict, \
+      worst_name[row]
+  }
+}

@@ -1,0 +1,15 @@
+// The rotation kernels, compiled once for all benchmarks: each takes seconds.
+#pragma once
+
+#include <rotary/kernels/rotate.hpp>
+
+#ifndef ROTARY_BENCH_OWN_KERNELS
+namespace rotary::kernels {
+
+extern template void rotate(const RotationJob<double, double>&);
+extern template void rotate(const RotationJob<float, float>&);
+extern template void rotate(const RotationJob<Eigen::half, float>&);
+extern template void rotate(const RotationJob<Eigen::bfloat16, float>&);
+
+}  // namespace rotary::kernels
+#endif

@@ -132,16 +132,19 @@ struct AngleRows {
   /// Calls visit(row, offset into freqs, offset into scale) for every row.
   template <class Visit>
   void for_each_row(Visit&& visit) const {
-    const int axes = static_cast<int>(shape.size());
+    std::array<Index, kMaxRank> index{};
+    Index from = 0, scale_from = 0;
     for (Index row = 0; row < rows; ++row) {
-      Index from = 0, scale_from = 0, rest = row;
-      for (int axis = axes - 1; axis >= 0; --axis) {
-        const Index index = rest % shape[static_cast<std::size_t>(axis)];
-        rest /= shape[static_cast<std::size_t>(axis)];
-        from += index * freqs.stride(axis);
-        if (scale.data) scale_from += index * scale.stride(axis);
-      }
       visit(row, from, scale_from);
+      for (int axis = static_cast<int>(shape.size()) - 1; axis >= 0; --axis) {
+        Index& at = index[static_cast<std::size_t>(axis)];
+        const Index extent = shape[static_cast<std::size_t>(axis)], step = freqs.stride(axis);
+        const Index scale_step = scale.data ? scale.stride(axis) : 0;
+        from += step, scale_from += scale_step;
+        if (++at < extent) break;
+        from -= extent * step, scale_from -= extent * scale_step;
+        at = 0;
+      }
     }
   }
 
@@ -156,38 +159,61 @@ struct AngleRows {
   /// The cosines and sines, with the scale folded in unless `unscaled`.
   template <class T>
   CosSinTable<T> table(Pairing pairing, bool unscaled = false) const {
-    const Index pairs = rotary_dim / 2, feature = freqs.stride(freqs.rank - 1);
-    const kernels::PairStrides at = kernels::pair_strides(pairing, pairs);
-    bool separate = false;
-    for_each_row([&](Index, Index from, Index scale_from) {
-      for (Index i = 0; i < pairs && !separate; ++i) {
-        const Index a = i * at.pair, b = a + at.partner;
-        separate = freqs.data[from + a * feature] != freqs.data[from + b * feature] ||
-                   scale_at(scale_from, a) != scale_at(scale_from, b);
-      }
+    CosSinTable<T> shared(shape, rotary_dim / 2, pairing, false);
+    if (fill(shared, unscaled)) return shared;
+    CosSinTable<T> separate(shape, rotary_dim / 2, pairing, true);
+    fill(separate, unscaled);
+    return separate;
+  }
+
+ private:
+  /// False, and unfinished, if the members of a pair have angles or scales of their own and the table has
+  /// not.
+  template <class T>
+  bool fill(CosSinTable<T>& table, bool unscaled) const {
+    bool fits = true;
+    for_each_row([&](Index row, Index from, Index scale_from) {
+      T* const values = table.data() + row * table.row_size();
+      if (fits) fits = fill_row(table, values, from, scale_from, 0, unscaled) || table.separate();
+      if (table.separate()) fill_row(table, values + rotary_dim, from, scale_from, 1, unscaled);
     });
-    CosSinTable<T> result(shape, pairs, pairing, separate);
+    return fits;
+  }
+
+  /// A row for the first or the second members; were both alike?
+  template <class T>
+  bool fill_row(const CosSinTable<T>& table, T* row, Index from, Index scale_from, Index member,
+                bool unscaled) const {
+    const Index pairs = rotary_dim / 2, feature = freqs.stride(freqs.rank - 1);
+    const kernels::PairStrides at = kernels::pair_strides(table.pairing(), pairs);
+    const bool one_scale = unscaled || !scale.data;
     constexpr Index kChunk = 128;  // pairs whose angles are gathered together, on the stack
     double angles[kChunk], scales[kChunk];
-    const auto fill_row = [&](T* row, Index from, Index scale_from, Index member) {
-      for (Index begin = 0; begin < pairs; begin += kChunk) {
-        const Index count = std::min(kChunk, pairs - begin);
-        for (Index i = 0; i < count; ++i) {
-          const Index j = (begin + i) * at.pair + member;
-          angles[i] = static_cast<double>(freqs.data[from + j * feature]);
-          scales[i] = unscaled ? 1 : scale_at(scale_from, j);
-          if (!(std::fabs(angles[i]) < 0x1p62))
-            fail("an angle is ", angles[i], ", it must be a finite number of radians");
-        }
-        kernels::cos_sin_of_angles(angles, scales, count, pairing, row + begin * at.pair, at.partner);
+    if (one_scale) std::fill_n(scales, std::min(kChunk, pairs), unscaled ? 1 : factor);
+    bool alike = true;
+    for (Index begin = 0; begin < pairs; begin += kChunk) {
+      const Index count = std::min(kChunk, pairs - begin);
+      const F* const first = freqs.data + from + begin * at.pair * feature;
+      bool in_range = true;
+      for (Index i = 0; i < count; ++i) {
+        const F a = first[i * at.pair * feature], b = first[(i * at.pair + at.partner) * feature];
+        angles[i] = static_cast<double>(member == 0 ? a : b);
+        alike = alike & (a == b);
+        in_range = in_range & (std::fabs(angles[i]) < 0x1p62);
       }
-    };
-    for_each_row([&](Index row, Index from, Index scale_from) {
-      T* const values = result.data() + row * result.row_size();
-      fill_row(values, from, scale_from, 0);
-      if (separate) fill_row(values + 2 * pairs, from, scale_from, at.partner);
-    });
-    return result;
+      for (Index i = 0; i < count && !one_scale; ++i) {
+        const Index j = (begin + i) * at.pair;
+        const double a = scale_at(scale_from, j), b = scale_at(scale_from, j + at.partner);
+        scales[i] = member == 0 ? a : b;
+        alike = alike & (a == b);
+      }
+      if (!in_range)
+        for (const double angle : std::span<const double>(angles, static_cast<std::size_t>(count)))
+          if (!(std::fabs(angle) < 0x1p62))
+            fail("an angle is ", angle, ", it must be a finite number of radians");
+      kernels::cos_sin_of_angles(angles, scales, count, table.pairing(), row + begin * at.pair, at.partner);
+    }
+    return alike;
   }
 };
 

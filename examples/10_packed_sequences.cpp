@@ -25,7 +25,7 @@ int main() {
   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 16, .pairing = rotary::Pairing::half});
   rotary::Tensor<float, 3> packed(9, 2, 16);  // [total, heads, head_dim]
   packed.setRandom();
-  const auto positions = rotary::Positions::listed(std::span(ids));
+  const auto positions = rotary::Positions::listed(ids);
   const auto turned = rotary_emb.rotate_queries_or_keys(packed, positions, {.seq_dim = 0});
 
   // Each sequence alone gives the same bits.

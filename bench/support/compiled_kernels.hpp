@@ -6,10 +6,10 @@
 #ifndef ROTARY_BENCH_OWN_KERNELS
 namespace rotary::kernels {
 
-extern template void rotate(const RotationJob<double, double>&);
-extern template void rotate(const RotationJob<float, float>&);
-extern template void rotate(const RotationJob<Eigen::half, float>&);
-extern template void rotate(const RotationJob<Eigen::bfloat16, float>&);
+extern template void rotate(RotationJob<double, double>&&);
+extern template void rotate(RotationJob<float, float>&&);
+extern template void rotate(RotationJob<Eigen::half, float>&&);
+extern template void rotate(RotationJob<Eigen::bfloat16, float>&&);
 
 }  // namespace rotary::kernels
 #endif

@@ -195,7 +195,7 @@ class RotaryEmbedding {
   /// @code
   ///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 64});
   ///   const std::vector<std::int32_t> position_ids = {0, 1, 2, 0, 1, 7};   // two packed sequences
-  ///   const auto rows = rotary_emb.table(rotary::Positions::listed(std::span(position_ids)));
+  ///   const auto rows = rotary_emb.table(rotary::Positions::listed(position_ids));
   ///   rotary::Tensor<float, 4> q(1, 8, 6, 64), k(1, 2, 6, 64);
   ///   rotary::apply_rotary_emb_in_place(rows, q);
   ///   rotary::apply_rotary_emb_in_place(rows, k);

@@ -147,43 +147,35 @@ struct RotateRun {
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(const WindowRun<X, Row>* run_) {
     const WindowRun<X, Row>& of = *run_;
-    if (!of.stream) return run_to<Isa, false>(of);
-    run_to<Isa, true>(of);
-    streamed();
+    // Each row's length that is compiled for itself costs its users' compilers time: only those that are
+    // common, where registers are wide and speed is not that of memory.
+    if constexpr (Isa::kFused) {
+      if (of.stream) {
+        run_in_parts<Isa, true>(of);
+        return streamed();
+      }
+      const Index length = stream_length(kPairing, of.pairs), steps = length / Wide<Isa>::kWidth;
+      if (steps * Wide<Isa>::kWidth == length && !of.fetch_in_order) {
+        if (steps == 1) return run_whole<Isa, 1>(of);
+        if (steps == 2) return run_whole<Isa, 2>(of);
+        if (steps == 4) return run_whole<Isa, 4>(of);
+        if constexpr (Isa::kBytes == 64)  // and 32 registers
+          if (steps == 8) return run_whole<Isa, 8>(of);
+      }
+    }
+    run_in_parts<Isa, false>(of);
   }
 
  private:
-  /// Steps whose cosines and sines fit into registers.
-  template <class Isa>
-  static constexpr int kSteps = Isa::kBytes == 64 ? 8 : 3;
-
-  template <class Isa, bool kStream>
-  ROTARY_ALWAYS_INLINE static void run_to(const WindowRun<X, Row>& of) {
-    const Index length = stream_length(kPairing, of.pairs), steps = length / Wide<Isa>::kWidth;
-    if (steps * Wide<Isa>::kWidth != length || of.fetch_in_order) return run_in_parts<Isa, kStream>(of);
-    switch (steps) {
-      case 1:
-        return run_whole<Isa, kStream, 1>(of);
-      case 2:
-        return run_whole<Isa, kStream, 2>(of);
-      case 4:
-        return run_whole<Isa, kStream, 4>(of);
-      case kSteps<Isa>:
-        return run_whole<Isa, kStream, kSteps<Isa>>(of);
-      default:
-        return run_in_parts<Isa, kStream>(of);
-    }
-  }
-
   /// Rows of `kStepsOf` steps.
-  template <class Isa, bool kStream, int kStepsOf>
+  template <class Isa, int kStepsOf>
   ROTARY_ALWAYS_INLINE static void run_whole(WindowRun<X, Row> of) {  // a copy, which no store can change
     const X* in = of.in;
     X* out = of.out;
     const Row* row = of.row;
     for (Index n = 0; n < of.count; ++n, in += of.in_step, out += of.out_step, row += of.row_step)
-      turn_columns<Isa, kStream, Wide<Isa>, kStepsOf>(in, out, row, of.pairs, of.windows, of.window_in_step,
-                                                      of.window_out_step, of.backwards);
+      turn_columns<Isa, false, Wide<Isa>, kStepsOf>(in, out, row, of.pairs, of.windows, of.window_in_step,
+                                                    of.window_out_step, of.backwards);
   }
 
   /// Rows of any length, `pass` heads at a time.

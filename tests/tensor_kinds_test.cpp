@@ -366,7 +366,8 @@ TEST(TensorKinds, TablesTurnAllOfThem) {
 // What rows are held in and what a tensor holds are chosen apart from each other: all eight ways.
 template <class T, class X>
 void check_scalars() {
-  SCOPED_TRACE(std::string(ScalarFacts<X>::kName) + " turned by rows of " + ScalarFacts<T>::kName);
+  SCOPED_TRACE(::testing::Message() << ScalarFacts<X>::kName << " turned by rows of "
+                                    << ScalarFacts<T>::kName);
   const RotaryEmbedding<T> embedding(RotaryEmbeddingOptions{.dim = 4});
   const CosSinTable<double> rows(language_frequencies(4), Positions::consecutive(3));
   Tensor<X, 2> x(3, 5), wanted(3, 5);

@@ -79,9 +79,10 @@ void rope_into(const X& a, std::span<const std::int32_t> positions, Y&& out, con
     const auto in = detail::const_view_of(source);
     detail::check_tensor(options, in);
     const auto table = rope_table<detail::Arithmetic<detail::Scalar<X>, float>>(positions, options);
-    if (table.rows() != in.extent(in.rank - 3))
+    const Index tokens = in.extent(detail::resolve_axis(-3, in.rank, "the axis of tokens"));
+    if (table.rows() != tokens)
       detail::fail("found positions for ", table.rows(), " tokens, the tensor ", detail::shape_text(in),
-                   " has ", in.extent(in.rank - 3));
+                   " has ", tokens);
     apply_rotary_emb_into(table, in, out,
                           {.start_index = options.n_offs, .seq_dim = -3, .direction = direction});
   }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "rope_parameters.hpp"
@@ -55,7 +56,7 @@ struct ModelConfiguration {
   Index layer_count() const { return static_cast<Index>(layers.size()); }
 
   /// The rotary embedding of a layer. Fails if there is no such layer, or if it has none.
-  const RopeParameters& layer(Index index) const {
+  const RopeParameters& layer(Index index) const& {
     const Layer found = layer_at(index);
     const LayerType& type = layer_types[found.type];
     if (!found.rotates)
@@ -64,13 +65,17 @@ struct ModelConfiguration {
   }
 
   /// That of the layers of a type.
-  const RopeParameters& layer(std::string_view type) const {
+  const RopeParameters& layer(std::string_view type) const& {
     for (const LayerType& candidate : layer_types)
       if (candidate.name == type) return rope_of(candidate);
     std::string known;
     for (const LayerType& candidate : layer_types) known += (known.empty() ? "" : ", ") + candidate.name;
     detail::fail("there are no layers of type ", type, ", there are ", known);
   }
+
+  // Of a configuration that is gone after the statement, a copy.
+  RopeParameters layer(Index index) && { return std::as_const(*this).layer(index); }
+  RopeParameters layer(std::string_view type) && { return std::as_const(*this).layer(type); }
 
   /// Whether queries and keys of the layer are turned by their positions.
   bool has_rope(Index index) const {

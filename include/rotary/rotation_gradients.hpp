@@ -111,6 +111,31 @@ void for_each_sequence(const Positions& positions, const StridedView<const X>& x
   for (Index b = 0; b < positions.batch(); ++b) visit(x.slice(0, b, 1), grad.slice(0, b, 1), b * seq);
 }
 
+/// visit(row of positions, axis, pair, ∂L/∂φ) for every coordinate of every token and every pair.
+template <class X, class G, class Visit>
+void for_each_angle_gradient(const Frequencies& frequencies, const Positions& positions, Pairing pairing,
+                             const X& x, const G& grad, Index seq_dim, Index start_index,
+                             const Visit& visit) {
+  static_assert(check_rotatable<X>() && check_rotatable<G>());
+  if (positions.axis_count() != frequencies.axes)
+    fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ", frequencies.axes);
+  decltype(auto) stored_x = stored(x);
+  decltype(auto) stored_grad = stored(grad);
+  const auto in = const_view_of(stored_x);
+  const int seq_axis = sequence_axis(seq_dim, -2, in.rank);
+  const TurnSteps steps(frequencies);
+  for_each_sequence(positions, in, const_view_of(stored_grad), seq_axis,
+                    [&](const auto& part, const auto& grad_part, Index first_row) {
+                      const RotationGradients of =
+                          rotation_gradients(steps, positions, {.factor = frequencies.magnitude}, pairing,
+                                             part, grad_part, seq_axis, start_index, first_row);
+                      for (Index n = 0; n < of.seq; ++n)
+                        for (Index axis = 0; axis < frequencies.axes; ++axis)
+                          for (Index i = 0; i < of.pairs; ++i)
+                            visit(first_row + n, axis, i, of.angle_at(n, i));
+                    });
+}
+
 }  // namespace detail
 
 /// ∂L/∂f(a, i) = Σ p_a ∂L/∂φ_i, [axes, pairs], for frequencies of any make and positions of as many
@@ -120,29 +145,13 @@ template <class X, class G>
 std::vector<double> frequency_gradient(const Frequencies& frequencies, const Positions& positions,
                                        Pairing pairing, const X& x, const G& grad, Index seq_dim = -2,
                                        Index start_index = 0) {
-  static_assert(detail::check_rotatable<X>() && detail::check_rotatable<G>());
-  if (positions.axis_count() != frequencies.axes)
-    detail::fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ",
-                 frequencies.axes);
-  decltype(auto) stored_x = detail::stored(x);
-  decltype(auto) stored_grad = detail::stored(grad);
-  const auto in = detail::const_view_of(stored_x);
-  const int seq_axis = detail::sequence_axis(seq_dim, -2, in.rank);
-  const TurnSteps steps(frequencies);
   std::vector<double> sums(frequencies.values.size());
-  detail::for_each_sequence(
-      positions, in, detail::const_view_of(stored_grad), seq_axis,
-      [&](const auto& part, const auto& grad_part, Index first_row) {
-        const RotationGradients of =
-            detail::rotation_gradients(steps, positions, {.factor = frequencies.magnitude}, pairing, part,
-                                       grad_part, seq_axis, start_index, first_row);
-        for (Index n = 0; n < of.seq; ++n)
-          for (Index axis = 0; axis < frequencies.axes; ++axis)
-            for (Index i = 0; i < of.pairs; ++i)
-              sums[static_cast<std::size_t>(axis * of.pairs + i)] +=
-                  static_cast<double>(positions.at(first_row + n, static_cast<int>(axis))) *
-                  of.angle_at(n, i);
-      });
+  detail::for_each_angle_gradient(frequencies, positions, pairing, x, grad, seq_dim, start_index,
+                                  [&](Index row, Index axis, Index pair, double angle) {
+                                    sums[static_cast<std::size_t>(axis * frequencies.pairs() + pair)] +=
+                                        static_cast<double>(positions.at(row, static_cast<int>(axis))) *
+                                        angle;
+                                  });
   return sums;
 }
 
@@ -151,30 +160,15 @@ template <class X, class G>
 std::vector<double> position_gradient(const Frequencies& frequencies, const Positions& positions,
                                       Pairing pairing, const X& x, const G& grad, Index seq_dim = -2,
                                       Index start_index = 0) {
-  static_assert(detail::check_rotatable<X>() && detail::check_rotatable<G>());
-  if (positions.axis_count() != frequencies.axes)
-    detail::fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ",
-                 frequencies.axes);
-  decltype(auto) stored_x = detail::stored(x);
-  decltype(auto) stored_grad = detail::stored(grad);
-  const auto in = detail::const_view_of(stored_x);
-  const int seq_axis = detail::sequence_axis(seq_dim, -2, in.rank);
-  const TurnSteps steps(frequencies);
   std::vector<double> sums(
       static_cast<std::size_t>(detail::checked_product(positions.count(), frequencies.axes)));
-  detail::for_each_sequence(
-      positions, in, detail::const_view_of(stored_grad), seq_axis,
-      [&](const auto& part, const auto& grad_part, Index first_row) {
-        const RotationGradients of =
-            detail::rotation_gradients(steps, positions, {.factor = frequencies.magnitude}, pairing, part,
-                                       grad_part, seq_axis, start_index, first_row);
-        for (Index n = 0; n < of.seq; ++n)
-          for (Index axis = 0; axis < frequencies.axes; ++axis)
-            for (Index i = 0; i < of.pairs; ++i)
-              sums[static_cast<std::size_t>((first_row + n) * frequencies.axes + axis)] +=
-                  static_cast<double>(frequencies.values[static_cast<std::size_t>(axis * of.pairs + i)]) *
-                  of.angle_at(n, i);
-      });
+  detail::for_each_angle_gradient(frequencies, positions, pairing, x, grad, seq_dim, start_index,
+                                  [&](Index row, Index axis, Index pair, double angle) {
+                                    const auto of =
+                                        static_cast<std::size_t>(axis * frequencies.pairs() + pair);
+                                    sums[static_cast<std::size_t>(row * frequencies.axes + axis)] +=
+                                        static_cast<double>(frequencies.values[of]) * angle;
+                                  });
   return sums;
 }
 

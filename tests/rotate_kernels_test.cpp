@@ -2,6 +2,8 @@
 // for bit.
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cmath>
 #include <rotary/kernels/rotate.hpp>
 #include <vector>
 
@@ -61,8 +63,7 @@ struct Problem {
     result.out = out.data() + shift + start * feature_step;
     result.rows = rows.data();
     result.pairs = pairs;
-    result.in_pairs = result.out_pairs = rotary::kernels::pair_strides(pairing, pairs, feature_step);
-    result.row_pairs = rotary::kernels::pair_strides(pairing, pairs);
+    result.pairing = pairing;
     result.negate_sin = backwards;
     result.axis_count = 2;
     result.axes[0] = {others, other_step, other_step, 0};
@@ -163,6 +164,42 @@ TYPED_TEST(RotateKernels, EveryRunLength) {
     check<typename TypeParam::X, typename TypeParam::Row>(2, count, 13, 6, 1, 0,
                                                           static_cast<std::uint64_t>(count));
     if (this->HasFailure()) return;
+  }
+}
+
+// Every bfloat16 there is (denormal, infinite and NaN too) times factors whose products lie on, just below
+// and just above the middle between two of them.
+TEST(RotateKernelsRounding, EveryBfloat16) {
+  constexpr Index kPairs = 64, kTokens = (Index{1} << 16) / kPairs;
+  std::vector<float> factors{1.0f, 0.75f, -1.5f, 1e-3f};
+  for (int bit = 7; bit <= 10; ++bit)
+    for (const float sign : {1.0f, -1.0f}) factors.push_back(1 + sign * std::ldexp(1.0f, -bit));
+  for (const Pairing pairing : {Pairing::half, Pairing::interleaved}) {
+    const auto [pair, partner] = rotary::kernels::pair_strides(pairing, kPairs);
+    for (const float factor : factors) {
+      Problem<Eigen::bfloat16, float> expected(1, kTokens, 2 * kPairs, kPairs, 0, 0, pairing, false, 1);
+      for (Index n = 0; n < kTokens; ++n) {
+        for (Index i = 0; i < kPairs; ++i) {
+          const auto at = static_cast<std::size_t>(n * 2 * kPairs + i * pair);
+          const auto other = at + static_cast<std::size_t>(partner);
+          expected.in[at] = std::bit_cast<Eigen::bfloat16>(static_cast<std::uint16_t>(n * kPairs + i));
+          expected.in[other] = Eigen::bfloat16(static_cast<float>(i) - 31.5f);
+          expected.rows[at] = factor;
+          expected.rows[other] = i % 2 == 0 ? 0 : std::ldexp(1.0f, -9);
+        }
+      }
+      auto run = expected;
+      rotary::kernels::rotate_reference(expected.job(0, 2 * kPairs, 1, false));
+      for (const InstructionSet set : kInstructionSets) {
+        if (!force(set) || (set == InstructionSet::baseline && !kBaselineIsFused)) continue;
+        rotary::kernels::rotate(run.job(0, 2 * kPairs, 1, false));
+        for (std::size_t i = 0; i < run.out.size(); ++i)
+          ASSERT_EQ(std::bit_cast<std::uint16_t>(run.out[i]), std::bit_cast<std::uint16_t>(expected.out[i]))
+              << "instruction set " << static_cast<int>(set) << ", pairing " << static_cast<int>(pairing)
+              << ", factor " << factor << ", element " << i << " was "
+              << std::bit_cast<std::uint16_t>(run.in[i]);
+      }
+    }
   }
 }
 

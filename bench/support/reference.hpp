@@ -44,8 +44,8 @@ void rotate_by_reference(const rotary::StridedView<X>& x, const Rotation& how, c
   job.out = x.data;
   job.rows = rows;
   job.pairs = pairs;
-  job.in_pairs = job.out_pairs = rotary::kernels::pair_strides(how.pairing, pairs, feature);
-  job.row_pairs = rotary::kernels::pair_strides(how.pairing, pairs);
+  job.pairing = how.pairing;
+  job.in_feature = job.out_feature = feature;
   job.negate_sin = how.direction != rotary::Direction::forward;
   job.axis_count = x.rank - 1;
   for (int axis = 0; axis < job.axis_count; ++axis) {

@@ -294,7 +294,7 @@ requires(!detail::is_table<F>) void apply_rotary_emb_in_place(const F& freqs, X&
                                                               const ApplyOptions& options = {}) {
   if constexpr (detail::check_angles<F>() && detail::check_rotatable<X>() && detail::check_writable<X>()) {
     decltype(auto) angles = detail::stored(freqs);
-    const auto view = view_of(t);
+    const auto view = detail::writable_view_of(t);
     detail::apply_angles(detail::const_view_of(angles), StridedView<const double>(),
                          detail::const_view_of(view), view, options);
   }
@@ -329,7 +329,7 @@ void apply_rotary_emb_into(const CosSinTable<T>& table, const X& t, Y&& out,
     if (options.direction == Direction::inverse)
       detail::fail("a table cannot tell magnitudes; use Direction::transpose");
     decltype(auto) source = detail::stored(t);
-    detail::apply_table(table, detail::const_view_of(source), view_of(out), options.start_index,
+    detail::apply_table(table, detail::const_view_of(source), detail::writable_view_of(out), options.start_index,
                         options.seq_dim, options.direction);
   }
 }

@@ -42,10 +42,9 @@ void apply_table(const CosSinTable<T>& table, const StridedView<In>& in, const S
     stride = checked_product(stride, extent);
   }
   check_output(in, out);
-  if (in.size() == 0) return;
-  auto job = window_job<T>(in, out, start, table.pairs(), table.pairing());
-  for (int axis = 0; axis < in.rank - 1; ++axis)
-    job.axes[static_cast<std::size_t>(axis)].row = row_strides[static_cast<std::size_t>(axis)];
+  if (in.empty()) return;
+  auto job = window_job<T>(in, out, start, table.pairs(), table.pairing(),
+                           [&](int axis) { return row_strides[static_cast<std::size_t>(axis)]; });
   job.rows = table.data();
   job.second_row = table.separate() ? 2 * table.pairs() : 0;
   job.negate_sin = direction != Direction::forward;

@@ -19,10 +19,12 @@
 #if defined(__GNUC__)
 #define ROTARY_ALWAYS_INLINE [[gnu::always_inline]] inline
 #define ROTARY_INLINE_LAMBDA __attribute__((always_inline))
+#define ROTARY_NOINLINE [[gnu::noinline]]
 #define ROTARY_COLD [[gnu::cold, gnu::noinline]]
 #else
 #define ROTARY_ALWAYS_INLINE inline
 #define ROTARY_INLINE_LAMBDA
+#define ROTARY_NOINLINE
 #define ROTARY_COLD
 #endif
 

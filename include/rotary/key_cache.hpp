@@ -282,9 +282,9 @@ class KeyCache {
     for (Index end; first < last; first = end) {
       end = tokens_.run_end(first, last);
       auto job = detail::window_job<T>(std::as_const(raw_).tokens(first, end), keys_.tokens(first, end),
-                                       start_index_, rows_.pairs(), rows_.pairing());
-      job.axes[1].row = 2 * rows_.pairs();
-      detail::rotate_making_rows(rows_, tokens_.run(end - first, tokens_.at(first)), magnitude, job, 1);
+                                       start_index_, rows_.pairs(), rows_.pairing(),
+                                       [&](int axis) { return axis == 1 ? 2 * rows_.pairs() : 0; });
+      detail::rotate_making_rows(rows_, tokens_.run(end - first, tokens_.at(first)), magnitude, job);
     }
   }
 

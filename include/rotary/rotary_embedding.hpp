@@ -174,7 +174,7 @@ class RotaryEmbedding {
     if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
                   detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
       decltype(auto) source = detail::stored(x);
-      turn_between(detail::const_view_of(source), view_of(out), options,
+      turn_between(detail::const_view_of(source), detail::writable_view_of(out), options,
                    [&](const auto& from, const auto& to) { rotate(from, to, options, device); });
     }
   }
@@ -183,7 +183,7 @@ class RotaryEmbedding {
   template <class X, ParallelDevice Device = CallingThread>
   void rotate_in_place(X&& x, const RotateOptions& options = {}, const Device& device = {}) const {
     if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
-      const auto view = view_of(x);
+      const auto view = detail::writable_view_of(x);
       turn_between(view, view, options,
                    [&](const auto& from, const auto& to) { rotate(from, to, options, device); });
     }
@@ -221,7 +221,7 @@ class RotaryEmbedding {
   template <class X>
   void rotate_in_place(X&& x, const Positions& positions, const RotateOptions& options = {}) const {
     if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
-      const auto view = view_of(x);
+      const auto view = detail::writable_view_of(x);
       turn_between(view, view, options,
                    [&](const auto& from, const auto& to) { rotate_at(from, to, positions, options); });
     }

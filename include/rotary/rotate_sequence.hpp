@@ -25,27 +25,24 @@ struct RotateOptions {
 
 namespace detail {
 
-/// The job that turns `2 * pairs` features from `start` on, of every index into the other axes. It lacks the
-/// rows. `In` is X or const X: in place both views are the same object, and nothing is copied.
-template <class T, class In, class X>
+/// The job that turns `2 * pairs` features from `start` on, of every index into the other axes; a step along
+/// one of these is `row_stride(axis)` numbers in the rows, which it lacks. `In` is X or const X: in place
+/// both views are the same object, and nothing is copied.
+template <class T, class In, class X, class RowStride>
 kernels::RotationJob<X, T> window_job(const StridedView<In>& in, const StridedView<X>& out, Index start,
-                                      Index pairs, Pairing pairing) {
+                                      Index pairs, Pairing pairing, const RowStride& row_stride) {
   const int features = in.rank - 1;
-  const Index in_feature = in.stride(features), out_feature = out.stride(features);
   kernels::RotationJob<X, T> job;
-  job.in = in.data + start * in_feature;
-  job.out = out.data + start * out_feature;
+  job.in_feature = in.stride(features);
+  job.out_feature = out.stride(features);
+  job.in = in.data + start * job.in_feature;
+  job.out = out.data + start * job.out_feature;
+  job.pairing = pairing;
   job.pairs = pairs;
-  job.in_pairs = kernels::pair_strides(pairing, pairs, in_feature);
-  job.out_pairs = kernels::pair_strides(pairing, pairs, out_feature);
-  job.row_pairs = kernels::pair_strides(pairing, pairs);
   job.untouched_before = start;
   job.untouched_after = in.extent(features) - start - 2 * pairs;
-  job.in_feature = in_feature;
-  job.out_feature = out_feature;
-  job.axis_count = in.rank - 1;
-  for (int axis = 0; axis < in.rank - 1; ++axis)
-    job.axes[static_cast<std::size_t>(axis)] = {in.extent(axis), in.stride(axis), out.stride(axis), 0};
+  for (int axis = 0; axis < features; ++axis)
+    job.add_axis({in.extent(axis), in.stride(axis), out.stride(axis), row_stride(axis)});
   return job;
 }
 
@@ -61,9 +58,9 @@ void check_window(const StridedView<In>& in, Index start, Index width) {
          " has only ", head_dim);
 }
 
+/// `out` is a `writable_view_of` something.
 template <class In, class X>
 void check_output(const StridedView<In>& in, const StridedView<X>& out) {
-  if (!elements_are_distinct(out)) fail("the tensor to write to has elements that share memory");
   if (static_cast<const void*>(&in) == &out) return;  // in place
   if (!same_shape(in, out))
     fail("the tensor to write to has shape ", shape_text(out), ", it must have ", shape_text(in));
@@ -117,40 +114,43 @@ void turn_between(Pairing pairing, Index rotary_dim, const RotateOptions& option
   turn(out, out);
 }
 
-/// Everything that a rotation can fail on.
+/// Everything that a rotation can fail on. Returns the magnitude of its rows.
 template <RowScalar T, class In, RotaryScalar X>
-void check_rotation(const StridedView<In>& in, const StridedView<X>& out, Index start, Index width,
-                    const kernels::Magnitude& magnitude, Direction direction) {
+kernels::Magnitude check_rotation(const StridedView<In>& in, const StridedView<X>& out, Index start,
+                                  Index width, const kernels::Magnitude& magnitude, Direction direction) {
   check_window(in, start, width);
   check_output(in, out);
-  const double factor = directed(magnitude, direction).factor;
-  if (!finite_bits(factor) || std::fabs(factor) > static_cast<double>(std::numeric_limits<T>::max()))
-    fail("the magnitude of the rotation is ", factor, ", it must be finite in the type of the rows");
+  const kernels::Magnitude wanted = directed(magnitude, direction);
+  if (!finite_bits(wanted.factor) ||
+      std::fabs(wanted.factor) > static_cast<double>(std::numeric_limits<T>::max()))
+    fail("the magnitude of the rotation is ", wanted.factor, ", it must be finite in the type of the rows");
+  return wanted;
 }
 
 /// Turns by rows made a few at a time on the stack, just before the heads that share them are turned. Nothing
 /// is allocated for them.
 template <RowScalar T, RotaryScalar X>
 ROTARY_COLD void rotate_making_rows(const SequenceRows<T>& rows, const Positions& positions,
-                                    const kernels::Magnitude& magnitude, kernels::RotationJob<X, T>& job,
-                                    int seq_axis) {
-  const Index row_size = 2 * rows.pairs();
-  auto& along = job.axes[static_cast<std::size_t>(seq_axis)];
+                                    const kernels::Magnitude& magnitude, kernels::RotationJob<X, T>& job) {
+  const Index row_size = 2 * rows.pairs(), seq = positions.count();
+  // The axis of the sequence is the one along which rows differ; a single token has none.
+  typename kernels::RotationJob<X, T>::Axis single{1, 0, 0, 0}, *along = &single;
+  for (int n = 0; n < job.axis_count; ++n)
+    if (job.axes[static_cast<std::size_t>(n)].row != 0) along = &job.axes[static_cast<std::size_t>(n)];
   constexpr Index kScratch = 8192 / sizeof(T);
   alignas(64) T scratch[kScratch];
   std::vector<T> wide_row(static_cast<std::size_t>(row_size > kScratch ? row_size : 0));
   T* const block = wide_row.empty() ? scratch : wide_row.data();
-  const Index block_rows = wide_row.empty() && row_size > 0 ? kScratch / row_size : 1;
+  const Index block_rows = !wide_row.empty() ? 1 : row_size > 0 ? kScratch / row_size : seq;
   job.rows = block;
   const X* const in_start = job.in;
   X* const out_start = job.out;
-  const Index seq = along.extent;
   for (Index begin = 0; begin < seq; begin += block_rows) {
     const Index end = std::min(seq, begin + block_rows);
     kernels::cos_sin_rows(rows.steps(), positions, begin, end, magnitude, rows.pairing(), block);
-    along.extent = end - begin;
-    job.in = in_start + begin * along.in;
-    job.out = out_start + begin * along.out;
+    along->extent = end - begin;
+    job.in = in_start + begin * along->in;
+    job.out = out_start + begin * along->out;
     kernels::rotate(job);
   }
 }
@@ -163,13 +163,12 @@ void rotate_sequence(const SequenceRows<T>& rows, FixedPosition first, const ker
                      Direction direction, const StridedView<In>& in, const StridedView<X>& out, int seq_axis,
                      Index start) {
   const Index pairs = rows.pairs(), row_size = 2 * pairs, seq = in.extent(seq_axis);
-  check_rotation<T>(in, out, start, row_size, magnitude, direction);
-  const kernels::Magnitude wanted = directed(magnitude, direction);
-  if (in.size() == 0) return;
+  const kernels::Magnitude wanted = check_rotation<T>(in, out, start, row_size, magnitude, direction);
+  if (in.empty()) return;
 
-  auto job = window_job<T>(in, out, start, pairs, rows.pairing());
+  auto job = window_job<T>(in, out, start, pairs, rows.pairing(),
+                           [&](int axis) { return axis == seq_axis ? row_size : 0; });
   job.negate_sin = direction != Direction::forward;
-  job.axes[static_cast<std::size_t>(seq_axis)].row = row_size;
 
   if (first.is_whole() && first.whole >= 0 && first.whole <= PTRDIFF_MAX - seq && wanted.log_scale.empty() &&
       wanted.factor == rows.magnitude()) {
@@ -178,7 +177,7 @@ void rotate_sequence(const SequenceRows<T>& rows, FixedPosition first, const ker
       return kernels::rotate(std::move(job));
     }
   }
-  rotate_making_rows(rows, Positions::consecutive(seq, first), wanted, job, seq_axis);
+  rotate_making_rows(rows, Positions::consecutive(seq, first), wanted, job);
 }
 
 }  // namespace detail

@@ -28,8 +28,7 @@ template <class Scalar>
 struct StridedView {
   Scalar* data = nullptr;
   int rank = 0;
-  std::array<Index, kMaxRank> extents{};
-  std::array<Index, kMaxRank> strides{};
+  std::array<Index, kMaxRank> extents, strides;  // the first `rank` are set
 
   StridedView() = default;
 
@@ -72,6 +71,13 @@ struct StridedView {
   Index extent(int axis) const { return extents[at(axis)]; }
   Index stride(int axis) const { return strides[at(axis)]; }
 
+  /// Has it no elements?
+  bool empty() const {
+    for (int axis = 0; axis < rank; ++axis)
+      if (extents[at(axis)] == 0) return true;
+    return false;
+  }
+
   /// Number of elements.
   Index size() const {
     // Unsigned, since an empty view may have other extents of any size.
@@ -87,8 +93,7 @@ struct StridedView {
     for (int axis = 0; axis < rank; ++axis)
       if (extents[at(axis)] < 0)
         detail::fail("extent of axis ", axis, " is ", extents[at(axis)], ", it must not be negative");
-    for (int axis = 0; axis < rank; ++axis)
-      if (extents[at(axis)] == 0) return;
+    if (empty()) return;
     constexpr Index kBytes = sizeof(Scalar);
     Index bytes = kBytes, reach = 0;
     for (int axis = 0; axis < rank; ++axis) {
@@ -116,7 +121,7 @@ struct StridedView {
     if (sizes.size() > static_cast<std::size_t>(kMaxRank))
       detail::fail("a view has 0 to ", kMaxRank, " axes, found ", sizes.size());
     rank = static_cast<int>(sizes.size());
-    for (int axis = 0; axis < rank; ++axis) extents[at(axis)] = sizes[at(axis)];
+    for (int axis = 0; axis < rank; ++axis) extents[at(axis)] = sizes[at(axis)], strides[at(axis)] = 0;
   }
 };
 
@@ -165,7 +170,6 @@ Index step_size(const StridedView<Scalar>& view, int axis) {
 /// overlapping axes; needed of what is written to.
 template <class Scalar>
 bool elements_are_distinct(const StridedView<Scalar>& view) {
-  if (view.size() == 0) return true;
   // Mostly each axis steps over all that the ones after it span (row-major), or before it (column-major).
   const auto nested = [&](int axis, int end, int step) {
     for (Index span = 1; axis != end; axis += step) {
@@ -175,7 +179,7 @@ bool elements_are_distinct(const StridedView<Scalar>& view) {
     }
     return true;
   };
-  if (nested(view.rank - 1, -1, -1) || nested(0, view.rank, 1)) return true;
+  if (view.empty() || nested(view.rank - 1, -1, -1) || nested(0, view.rank, 1)) return true;
   // Axes from the smallest stride to the largest: each must step over all that the ones before it span.
   std::array<bool, kMaxRank> used{};
   Index span = 1;
@@ -235,7 +239,7 @@ bool is_distance_between(const StridedView<A>& a, const StridedView<B>& b, Index
 /// one buffer, share none. Where strides differ that is hard to tell, and the answer is `if_unknown`.
 template <class A, class B>
 bool share_elements(const StridedView<A>& a, const StridedView<B>& b, bool if_unknown) {
-  if (a.size() == 0 || b.size() == 0) return false;
+  if (a.empty() || b.empty()) return false;
   const AddressRange of_a = address_range(a), of_b = address_range(b);
   if (of_a.last <= of_b.first || of_b.last <= of_a.first) return false;
   constexpr Index kBytes = sizeof(A);

@@ -211,14 +211,16 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) auto view_of(X& x) {
   view.rank = kRank;
   // Not dimension(axis), which wants another type of axis from each kind of tensor.
   const Eigen::DSizes<Index, kRank> extents(x.dimensions());
-  std::copy(extents.begin(), extents.end(), view.extents.begin());
   Index size = 1;
   bool fits = true;
-  for (int n = 0; n < kRank; ++n) {
-    const auto axis = static_cast<std::size_t>(kRowMajor ? kRank - 1 - n : n);
+  const auto set_axis = [&](std::size_t axis) {
+    view.extents[axis] = extents[axis];
     view.strides[axis] = size;
-    fits = view.extents[axis] >= 0 && detail::multiplied(size, view.extents[axis], size) && fits;
-  }
+    fits = extents[axis] >= 0 && detail::multiplied(size, extents[axis], size) && fits;
+  };
+  // Not a loop, which at -O2 takes longer than a token's head.
+  [&]<std::size_t... N>(std::index_sequence<N...>) { (set_axis(kRowMajor ? kRank - 1 - N : N), ...); }
+  (std::make_index_sequence<kRank>());
   if (!fits || size > PTRDIFF_MAX / static_cast<Index>(sizeof(Element))) {
     view.check();  // fails, unless another extent is 0
     view.strides = {};
@@ -265,6 +267,16 @@ decltype(auto) stored(const X& x) {
 template <class X>
 auto const_view_of(const X& x) {
   return StridedView<const Scalar<X>>(view_of(x));
+}
+
+/// The view of what will be written to: fails if elements share memory, as those of a tensor of Eigen's never
+/// do.
+template <class X>
+auto writable_view_of(X& x) {
+  const auto view = view_of(x);
+  if constexpr (!is_tensor<X>)
+    if (!elements_are_distinct(view)) fail("the tensor to write to has elements that share memory");
+  return view;
 }
 
 /// An owned tensor or matrix of the shape of `x`, not initialised.

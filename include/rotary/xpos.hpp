@@ -131,8 +131,8 @@ class XPos {
   void rotate_queries_and_keys_in_place(Q&& q, K&& k, const XPosRotateOptions& options = {}) const {
     if constexpr (detail::check_rotatable<Q>() && detail::check_writable<Q>() &&
                   detail::check_rotatable<K>() && detail::check_writable<K>()) {
-      const auto queries = view_of(q);
-      const auto keys = view_of(k);
+      const auto queries = detail::writable_view_of(q);
+      const auto keys = detail::writable_view_of(k);
       turn_both(detail::const_view_of(queries), queries, detail::const_view_of(keys), keys,
                 together(q, k, options), options);
     }

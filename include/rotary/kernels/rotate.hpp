@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "rotate_lanes.hpp"
 #include "rotate_rows.hpp"
@@ -31,35 +32,34 @@ inline constexpr Index kWideBytes = 512;
 
 namespace detail {
 
-/// Drops axes of extent 1, puts the others in the order of memory, and joins those that are one axis in
-/// disguise.
+/// Are the axes in the order of memory, and none of extent 1?
 template <class X, class Row>
-void simplify_axes(RotationJob<X, Row>& job) {
-  const auto size = [](Index stride) { return stride < 0 ? -stride : stride; };
-  int count = 0;
+bool axes_are_ordered(const RotationJob<X, Row>& job) {
+  Index outer = PTRDIFF_MAX;
   for (int n = 0; n < job.axis_count; ++n) {
-    if (job.axes[static_cast<std::size_t>(n)].extent == 1) continue;
-    int to = count++;
-    if (to == n && (n == 0 || size(job.axes[static_cast<std::size_t>(n - 1)].out) >=
-                                  size(job.axes[static_cast<std::size_t>(n)].out)))
-      continue;  // already there
-    const auto axis = job.axes[static_cast<std::size_t>(n)];
-    for (; to > 0 && size(job.axes[static_cast<std::size_t>(to - 1)].out) < size(axis.out); --to)
-      job.axes[static_cast<std::size_t>(to)] = job.axes[static_cast<std::size_t>(to - 1)];
-    job.axes[static_cast<std::size_t>(to)] = axis;
+    const auto& axis = job.axes[static_cast<std::size_t>(n)];
+    const Index step = axis.out < 0 ? -axis.out : axis.out;
+    if (step > outer || axis.extent == 1) return false;
+    outer = step;
   }
-  job.axis_count = 0;
-  for (int n = 0; n < count; ++n) {
-    const auto inner = job.axes[static_cast<std::size_t>(n)];
-    if (job.axis_count > 0) {
-      auto& outer = job.axes[static_cast<std::size_t>(job.axis_count - 1)];
-      if (outer.in == inner.in * inner.extent && outer.out == inner.out * inner.extent &&
-          outer.row == inner.row * inner.extent) {
-        outer = {outer.extent * inner.extent, inner.in, inner.out, inner.row};
-        continue;
-      }
-    }
-    job.axes[static_cast<std::size_t>(job.axis_count++)] = inner;
+  return true;
+}
+
+/// Puts the axes in the order of memory, which joins more of them.
+template <class X, class Row>
+ROTARY_COLD void order_axes(RotationJob<X, Row>& job) {
+  const auto step = [](const auto& axis) { return axis.out < 0 ? -axis.out : axis.out; };
+  const auto axes = job.axes;
+  std::array<bool, kMaxRank> added{};
+  const int count = std::exchange(job.axis_count, 0);
+  for (int rest = count; rest > 0; --rest) {
+    int next = -1;
+    for (int n = 0; n < count; ++n)
+      if (const auto at = static_cast<std::size_t>(n);
+          !added[at] && (next < 0 || step(axes[at]) > step(axes[static_cast<std::size_t>(next)])))
+        next = n;
+    added[static_cast<std::size_t>(next)] = true;
+    job.add_axis(axes[static_cast<std::size_t>(next)]);
   }
 }
 
@@ -83,16 +83,6 @@ ROTARY_ALWAYS_INLINE void for_each_index(const Axis* axes, int count, const X* i
   }
 }
 
-/// Are the members of every pair where the vectors of `rotate_rows.hpp` look for them?
-template <class X, class Row>
-bool features_are_contiguous(const RotationJob<X, Row>& job, Pairing pairing) {
-  const auto as_wanted = [&](const PairStrides& strides) {
-    const PairStrides wanted = pair_strides(pairing, job.pairs);
-    return strides.pair == wanted.pair && strides.partner == wanted.partner;
-  };
-  return as_wanted(job.in_pairs) && as_wanted(job.out_pairs) && as_wanted(job.row_pairs);
-}
-
 /// Does every window that is written, and each of its halves, start with a cache line?
 template <class X, class Row>
 bool starts_on_lines(const RotationJob<X, Row>& job, Pairing pairing) {
@@ -110,8 +100,8 @@ void copy_untouched(const RotationJob<X, Row>& job, const WindowRun<X, Row>& run
              after = static_cast<std::size_t>(job.untouched_after);
   for (Index n = 0; n < run.count; ++n) {
     for (Index w = 0; w < run.windows; ++w) {
-      const X* const in = run.in + n * run.in_step + w * run.window_in_step;
-      X* const out = run.out + n * run.out_step + w * run.window_out_step;
+      const X* const in = run.in + n * run.tokens->in + w * run.heads->in;
+      X* const out = run.out + n * run.tokens->out + w * run.heads->out;
       std::memcpy(static_cast<void*>(out - before), in - before, before * sizeof(X));
       std::memcpy(static_cast<void*>(out + 2 * job.pairs), in + 2 * job.pairs, after * sizeof(X));
     }
@@ -163,52 +153,78 @@ Index block_of(Index numbers) {
   return std::max<Index>(1, kBlockBytes / (numbers * static_cast<Index>(sizeof(Row))));
 }
 
+/// The rows of a job's tokens and the heads that share them, innermost axes of either kind.
+struct InnermostAxes {
+  static constexpr JobAxis kNone{1, 0, 0, 0};
+  const JobAxis *tokens = &kNone, *heads = &kNone;
+  unsigned taken = 0;  // which axes they are, as a bit mask
+  Index others = 1;    // how often they are repeated
+
+  template <class Job>
+  explicit InnermostAxes(const Job& job) {
+    // In registers until they are known.
+    const JobAxis *of_tokens = &kNone, *of_heads = &kNone;
+    for (int n = job.axis_count - 1; n >= 0; --n) {
+      const JobAxis& axis = job.axes[static_cast<std::size_t>(n)];
+      const bool differs = axis.row != 0;
+      if ((differs ? of_tokens : of_heads) != &kNone) {
+        others *= axis.extent;
+        continue;
+      }
+      of_tokens = differs ? &axis : of_tokens;
+      of_heads = differs ? of_heads : &axis;
+      taken |= 1u << n;
+    }
+    tokens = of_tokens, heads = of_heads;
+  }
+};
+
+/// The loops of `rotate_rows` where one run does not do.
+template <class X, class Row>
+ROTARY_NOINLINE void rotate_runs(const RotationJob<X, Row>& job, const InnermostAxes& innermost, bool near,
+                                 WindowRun<X, Row>& run, void (*turn)(const WindowRun<X, Row>*)) {
+  const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
+  // Heads next to each other pass by all at once; those far apart a few at a time.
+  const Index group = near ? heads.extent : std::min(heads.extent, kHeadsApart);
+  const bool copies = !job.in_place() && job.untouched_before + job.untouched_after != 0;
+  const Loops<X, Row> loops(job, innermost.taken);
+  const bool rows_return = group < heads.extent || loops.sharing > 0;
+  loops.run(
+      job, tokens, rows_return ? block_of<Row>(2 * job.pairs) : tokens.extent, [](const Row*, Index) {},
+      [&](const X* in, X* out, const Row* row, Index count) {
+        run.row = row, run.count = count;
+        for (Index n = 0; n < heads.extent; n += group) {
+          run.in = in + n * heads.in, run.out = out + n * heads.out;
+          run.windows = std::min(group, heads.extent - n);
+          turn(&run);
+          if (copies) copy_untouched(job, run);
+        }
+      });
+}
+
 /// All windows of a job whose features are contiguous: tokens along the innermost axis of which every index
 /// has its row, and for each of them some of the heads that share it.
 template <Pairing kPairing, class X, class Row>
 void rotate_rows(const RotationJob<X, Row>& job) {
-  using Axis = typename RotationJob<X, Row>::Axis;
+  const InnermostAxes innermost(job);
+  const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
   const Index window_bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
-  Index bytes = window_bytes;
-  Axis tokens{1, 0, 0, 0}, heads{1, 0, 0, 0};
-  unsigned taken = 0;
-  for (int n = job.axis_count - 1; n >= 0; --n) {
-    const Axis& axis = job.axes[static_cast<std::size_t>(n)];
-    bytes *= axis.extent;
-    Axis& innermost = axis.row != 0 ? tokens : heads;
-    if (innermost.extent != 1) continue;  // axes of extent 1 are gone
-    innermost = axis;
-    taken |= 1u << n;
-  }
-  // Heads next to each other pass by all at once; those far apart a few at a time.
-  const bool near = heads.out < tokens.out || tokens.extent == 1;
-  const Index group = near ? heads.extent : std::min(heads.extent, kHeadsApart);
-  const auto turn = compiled<RotateRun<kPairing, X, Row>, const WindowRun<X, Row>*>();
-  const bool copies = !job.in_place() && job.untouched_before + job.untouched_after != 0;
+  const bool in_memory = window_bytes * tokens.extent * heads.extent * innermost.others > kCachedBytes;
+  const bool near = tokens.extent == 1 || heads.out < tokens.out;
   WindowRun<X, Row> run;
+  run.in = job.in, run.out = job.out, run.row = job.rows;
   run.pairs = job.pairs;
-  run.in_step = tokens.in, run.out_step = tokens.out, run.row_step = tokens.row;
-  run.window_in_step = heads.in, run.window_out_step = heads.out;
+  run.count = tokens.extent, run.windows = heads.extent;
+  run.tokens = &tokens, run.heads = &heads;
   run.backwards = job.negate_sin;
-  run.fetch_in_order = bytes > kCachedBytes && window_bytes > kWideBytes;
-  run.stream = !job.in_place() && bytes > kCachedBytes && starts_on_lines(job, kPairing);
+  run.fetch_in_order = in_memory && window_bytes > kWideBytes;
+  run.stream = in_memory && !job.in_place() && starts_on_lines(job, kPairing);
   run.pass = !run.fetch_in_order ? kHeadsOfPart : near ? 1 : kHeadsApart;
-  const auto turn_tokens = [&](const X* in, X* out, const Row* row, Index count) {
-    run.row = row, run.count = count;
-    for (Index n = 0; n < heads.extent; n += group) {
-      run.in = in + n * heads.in, run.out = out + n * heads.out;
-      run.windows = std::min(group, heads.extent - n);
-      turn(&run);
-      if (copies) copy_untouched(job, run);
-    }
-  };
-  const bool all = taken + 1 == 1u << job.axis_count;
-  if (all && group == heads.extent) return turn_tokens(job.in, job.out, job.rows, tokens.extent);
-  const Loops<X, Row> loops(job, taken);
-  const bool rows_return = group < heads.extent || loops.sharing > 0;
-  loops.run(
-      job, tokens, rows_return ? block_of<Row>(2 * job.pairs) : tokens.extent, [](const Row*, Index) {},
-      turn_tokens);
+  const auto turn = compiled<RotateRun<kPairing, X, Row>, const WindowRun<X, Row>*>();
+  const bool all = innermost.taken + 1 == 1u << job.axis_count;
+  if (!all || !(near || heads.extent <= kHeadsApart)) return rotate_runs(job, innermost, near, run, turn);
+  turn(&run);
+  if (!job.in_place() && job.untouched_before + job.untouched_after != 0) copy_untouched(job, run);
 }
 
 /// Copies the features outside the window, one line of neighbours after another.
@@ -254,14 +270,15 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
   Index bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
   for (int n = 0; n < job.axis_count; ++n) bytes *= job.axes[static_cast<std::size_t>(n)].extent;
   const bool in_memory = bytes > kCachedBytes;
+  const PairStrides of_rows = pair_strides(job.pairing, job.pairs);
   LaneRun<X, Row> run{};
-  run.in_pairs = job.in_pairs;
-  run.out_pairs = job.out_pairs;
+  run.in_pairs = pair_strides(job.pairing, job.pairs, job.in_feature);
+  run.out_pairs = pair_strides(job.pairing, job.pairs, job.out_feature);
   run.pairs = job.pairs;
   run.shared = shared;
   run.backwards = job.negate_sin;
   if (shared) {
-    run.coefficient_pairs = job.row_pairs;
+    run.coefficient_pairs = of_rows;
     run.length = line.extent;
     run.in_step = tokens.in, run.out_step = tokens.out, run.coefficient_step = tokens.row;
     loops.run(
@@ -283,7 +300,7 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
           const Index length = count * repeat;
           for (Index i = 0; i < 2 * job.pairs; ++i) {
             // Pair i's cosines, then its sines.
-            const Row* from = rows + (i / 2) * job.row_pairs.pair + (i % 2) * job.row_pairs.partner;
+            const Row* from = rows + (i / 2) * of_rows.pair + (i % 2) * of_rows.partner;
             Row* to = spread + i * length;
             if (repeat == 1) {
               for (Index n = 0; n < count; ++n) to[n] = from[n * tokens.row];
@@ -312,11 +329,10 @@ template <class X, class Row>
 void rotate(RotationJob<X, Row>&& job) {
 #if ROTARY_VECTOR_EXTENSIONS
   if (job.second_row == 0 && job.pairs > 0) {
-    detail::simplify_axes(job);
+    if (!detail::axes_are_ordered(job)) detail::order_axes(job);
     if (job.in_feature == 1 && job.out_feature == 1) {
-      if (detail::features_are_contiguous(job, Pairing::half)) return detail::rotate_rows<Pairing::half>(job);
-      if (detail::features_are_contiguous(job, Pairing::interleaved))
-        return detail::rotate_rows<Pairing::interleaved>(job);
+      return job.pairing == Pairing::half ? detail::rotate_rows<Pairing::half>(job)
+                                          : detail::rotate_rows<Pairing::interleaved>(job);
     }
     if (detail::rotate_lanes(job)) return;
   }

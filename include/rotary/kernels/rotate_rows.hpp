@@ -20,10 +20,13 @@ constexpr Index stream_length(Pairing pairing, Index pairs) {
 template <Pairing kPairing, class V>
 struct Step;
 
-/// (a, b) in separate registers. R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
+/// (a, b) in separate registers: `first` and `second` are where they lie.
 template <class V>
 struct Step<Pairing::half, V> {
   static constexpr Index kWidth = kSize<V>;
+  struct Turned {
+    V a, b;
+  };
   V cos, sin;
 
   template <class Isa, class Row>
@@ -31,15 +34,19 @@ struct Step<Pairing::half, V> {
     load<Isa>(row, cos);
     load<Isa>(row + partner, sin);
   }
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index first, Index second, Turned& x) const {
+    load<Isa>(from + first, x.a);
+    load<Isa>(from + second, x.b);
+    turn_pairs<Isa>(x.a, x.b, cos, sin);
+  }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index partner, bool backwards) const {
-    const Index first = backwards ? partner : 0, second = partner - first;
-    V a, b;
-    load<Isa>(from + first, a);
-    load<Isa>(from + second, b);
-    turn_pairs<Isa>(a, b, cos, sin);
-    put<Isa, kStream>(to + first, a);
-    put<Isa, kStream>(to + second, b);
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to, Index first) {
+    put<Isa, kStream>(to + first, x.a);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index second) {
+    put<Isa, kStream>(to + second, x.b);
   }
 };
 
@@ -47,6 +54,7 @@ struct Step<Pairing::half, V> {
 template <class V>
 struct Step<Pairing::interleaved, V> {
   static constexpr Index kWidth = kSize<V>;
+  using Turned = V;
   V cos, sin;
 
   template <class Isa, class Row>
@@ -56,15 +64,21 @@ struct Step<Pairing::interleaved, V> {
     repeat_neighbours(pairs, cos, sin);
     negate_if(backwards, sin);
   }
-  template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index, bool) const {
-    V x, swapped;
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Index, Turned& turned) const {
+    V x;
     load<Isa>(from, x);
-    swap_neighbours(x, swapped);
-    swapped = swapped * sin;
-    multiply_alternate<Isa>(x, cos, swapped);
-    put<Isa, kStream>(to, swapped);
+    keep_in_register<Isa>(x);
+    swap_neighbours(x, turned);
+    turned = turned * sin;
+    multiply_alternate<Isa>(x, cos, turned);
   }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to, Index) {
+    put<Isa, kStream>(to, x);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned&, X*, Index) {}  // one stream only
 };
 
 /// The same for bfloat16, two of which are the halves of a 32-bit word: those with even and those with odd
@@ -75,6 +89,9 @@ struct WordStep;
 template <class V>
 struct WordStep<Pairing::half, V> {
   static constexpr Index kWidth = 2 * kSize<V>;
+  struct Turned {
+    V a[2], b[2];
+  };
   V cos[2], sin[2];
 
   template <class Isa, class Row>
@@ -82,22 +99,29 @@ struct WordStep<Pairing::half, V> {
     load_apart<Isa>(row, cos[0], cos[1]);
     load_apart<Isa>(row + partner, sin[0], sin[1]);
   }
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index first, Index second, Turned& x) const {
+    load_words(from + first, x.a[0], x.a[1]);
+    load_words(from + second, x.b[0], x.b[1]);
+    turn_pairs<Isa>(x.a[0], x.b[0], cos[0], sin[0]);
+    turn_pairs<Isa>(x.a[1], x.b[1], cos[1], sin[1]);
+  }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index partner, bool backwards) const {
-    const Index first = backwards ? partner : 0, second = partner - first;
-    V a[2], b[2];
-    load_words(from + first, a[0], a[1]);
-    load_words(from + second, b[0], b[1]);
-    turn_pairs<Isa>(a[0], b[0], cos[0], sin[0]);
-    turn_pairs<Isa>(a[1], b[1], cos[1], sin[1]);
-    store_words<Isa, kStream>(to + first, a[0], a[1]);
-    store_words<Isa, kStream>(to + second, b[0], b[1]);
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to, Index first) {
+    store_words<Isa, kStream>(to + first, x.a[0], x.a[1]);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index second) {
+    store_words<Isa, kStream>(to + second, x.b[0], x.b[1]);
   }
 };
 
 template <class V>
 struct WordStep<Pairing::interleaved, V> {
   static constexpr Index kWidth = 2 * kSize<V>;
+  struct Turned {
+    V a, b;
+  };
   V cos, sin;
 
   template <class Isa, class Row>
@@ -105,24 +129,33 @@ struct WordStep<Pairing::interleaved, V> {
     load_apart<Isa>(row, cos, sin);
     negate_if(backwards, sin);
   }
-  template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, X* to, Index, bool) const {
-    V a, b;
-    load_words(from, a, b);
-    turn_pairs<Isa>(a, b, cos, sin);
-    store_words<Isa, kStream>(to, a, b);
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Index, Turned& x) const {
+    load_words(from, x.a, x.b);
+    turn_pairs<Isa>(x.a, x.b, cos, sin);
   }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to, Index) {
+    store_words<Isa, kStream>(to, x.a, x.b);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned&, X*, Index) {}
 };
 
 /// Windows in two directions: `count` tokens, each with a row of its own, times `windows` heads that share
-/// it. Steps are in elements.
+/// it.
+///
+/// Nothing here is copied from neighbours in a job: of what was written a moment ago in two pieces, a load
+/// that takes both would wait for all stores before it. Hence the axes by address, and this order of members.
 template <class X, class Row>
 struct WindowRun {
   const X* in;
+  Index pairs;
   X* out;
+  Index count;
   const Row* row;
-  Index pairs, count, in_step, out_step, row_step;
-  Index windows, window_in_step, window_out_step;
+  Index windows;
+  const JobAxis *tokens, *heads;
   bool backwards;
   bool fetch_in_order;  // see there
   bool stream;          // write past the caches; all addresses are multiples of 64
@@ -170,24 +203,23 @@ struct RotateRun {
   /// Rows of `kStepsOf` steps.
   template <class Isa, int kStepsOf>
   ROTARY_ALWAYS_INLINE static void run_whole(WindowRun<X, Row> of) {  // a copy, which no store can change
-    const X* in = of.in;
-    X* out = of.out;
-    const Row* row = of.row;
-    for (Index n = 0; n < of.count; ++n, in += of.in_step, out += of.out_step, row += of.row_step)
-      turn_columns<Isa, false, Wide<Isa>, kStepsOf>(in, out, row, of.pairs, of.windows, of.window_in_step,
-                                                    of.window_out_step, of.backwards);
+    const JobAxis tokens = *of.tokens, heads = *of.heads;
+    for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row)
+      turn_columns<Isa, false, Wide<Isa>, kStepsOf>(of.in, of.out, of.row, of.pairs, of.windows, heads,
+                                                    of.backwards);
   }
 
   /// Rows of any length, `pass` heads at a time.
   template <class Isa, bool kStream>
   ROTARY_ALWAYS_INLINE static void run_in_parts(WindowRun<X, Row> of) {
-    for (; of.count > 0; --of.count, of.in += of.in_step, of.out += of.out_step, of.row += of.row_step) {
+    const JobAxis tokens = *of.tokens, heads = *of.heads;
+    for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row) {
       for (Index n = 0; n < of.windows; n += of.pass) {
-        const X* const in = of.in + n * of.window_in_step;
+        const X* const in = of.in + n * heads.in;
         const Index windows = of.pass < of.windows - n ? of.pass : of.windows - n;
         if (of.fetch_in_order)
-          for (Index w = 0; w < windows; ++w) fetch_in_order(in + w * of.window_in_step, 2 * of.pairs);
-        turn_windows<Isa, kStream>(of, in, of.out + n * of.window_out_step, of.row, windows);
+          for (Index w = 0; w < windows; ++w) fetch_in_order(in + w * heads.in, 2 * of.pairs);
+        turn_windows<Isa, kStream>(of, in, of.out + n * heads.out, windows, heads);
       }
     }
   }
@@ -195,36 +227,48 @@ struct RotateRun {
   /// `kCount` steps of a row by all windows.
   template <class Isa, bool kStream, class StepOf, int kCount>
   ROTARY_ALWAYS_INLINE static void turn_columns(const X* in, X* out, const Row* row, Index partner,
-                                                Index windows, Index in_step, Index out_step,
-                                                bool backwards) {
+                                                Index windows, const JobAxis& heads, bool backwards) {
     StepOf steps[kCount];
     unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
       steps[k].template load_row<Isa>(row + k * StepOf::kWidth, partner, backwards);
     });
+    // R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
+    const Index first = backwards ? partner : 0, second = partner - first;
+    // Two steps are turned before they are written in the order of memory; more would need more registers.
+    constexpr int kTogether = kCount == 2 ? 2 : 1;
     do {
-      unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
-        steps[k].template turn<Isa, kStream>(in + k * StepOf::kWidth, out + k * StepOf::kWidth, partner,
-                                             backwards);
+      unrolled<kCount / kTogether>([&](auto group) ROTARY_INLINE_LAMBDA {
+        constexpr Index kWidth = StepOf::kWidth, kAt = group * kTogether * kWidth;
+        typename StepOf::Turned turned[kTogether];
+        unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
+          steps[group * kTogether + k].template turn<Isa>(in + kAt + k * kWidth, first, second, turned[k]);
+        });
+        unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
+          StepOf::template put_first<Isa, kStream>(turned[k], out + kAt + k * kWidth, first);
+        });
+        unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
+          StepOf::template put_second<Isa, kStream>(turned[k], out + kAt + k * kWidth, second);
+        });
       });
-      in += in_step, out += out_step;
+      in += heads.in, out += heads.out;
     } while (--windows > 0);
   }
 
   template <class Isa, bool kStream>
   ROTARY_ALWAYS_INLINE static void turn_windows(const WindowRun<X, Row>& of, const X* in, X* out,
-                                                const Row* row, Index windows) {
+                                                Index windows, const JobAxis& heads) {
     constexpr Index kWidth = Wide<Isa>::kWidth;
     const Index end = stream_length(kPairing, of.pairs);
     Index at = 0;
     const auto turn = [&](auto count) ROTARY_INLINE_LAMBDA {
       for (; at + count * kWidth <= end; at += count * kWidth)
-        turn_columns<Isa, kStream, Wide<Isa>, count>(in + at, out + at, row + at, of.pairs, windows,
-                                                     of.window_in_step, of.window_out_step, of.backwards);
+        turn_columns<Isa, kStream, Wide<Isa>, count>(in + at, out + at, of.row + at, of.pairs, windows, heads,
+                                                     of.backwards);
     };
     turn(std::integral_constant<int, 4>());
     turn(std::integral_constant<int, 1>());
     if (at < end) [[unlikely]]
-      turn_rest<Isa>(of, in, out, row, windows, at, end);
+      turn_rest<Isa>(of, in, out, windows, heads, at, end);
   }
 
   /// Asks for the cache lines of a window in the order of memory. Processors fetch ahead of such a sequence,
@@ -235,8 +279,8 @@ struct RotateRun {
   }
 
   template <class Isa>
-  ROTARY_ALWAYS_INLINE static void turn_rest(const WindowRun<X, Row>& of, const X* in, X* out, const Row* row,
-                                             Index windows, Index at, Index end) {
+  ROTARY_ALWAYS_INLINE static void turn_rest(const WindowRun<X, Row>& of, const X* in, X* out, Index windows,
+                                             const JobAxis& heads, Index at, Index end) {
     constexpr Index kNarrow = Narrow::kWidth;
     for (; at < end; at += kNarrow) {
       const bool fits = at + kNarrow <= end;
@@ -249,13 +293,13 @@ struct RotateRun {
       };
       Row few_row[2 * kNarrow] = {};
       X few[2 * kNarrow] = {};
-      if (!fits) copy(few_row, kNarrow, row + at, of.pairs);
+      if (!fits) copy(few_row, kNarrow, of.row + at, of.pairs);
       for (Index n = 0; n < windows; ++n) {
-        const X* const from = in + n * of.window_in_step + at;
-        X* const to = out + n * of.window_out_step + at;
+        const X* const from = in + n * heads.in + at;
+        X* const to = out + n * heads.out + at;
         if (!fits) copy(few, kNarrow, from, of.pairs);
-        turn_columns<Isa, false, Narrow, 1>(fits ? from : few, fits ? to : few, fits ? row + at : few_row,
-                                            fits ? of.pairs : kNarrow, 1, 0, 0, of.backwards);
+        turn_columns<Isa, false, Narrow, 1>(fits ? from : few, fits ? to : few, fits ? of.row + at : few_row,
+                                            fits ? of.pairs : kNarrow, 1, heads, of.backwards);
         if (!fits) copy(to, of.pairs, few, kNarrow);
       }
     }

@@ -122,6 +122,14 @@ ROTARY_ALWAYS_INLINE void store_bits(void* to, const V& v) {
   std::memcpy(to, &v, sizeof v);
 }
 
+/// Keeps GCC from reading `v`, which was loaded, from memory again at every use.
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void keep_in_register(V& v) {
+#if defined(__x86_64__) && !defined(__clang__)
+  if constexpr (Isa::kFused) asm("" : "+v"(v));
+#endif
+}
+
 /// v as unsigned integers, and back.
 template <class V>
 using BitsOf = Vector<std::conditional_t<sizeof(Element<V>) == 4, std::uint32_t, std::uint64_t>, kSize<V>>;
@@ -183,14 +191,30 @@ ROTARY_ALWAYS_INLINE void load_words(const Eigen::bfloat16* from, V& even, V& od
 }
 template <class Isa, bool kStream, class V>
 ROTARY_ALWAYS_INLINE void store_words(Eigen::bfloat16* to, const V& even, const V& odd) {
+  // Rounded where they end up, in 16-bit lanes: twice as many at a time.
+  constexpr int kLanes = 2 * kSize<V>;
   Vector<std::uint32_t, kSize<V>> low, high;
-  round_to_bfloat16<kSize<V>>(even, low);
-  round_to_bfloat16<kSize<V>>(odd, high);
-  const auto words = (low >> 16) | (high & 0xffff0000u);
+  load_bits(&even, low);
+  load_bits(&odd, high);
+  const auto kept_words = (low >> 16) | (high & 0xffff0000u), dropped_words = (low & 0xffffu) | (high << 16);
+  Vector<std::int16_t, kLanes> kept;
+  Vector<std::uint16_t, kLanes> bits, dropped;
+  load_bits(&kept_words, kept);
+  load_bits(&dropped_words, dropped);
+  // A NaN becomes the one that Eigen makes of it: the least of the positive or of the negative ones, since it
+  // is quiet, as all are that arithmetic answers with.
+  kept = kept <= 0x7fc0 ? kept : 0x7fc0 + Vector<std::int16_t, kLanes>{};
+  load_bits(&kept, bits);
+  bits = bits <= 0xffc0 ? bits : 0xffc0 + Vector<std::uint16_t, kLanes>{};
+  // More than half a unit, or half of one beside an odd number: up, by taking away −1.
+  const auto up = (dropped | (bits & 1)) > 0x8000;
+  Vector<std::uint16_t, kLanes> ones;
+  load_bits(&up, ones);
+  bits -= ones;
   if constexpr (kStream) {
-    stream_bits<Isa>(to, words);
+    stream_bits<Isa>(to, bits);
   } else {
-    store_bits(to, words);
+    store_bits(to, bits);
   }
 }
 
@@ -310,6 +334,8 @@ ROTARY_ALWAYS_INLINE void load_apart(const X* from, V& even, V& odd) {
 /// (a, b) = R (a, b)
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void turn_pairs(V& a, V& b, const V& cos, const V& sin) {
+  keep_in_register<Isa>(a);
+  keep_in_register<Isa>(b);
   V first = b * sin, second = a * sin;
   multiply_subtract<Isa>(a, cos, first);
   multiply_add<Isa>(b, cos, second);

@@ -109,7 +109,7 @@ void rotate(const X& input, const C& cos_cache, const S& sin_cache, const Stride
     const auto cos = const_view_of(cosines);
     const auto sin = const_view_of(sines);
     check_given_tables(cos, sin);
-    check_output(const_view_of(source), view_of(output));
+    check_output(const_view_of(source), writable_view_of(output));
     const auto in = with_heads(const_view_of(source), attributes.num_heads);
     const auto out = with_heads(view_of(output), attributes.num_heads);
     check_columns(in.view, cos, attributes.rotary_embedding_dim);

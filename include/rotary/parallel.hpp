@@ -24,19 +24,36 @@ struct CallingThread {
 
 namespace detail {
 
-/// Calls work(axis, first, last) for parts of the view along its longest axis but the features, the sequence
-/// only if it is by far the longest: parts along other axes share the rows that are made for them.
+/// How many parts are worth making for a device: one for each thread, as far as it tells. With more of them
+/// Eigen's keeps the calling thread out of the work, and waking it takes longer than a small tensor.
+template <class Device>
+Index threads_of(const Device& device) {
+  if constexpr (requires { device.numThreads(); }) {
+    return std::max<Index>(1, static_cast<Index>(device.numThreads()));
+  } else {
+    return 64;
+  }
+}
+
+/// Calls work(axis, first, last) for parts of the view along one axis: the first that gives every thread as
+/// much, else the longest. It is the sequence only if that is by far the longest: parts along other axes
+/// share the rows that are made for them.
 template <class Device, class X, class Work>
 void in_parts(const Device& device, const StridedView<X>& view, int seq_axis, const Work& work) {
+  if (view.empty()) return;
+  const Index threads = threads_of(device);
   int axis = seq_axis;
-  Index longest = view.extent(seq_axis) / 64;
-  for (int n = 0; n < view.rank - 1; ++n)
-    if (n != seq_axis && view.extent(n) > std::max<Index>(1, longest)) axis = n, longest = view.extent(n);
-  const Index count = view.extent(axis);
-  if (count == 0) return;
-  const double bytes = static_cast<double>(view.size() / count) * sizeof(X);
-  const Eigen::TensorOpCost cost(bytes, bytes, static_cast<double>(view.size() / count));
-  device.parallelFor(count, cost, [&](Index first, Index last) { work(axis, first, last); });
+  Index longest = std::max<Index>(1, view.extent(seq_axis) / 64);
+  for (int n = view.rank - 2; n >= 0; --n) {
+    if (n == seq_axis || view.extent(n) == 1) continue;
+    const bool even = view.extent(n) % threads == 0;
+    if (even || view.extent(n) > longest) axis = n, longest = even ? PTRDIFF_MAX : view.extent(n);
+  }
+  const Index count = view.extent(axis), parts = std::min(threads, count);
+  const auto begin = [&](Index part) { return part * (count / parts) + std::min(part, count % parts); };
+  const double elements = static_cast<double>(view.size() / parts), bytes = elements * sizeof(X);
+  device.parallelFor(parts, Eigen::TensorOpCost(bytes, bytes, elements / 8),
+                     [&](Index first, Index last) { work(axis, begin(first), begin(last)); });
 }
 
 }  // namespace detail

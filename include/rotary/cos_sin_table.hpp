@@ -25,6 +25,16 @@ struct LineAllocator {
   template <class U>
   LineAllocator(const LineAllocator<U>&) {}
 
+  /// Leaves numbers as they are: whoever makes rows writes them all.
+  template <class U>
+  void construct(U* at) const noexcept {
+    ::new (static_cast<void*>(at)) U;
+  }
+  template <class U, class... Arguments>
+  void construct(U* at, Arguments&&... arguments) const {
+    ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...);
+  }
+
   T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
   void deallocate(T* values, std::size_t) { ::operator delete(values, kLine); }
   friend bool operator==(const LineAllocator&, const LineAllocator&) { return true; }
@@ -87,8 +97,8 @@ class CosSinTable {
     }
   }
 
-  /// A table to be filled through `data()`; with `separate` the members of a pair have a cosine and a sine
-  /// each.
+  /// A table to be filled through `data()`, whose numbers are not set; with `separate` the members of a pair
+  /// have a cosine and a sine each.
   CosSinTable(std::vector<Index> shape, Index pairs, Pairing pairing, bool separate = false)
       : shape_(std::move(shape)), pairs_(pairs), pairing_(pairing), separate_(separate) {
     if (pairs < 0) detail::fail("a table cannot have ", pairs, " pairs");

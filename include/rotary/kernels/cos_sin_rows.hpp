@@ -183,57 +183,6 @@ struct CosSinOfPhases {
   }
 };
 
-/// One row of float from angles in radians, each below 2^30 in size.
-struct AngleRun {
-  const double* angles;
-  const double* scale;  // of every pair
-  Index pairs;
-  Pairing pairing;
-  float* out;
-  Index partner;  // from cosines to sines in half pairing
-};
-
-/// The same polynomials for angles as they come. With a fused multiply-add, taking quarter turns off in two
-/// parts leaves an error below 1e-16 per 2^20 rad.
-struct CosSinOfAngles {
-  template <class Isa>
-  ROTARY_ALWAYS_INLINE static void run(const AngleRun* of) {
-    constexpr int kLanesOf = kLanes<Isa, double>;
-    using V = Vector<double, kLanesOf>;
-    using U = Vector<std::uint64_t, kLanesOf>;
-    for (Index i = 0; i < of->pairs; i += kLanesOf) {
-      const Index count = std::min<Index>(kLanesOf, of->pairs - i);
-      V angle{}, scale{};
-      if (count == kLanesOf) {
-        load_bits(of->angles + i, angle);
-        load_bits(of->scale + i, scale);
-      } else {
-        std::memcpy(&angle, of->angles + i, static_cast<std::size_t>(count) * sizeof(double));
-        std::memcpy(&scale, of->scale + i, static_cast<std::size_t>(count) * sizeof(double));
-      }
-      // Adding 1.5 · 2^52 leaves the nearest whole number of quarters in the last bits.
-      const V shifted = angle * 0.63661977236758134308 + 0x1.8p52;
-      const V quarters = shifted - 0x1.8p52;
-      U number;
-      load_bits(&shifted, number);
-      V x = angle;
-      multiply_add<Isa>(quarters, V{} - 0x1.921fb54442d18p0, x);
-      multiply_add<Isa>(quarters, V{} - 0x1.1a62633145c07p-54, x);
-      Vector<float, kLanesOf> cos, sin;
-      CosSinOfPhases::polynomials<Isa>(x, number << 62, scale, cos, sin);
-      float* const row = of->out + (of->pairing == Pairing::half ? i : 2 * i);
-      if (of->pairing == Pairing::half) {
-        std::memcpy(row, &cos, static_cast<std::size_t>(count) * sizeof(float));
-        std::memcpy(row + of->partner, &sin, static_cast<std::size_t>(count) * sizeof(float));
-      } else {
-        Vector<float, 2 * kLanesOf> both;
-        CosSinOfPhases::interleave(cos, sin, both);
-        std::memcpy(row, &both, static_cast<std::size_t>(2 * count) * sizeof(float));
-      }
-    }
-  }
-};
-
 namespace detail {
 
 /// Whole, and so near that a step rounded to 2^-64 of a turn is off by no more than 4e-10 rad: a float cannot
@@ -296,32 +245,6 @@ inline void cos_sin_rows_of_float(const TurnSteps& steps, const Positions& posit
 
 }  // namespace detail
 #endif
-
-/// One row from angles in radians, `pairs` of them with a scale each: cosines and sines `partner` apart in
-/// half pairing. Within 3.1e-8 (float) or 2e-16 (double) of those of the angles as given, which must be below
-/// 2^62.
-template <class Row>
-void cos_sin_of_angles(const double* angles, const double* scale, Index pairs, Pairing pairing, Row* row,
-                       Index partner) {
-#if ROTARY_VECTOR_EXTENSIONS
-  if constexpr (std::is_same_v<Row, float>) {
-    bool near = true;
-    for (Index i = 0; i < pairs; ++i) near = near && std::fabs(angles[i]) < 0x1p30;
-    if (near && (Baseline::kFused || instruction_set() != InstructionSet::baseline)) {
-      const AngleRun run{angles, scale, pairs, pairing, row, partner};
-      return compiled<CosSinOfAngles, const AngleRun*>()(&run);
-    }
-  }
-#endif
-  // An angle is a position on an axis of frequency one: the exact phases serve it too.
-  static const TurnStep radian = turn_step(1);
-  for (Index i = 0; i < pairs; ++i) {
-    const auto [cos, sin] = cos_sin(phase_at(FixedPosition(angles[i]), radian));
-    Row* const first = row + (pairing == Pairing::half ? i : 2 * i);
-    first[0] = static_cast<Row>(scale[i] * cos);
-    first[pairing == Pairing::half ? partner : 1] = static_cast<Row>(scale[i] * sin);
-  }
-}
 
 /// The same rows, fast for float: within 3.1e-8 of the truth after rounding, at any position. A row depends
 /// on its position alone.

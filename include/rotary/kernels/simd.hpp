@@ -124,7 +124,7 @@ ROTARY_ALWAYS_INLINE void store_bits(void* to, const V& v) {
 
 /// Keeps GCC from reading `v`, which was loaded, from memory again at every use.
 template <class Isa, class V>
-ROTARY_ALWAYS_INLINE void keep_in_register(V& v) {
+ROTARY_ALWAYS_INLINE void keep_in_register([[maybe_unused]] V& v) {
 #if defined(__x86_64__) && !defined(__clang__)
   if constexpr (Isa::kFused) asm("" : "+v"(v));
 #endif

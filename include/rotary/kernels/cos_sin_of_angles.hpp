@@ -1,0 +1,177 @@
+// Rows of cosines and sines from angles that somebody else computed.
+#pragma once
+
+#include "cos_sin_rows.hpp"
+
+namespace rotary::kernels {
+
+#if ROTARY_VECTOR_EXTENSIONS
+
+/// A row of float from a row of angles, one for every feature.
+template <class Angle>
+struct AngleRun {
+  const Angle* angles;
+  Pairing angle_pairing;
+  Index angle_partner;  // in half pairing
+  const double* scale;  // of every pair, or null
+  double factor;        // of all, where that is null
+  Index pairs;
+  Pairing pairing;
+  float* out;
+  Index partner;  // in half pairing
+  bool good;  // whether the members of every pair had the same angle, below 2^30; else `out` is not finished
+};
+
+/// The polynomials of `CosSinOfPhases` for angles as they come. With a fused multiply-add, taking quarter
+/// turns off in two parts leaves an error below 1e-16 per 2^20 rad.
+template <class Angle>
+struct CosSinOfAngles {
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void run(AngleRun<Angle>* of) {
+    constexpr Index kLanesOf = kLanes<Isa, double>;
+    Bad<kLanesOf> bad{};
+    Index i = 0;
+    for (; i + kLanesOf <= of->pairs; i += kLanesOf) {
+      const Index from = of->angle_pairing == Pairing::half ? i : 2 * i;
+      float* const to = of->out + (of->pairing == Pairing::half ? i : 2 * i);
+      pairs<Isa>(*of, of->angles + from, of->angle_partner, of->scale ? of->scale + i : nullptr, to,
+                 of->partner, bad);
+    }
+    if (i < of->pairs) rest<Isa>(*of, i, bad);
+    std::uint64_t any = 0;
+    for (Index lane = 0; lane < kLanesOf; ++lane) any |= bad.unlike[lane] | bad.far[lane];
+    of->good = any == 0;
+  }
+
+ private:
+  /// Not zero where the members of a pair differ, and where an angle is too large.
+  template <int kLanesOf>
+  struct Bad {
+    BitsOf<Vector<Angle, kLanesOf>> unlike;
+    Vector<std::uint64_t, kLanesOf> far;
+  };
+
+  /// The last few pairs, padded.
+  template <class Isa, int kLanesOf>
+  ROTARY_ALWAYS_INLINE static void rest(const AngleRun<Angle>& of, Index i, Bad<kLanesOf>& bad) {
+    const auto count = static_cast<std::size_t>(of.pairs - i);
+    Angle angles[2 * kLanesOf] = {};
+    double scale[kLanesOf] = {};
+    float out[2 * kLanesOf];
+    if (of.scale) std::memcpy(scale, of.scale + i, count * sizeof(double));
+    if (of.angle_pairing == Pairing::half) {
+      std::memcpy(angles, of.angles + i, count * sizeof(Angle));
+      std::memcpy(angles + kLanesOf, of.angles + of.angle_partner + i, count * sizeof(Angle));
+    } else {
+      std::memcpy(angles, of.angles + 2 * i, 2 * count * sizeof(Angle));
+    }
+    pairs<Isa>(of, angles, kLanesOf, of.scale ? scale : nullptr, out, kLanesOf, bad);
+    if (of.pairing == Pairing::half) {
+      std::memcpy(of.out + i, out, count * sizeof(float));
+      std::memcpy(of.out + of.partner + i, out + kLanesOf, count * sizeof(float));
+    } else {
+      std::memcpy(of.out + 2 * i, out, 2 * count * sizeof(float));
+    }
+  }
+
+  /// As many pairs as fill a register.
+  template <class Isa, int kLanesOf>
+  ROTARY_ALWAYS_INLINE static void pairs(const AngleRun<Angle>& of, const Angle* angles, Index angle_partner,
+                                         const double* scales, float* out, Index partner,
+                                         Bad<kLanesOf>& bad) {
+    using V = Vector<double, kLanesOf>;
+    using U = Vector<std::uint64_t, kLanesOf>;
+    Vector<Angle, kLanesOf> first, second;
+    if (of.angle_pairing == Pairing::half) {
+      load_bits(angles, first);
+      load_bits(angles + angle_partner, second);
+    } else {
+      load_apart<Isa>(angles, first, second);
+    }
+    V scale = V{} + of.factor;
+    if (scales) load_bits(scales, scale);
+    // As whole numbers, since GCC compares those of doubles in vectors one by one. What is added carries a
+    // size of 2^30 or more, and of what is no number, into the top bit.
+    constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
+    BitsOf<Vector<Angle, kLanesOf>> first_bits, second_bits;
+    load_bits(&first, first_bits);
+    load_bits(&second, second_bits);
+    bad.unlike |= first_bits ^ second_bits;
+    const V angle = __builtin_convertvector(first, V);
+    U bits;
+    load_bits(&angle, bits);
+    bad.far |= ((bits & ~kSign) + (kSign - std::bit_cast<std::uint64_t>(0x1p30))) & kSign;
+    // Adding 1.5 · 2^52 leaves the nearest whole number of quarters in the last bits.
+    const V shifted = angle * 0.63661977236758134308 + 0x1.8p52;
+    const V quarters = shifted - 0x1.8p52;
+    U number;
+    load_bits(&shifted, number);
+    V x = angle;
+    multiply_add<Isa>(quarters, V{} - 0x1.921fb54442d18p0, x);
+    multiply_add<Isa>(quarters, V{} - 0x1.1a62633145c07p-54, x);
+    Vector<float, kLanesOf> cos, sin;
+    CosSinOfPhases::polynomials<Isa>(x, number << 62, scale, cos, sin);
+    if (of.pairing == Pairing::half) {
+      store_bits(out, cos);
+      store_bits(out + partner, sin);
+    } else {
+      Vector<float, 2 * kLanesOf> both;
+      CosSinOfPhases::interleave(cos, sin, both);
+      store_bits(out, both);
+    }
+  }
+};
+
+#endif  // ROTARY_VECTOR_EXTENSIONS
+
+/// Can `CosSinOfAngles` be as exact as it says?
+inline bool has_vectors_for_angles() {
+#if ROTARY_VECTOR_EXTENSIONS
+  return Baseline::kFused || instruction_set() != InstructionSet::baseline;
+#else
+  return false;
+#endif
+}
+
+/// One row from angles in radians, `pairs` of them with a scale each: cosines and sines `partner` apart in
+/// half pairing. Within 3.1e-8 (float) or 2e-16 (double) of those of the angles as given, which must be below
+/// 2^62.
+template <class Row>
+void cos_sin_of_angles(const double* angles, const double* scale, Index pairs, Pairing pairing, Row* row,
+                       Index partner) {
+#if ROTARY_VECTOR_EXTENSIONS
+  if constexpr (std::is_same_v<Row, float>) {
+    if (has_vectors_for_angles()) {
+      AngleRun<double> run{angles, Pairing::half, 0, scale, 1, pairs, pairing, row, partner, false};
+      compiled<CosSinOfAngles<double>, AngleRun<double>*>()(&run);
+      if (run.good) return;
+    }
+  }
+#endif
+  // An angle is a position on an axis of frequency one: the exact phases serve it too.
+  static const TurnStep radian = turn_step(1);
+  for (Index i = 0; i < pairs; ++i) {
+    const auto [cos, sin] = cos_sin(phase_at(FixedPosition(angles[i]), radian));
+    Row* const first = row + (pairing == Pairing::half ? i : 2 * i);
+    first[0] = static_cast<Row>(scale[i] * cos);
+    first[pairing == Pairing::half ? partner : 1] = static_cast<Row>(scale[i] * sin);
+  }
+}
+
+/// The same from a row of `2 * pairs` angles laid out as features are, one scale for all; false, with the row
+/// unfinished, if the members of a pair have angles of their own or one of them is beyond 2^30.
+template <class Angle>
+bool cos_sin_of_shared_angles([[maybe_unused]] const Angle* angles, [[maybe_unused]] double factor,
+                              [[maybe_unused]] Index pairs, [[maybe_unused]] Pairing pairing,
+                              [[maybe_unused]] float* row) {
+#if ROTARY_VECTOR_EXTENSIONS
+  if (has_vectors_for_angles()) {
+    AngleRun<Angle> run{angles, pairing, pairs, nullptr, factor, pairs, pairing, row, pairs, false};
+    compiled<CosSinOfAngles<Angle>, AngleRun<Angle>*>()(&run);
+    return run.good;
+  }
+#endif
+  return false;
+}
+
+}  // namespace rotary::kernels

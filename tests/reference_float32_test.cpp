@@ -132,6 +132,21 @@ TEST(ReferenceFloat32, AxesAddUp) {
       2e-6);
 }
 
+TEST(ReferenceFloat32, PowersMayBeginAnew) {
+  // Two axes of four pairs each, the second of which has the powers of the first.
+  const std::vector<Index> axes{0, 0, 0, 0, 1, 1, 1, 1}, powers{0, 1, 2, 3, 0, 1, 2, 3};
+  const std::vector<std::int64_t> first{3, 5}, second{7, 11};
+  const std::array<AxisPositions, 2> coordinates{
+      AxisPositions::listed(std::span<const std::int64_t>(first)),
+      AxisPositions::listed(std::span<const std::int64_t>(second))};
+  const Positions at = Positions::together(coordinates);
+  const CosSinTable<float> exact(axial(language_frequencies(8), 2), at, Pairing::half);
+  const CosSinTable<float> found =
+      ggml_float32_table(8, at, Pairing::half, {.axis_of_pair = axes, .power_of_pair = powers});
+  EXPECT_EQ(found.pairs(), 8);
+  EXPECT_LT(largest_difference(found, exact), 2e-6);
+}
+
 TEST(ReferenceFloat32, MagnitudeAndYarn) {
   Frequencies louder = language_frequencies(8);
   louder.magnitude = 1.5;
@@ -179,6 +194,13 @@ TEST(ReferenceFloat32, Refuses) {
   EXPECT_EQ(error_with({.freq_factors = zero}),
             "rotary: an entry of freq_factors is 0, it must be positive and finite");
   EXPECT_EQ(error_with({.axis_of_pair = second}), "rotary: axis_of_pair has an entry 1, there are 1 axes");
+  const std::vector<Index> beyond{0, 1, 2}, negative{0, -1};
+  EXPECT_EQ(error_with({.power_of_pair = negative}),
+            "rotary: power_of_pair has an entry -1, the powers of 2 pairs are 0 to 1");
+  EXPECT_EQ(error_with({.power_of_pair = std::span(beyond).last(2)}),
+            "rotary: power_of_pair has an entry 2, the powers of 2 pairs are 0 to 1");
+  EXPECT_EQ(error_with({.axis_of_pair = second, .power_of_pair = beyond}),
+            "rotary: axis_of_pair has 4 entries, it must have none or one for each of 3 pairs");
   EXPECT_EQ(error_with({.ext_factor = 1}), "rotary: n_ctx_orig is 0, YaRN needs at least 1");
   EXPECT_EQ(error_with({.freq_scale = 0}), "rotary: freq_scale is 0, it must be positive and finite");
   EXPECT_EQ(error_of_call([&] { hf_float32_table(axial(language_frequencies(8), 2), at); }),
@@ -189,11 +211,11 @@ TEST(ReferenceFloat32, Refuses) {
   for (const double wrong : {kNan, kInfinity}) {
     const auto bad = static_cast<float>(wrong);
     EXPECT_THROW(hf_float32_frequencies(8, bad), std::invalid_argument);
-    EXPECT_NE(error_with({.freq_base = bad}), "no error");
-    EXPECT_NE(error_with({.freq_scale = bad}), "no error");
-    EXPECT_NE(error_with({.ext_factor = bad}), "no error");
-    EXPECT_NE(error_with({.attn_factor = bad}), "no error");
-    EXPECT_NE(error_with({.ext_factor = 1, .beta_fast = bad, .n_ctx_orig = 4096}), "no error");
+    EXPECT_NE(error_with({.freq_base = bad}), kNoError);
+    EXPECT_NE(error_with({.freq_scale = bad}), kNoError);
+    EXPECT_NE(error_with({.ext_factor = bad}), kNoError);
+    EXPECT_NE(error_with({.attn_factor = bad}), kNoError);
+    EXPECT_NE(error_with({.ext_factor = 1, .beta_fast = bad, .n_ctx_orig = 4096}), kNoError);
   }
 }
 

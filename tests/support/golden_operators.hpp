@@ -1,9 +1,9 @@
 // Runs golden cases of operators and functions of other systems.
 #pragma once
 
-#include <stdexcept>
 #include <string>
 
+#include "support/errors.hpp"
 #include "support/golden_run.hpp"
 
 namespace rotary::testing::golden {
@@ -45,26 +45,6 @@ Tensor turned_every_way(const Tensor& x, Turn&& turn) {
     expect_same_bits(both.tensor(), result, "in place");
   }
   return result;
-}
-
-/// The message of the std::invalid_argument that a call ends in, and fails if it does not.
-template <class Call>
-std::string error_of_call(Call&& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no error where one is wanted";
-  return "";
-}
-
-/// Fails unless a call ends in an std::invalid_argument whose message has all these words.
-template <class Call>
-void expect_error(Call&& call, std::initializer_list<std::string_view> words) {
-  const std::string message = error_of_call(call);
-  for (const std::string_view word : words)
-    EXPECT_NE(message.find(word), std::string::npos) << "`" << word << "` is not in: " << message;
 }
 
 }  // namespace rotary::testing::golden

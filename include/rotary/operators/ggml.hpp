@@ -48,10 +48,11 @@ CosSinTable<T> rope_table(std::span<const std::int32_t> positions, const RopeOpt
   const Frequencies frequencies = rope_frequencies(options);
   const Positions at = detail::positions_of(positions, frequencies.axes == 4);
   if (options.angles == Angles::exact) return CosSinTable<T>(frequencies, at, detail::pairing_of(options));
-  if (options.mode == Mode::vision)
-    detail::fail("angles are ggml_float32, which mode vision does not have; they must be exact");
   const std::vector<Index> streams = detail::streams_of_pairs(options);
   const auto pairs = static_cast<std::size_t>(detail::pairs_of(options));
+  std::vector<Index> steps;
+  for (Index pair = 0; pair < detail::pairs_of(options); ++pair)
+    steps.push_back(detail::step_of_pair(options, pair));
   const std::span<const float> divisors = options.freq_factors;
   const CosSinTable<float> rounded =
       ggml_float32_table(options.n_dims, at, detail::pairing_of(options),
@@ -63,7 +64,8 @@ CosSinTable<T> rope_table(std::span<const std::int32_t> positions, const RopeOpt
                           .beta_slow = static_cast<float>(options.beta_slow),
                           .n_ctx_orig = options.n_ctx_orig,
                           .freq_factors = divisors.first(std::min(divisors.size(), pairs)),
-                          .axis_of_pair = streams});
+                          .axis_of_pair = streams,
+                          .power_of_pair = steps});
   CosSinTable<T> table(rounded.shape(), rounded.pairs(), rounded.pairing());
   std::copy_n(rounded.data(), rounded.rows() * rounded.row_size(), table.data());
   return table;

@@ -107,13 +107,22 @@ struct GgmlFloat32Options {
   Index n_ctx_orig = 0;                      ///< the context of pretraining; needed for YaRN only
   std::span<const float> freq_factors = {};  ///< divisors of the frequencies, one for each pair
   std::span<const Index> axis_of_pair = {};  ///< of positions on several axes: which one turns the pair
+
+  /// Which power of freq_base^(−2/n_dims) turns the pair, one for each pair there is. Left out, n_dims/2
+  /// pairs have the powers 0, 1, 2, ...; in mode VISION n_dims pairs begin anew with every section.
+  std::span<const Index> power_of_pair = {};
 };
 
 namespace detail {
 
+inline std::size_t pairs_of(const GgmlFloat32Options& options, Index n_dims) {
+  const std::size_t pairs = checked_count("n_dims", n_dims) / 2;
+  return options.power_of_pair.empty() ? pairs : options.power_of_pair.size();
+}
+
 inline void check(const GgmlFloat32Options& options, Index n_dims, int axes) {
   if (n_dims % 2 != 0) fail("n_dims is ", n_dims, ", it must be even");
-  const std::size_t pairs = checked_count("n_dims", n_dims) / 2;
+  const std::size_t pairs = pairs_of(options, n_dims);
   check_positive("freq_base", static_cast<double>(options.freq_base));
   check_positive("freq_scale", static_cast<double>(options.freq_scale));
   check_finite("ext_factor", static_cast<double>(options.ext_factor));
@@ -132,6 +141,9 @@ inline void check(const GgmlFloat32Options& options, Index n_dims, int axes) {
     check_positive("an entry of freq_factors", static_cast<double>(divisor));
   for (const Index axis : options.axis_of_pair)
     if (axis < 0 || axis >= axes) fail("axis_of_pair has an entry ", axis, ", there are ", axes, " axes");
+  for (const Index power : options.power_of_pair)
+    if (power < 0 || power >= static_cast<Index>(pairs))
+      fail("power_of_pair has an entry ", power, ", the powers of ", pairs, " pairs are 0 to ", pairs - 1);
   if (options.axis_of_pair.empty() && axes != 1)
     fail("tokens have ", axes, " coordinates, axis_of_pair must say which turns a pair");
 }
@@ -164,7 +176,8 @@ struct GgmlYarn {
 /// cos and sin of ggml's angles: position · freq_base^(−2i/n_dims) by repeated multiplication, scaled by
 /// freq_scale and mixed by YaRN's ramp, in float throughout.
 ///
-/// For the modes NORMAL and NEOX (the pairing tells which), and with axis_of_pair MROPE and IMROPE.
+/// For the modes NORMAL and NEOX (the pairing tells which), with axis_of_pair MROPE and IMROPE, and with
+/// power_of_pair as well VISION.
 ///
 /// @code
 ///   const rotary::CosSinTable<float> table = rotary::ggml_float32_table(
@@ -175,24 +188,31 @@ inline CosSinTable<float> ggml_float32_table(Index n_dims, const Positions& posi
   detail::check(options, n_dims, positions.axis_count());
   const float dims = static_cast<float>(n_dims), step = std::pow(options.freq_base, -2.0f / dims);
   const detail::GgmlYarn yarn(options, dims);
-  std::vector<float> of_axes(static_cast<std::size_t>(positions.axis_count()));
+  const std::size_t pairs = detail::pairs_of(options, n_dims);
+  std::size_t count = options.power_of_pair.empty() ? pairs : 0;
+  for (const Index power : options.power_of_pair)
+    count = std::max(count, static_cast<std::size_t>(power) + 1);
+  std::vector<float> powers(static_cast<std::size_t>(positions.axis_count()) * count);  // [axes, count]
+  const auto entry = [](std::span<const Index> list, std::size_t i, std::size_t otherwise) {
+    return list.empty() ? otherwise : static_cast<std::size_t>(list[i]);
+  };
   const auto fill = [&](Index row, std::vector<float>& angles) {
-    for (std::size_t axis = 0; axis < of_axes.size(); ++axis)
-      of_axes[axis] = detail::float_position(positions, row, axis);
+    for (std::size_t n = 0; n < powers.size(); ++n)
+      powers[n] = n % count == 0 ? detail::float_position(positions, row, n / count)
+                                 : detail::float_product(powers[n - 1], step);
     for (std::size_t i = 0; i < angles.size(); ++i) {
-      const Index axis = options.axis_of_pair.empty() ? 0 : options.axis_of_pair[i];
+      const std::size_t axis = entry(options.axis_of_pair, i, 0), power = entry(options.power_of_pair, i, i);
       const float divisor = options.freq_factors.empty() ? 1.0f : options.freq_factors[i];
-      const float plain = detail::float_quotient(of_axes[static_cast<std::size_t>(axis)], divisor);
+      const float plain = detail::float_quotient(powers[axis * count + power], divisor);
       angles[i] = detail::float_product(options.freq_scale, plain);
       if (yarn.used) {
         const float kept = (1.0f - yarn.ramp(i)) * options.ext_factor;
         angles[i] = detail::float_sum(detail::float_product(angles[i], 1.0f - kept),
                                       detail::float_product(plain, kept));
       }
-      for (float& angle : of_axes) angle = detail::float_product(angle, step);
     }
   };
-  return detail::table_of_angles(positions, n_dims / 2, pairing, yarn.magnitude, fill);
+  return detail::table_of_angles(positions, static_cast<Index>(pairs), pairing, yarn.magnitude, fill);
 }
 
 }  // namespace rotary

@@ -1,6 +1,7 @@
 // Closed-form gradients of the variants against central differences.
 #include <gtest/gtest.h>
-#include <rotary/variants/frequency_gradients.hpp>
+#include <rotary/mrope.hpp>
+#include <rotary/variants/yarn_gradients.hpp>
 
 #include <cmath>
 #include <stdexcept>
@@ -41,6 +42,20 @@ void expect_gradient(double found, double wanted, const char* what) {
   EXPECT_NEAR(found, wanted, 1e-8 * (std::abs(wanted) + 1e-6)) << what;
 }
 
+/// The same for a parameter that is a member of options; `loss_at` takes the options.
+template <class Options, class LossAt>
+void expect_gradient(double found, Options options, double Options::*parameter, LossAt loss_at,
+                     const char* what) {
+  const double x = options.*parameter;
+  expect_gradient(found,
+                  difference(x,
+                             [&](double changed) {
+                               options.*parameter = changed;
+                               return loss_at(options);
+                             }),
+                  what);
+}
+
 TEST(FrequencyGradients, Theta) {
   Random random(1);
   SCOPED_TRACE(random.replay());
@@ -70,14 +85,26 @@ TEST(FrequencyGradients, Ntk) {
   expect_gradient(alpha.factor, difference(4, [&](double x) { return loss(ntk_frequencies(64, 500, x)); }),
                   "alpha");
   for (const std::optional<double> mixed_b : {std::optional<double>{}, {0.625}}) {
-    const ThetaGradients vllm = ntk_vllm_gradients(64, 500, 4, mixed_b, loss.grad);
+    const VllmNtkGradients vllm = ntk_vllm_gradients(64, 500, 4, mixed_b, loss.grad);
     expect_gradient(vllm.theta,
                     difference(500, [&](double x) { return loss(ntk_frequencies_vllm(64, x, 4, mixed_b)); }),
                     "theta");
     expect_gradient(vllm.factor,
                     difference(4, [&](double x) { return loss(ntk_frequencies_vllm(64, 500, x, mixed_b)); }),
                     "factor");
+    expect_gradient(
+        vllm.mixed_b,
+        difference(mixed_b.value_or(1), [&](double x) { return loss(ntk_frequencies_vllm(64, 500, 4, x)); }),
+        "mixed_b");
   }
+  EXPECT_EQ(ntk_vllm_gradients(64, 500, 1, 0.625, loss.grad).mixed_b, 0);  // factor 1 scales nothing
+  const ThetaGradients frozen = frozen_dynamic_ntk_gradients(64, 500, 4, loss.grad);
+  expect_gradient(frozen.theta,
+                  difference(500, [&](double x) { return loss(frozen_dynamic_ntk_frequencies(64, x, 4)); }),
+                  "theta");
+  expect_gradient(frozen.factor,
+                  difference(4, [&](double x) { return loss(frozen_dynamic_ntk_frequencies(64, 500, x)); }),
+                  "factor");
   for (const double length : {100.0, 5000.0}) {
     const ThetaGradients dynamic = dynamic_ntk_gradients(64, 500, 4, 2048, length, loss.grad);
     expect_gradient(
@@ -99,15 +126,15 @@ TEST(FrequencyGradients, Llama3) {
   const Loss loss(random, 64);
   const Frequencies plain = language_frequencies(128, 500000);
   Llama3Options options;
-  const ScalingGradients found = llama3_gradients(plain, options, loss.grad);
-  expect_gradient(found.factor,
-                  difference(options.factor,
-                             [&](double s) {
-                               Llama3Options changed = options;
-                               changed.factor = s;
-                               return loss(llama3_scaled(plain, changed));
-                             }),
-                  "factor");
+  const Llama3Gradients found = llama3_gradients(plain, options, loss.grad);
+  const auto of_options = [&](const Llama3Options& changed) { return loss(llama3_scaled(plain, changed)); };
+  expect_gradient(found.factor, options, &Llama3Options::factor, of_options, "factor");
+  expect_gradient(found.low_freq_factor, options, &Llama3Options::low_freq_factor, of_options, "low");
+  expect_gradient(found.high_freq_factor, options, &Llama3Options::high_freq_factor, of_options, "high");
+  expect_gradient(found.original_max_position_embeddings, options,
+                  &Llama3Options::original_max_position_embeddings, of_options, "original");
+  for (const double g : {found.low_freq_factor, found.high_freq_factor})
+    EXPECT_GT(std::abs(g), 1e-6) << "nothing to see";
   Index between = 0;
   for (std::size_t i = 0; i < 64; ++i) {
     const double t = detail::llama3_kept(plain.values[i], options).hi;
@@ -123,14 +150,33 @@ TEST(FrequencyGradients, Llama3) {
   }
   EXPECT_GE(between, 5);
   options.high_freq_factor = options.low_freq_factor;
-  for (const double g : llama3_gradients(plain, options, loss.grad).frequencies)
-    EXPECT_TRUE(std::isfinite(g));
+  const Llama3Gradients at_a_threshold = llama3_gradients(plain, options, loss.grad);
+  for (const double g : at_a_threshold.frequencies) EXPECT_TRUE(std::isfinite(g));
+  EXPECT_EQ(at_a_threshold.low_freq_factor, 0);
+  EXPECT_EQ(at_a_threshold.high_freq_factor, 0);
+}
+
+/// Of every parameter that YaRN and Grok-1 share.
+template <class Options, class LossAt>
+void expect_gradients(const YarnGradients& found, double theta, const Options& options, LossAt loss_at) {
+  const auto of_options = [&](const Options& changed) { return loss_at(theta, changed); };
+  expect_gradient(found.theta, difference(theta, [&](double x) { return loss_at(x, options); }), "theta");
+  expect_gradient(found.factor, options, &Options::factor, of_options, "factor");
+  expect_gradient(found.extrapolation_factor, options, &Options::extrapolation_factor, of_options,
+                  "extrapolation_factor");
+  expect_gradient(found.original_max_position_embeddings, options, &Options::original_max_position_embeddings,
+                  of_options, "original_max_position_embeddings");
+  expect_gradient(found.beta_fast, options, &Options::beta_fast, of_options, "beta_fast");
+  expect_gradient(found.beta_slow, options, &Options::beta_slow, of_options, "beta_slow");
 }
 
 TEST(FrequencyGradients, Yarn) {
   Random random(5);
   SCOPED_TRACE(random.replay());
   const Loss loss(random, 32, true);
+  const auto of_yarn = [&](double theta, const YarnOptions& options) {
+    return loss(yarn_frequencies(64, theta, options));
+  };
   for (const bool truncate : {true, false})
     for (const YarnMagnitude rule : {YarnMagnitude::hf, YarnMagnitude::deepseek, YarnMagnitude::ggml}) {
       const YarnOptions options{.factor = 8,
@@ -141,16 +187,9 @@ TEST(FrequencyGradients, Yarn) {
                                 .mscale_all_dim = 1.25,
                                 .attn_factor = 1.5,
                                 .magnitude = rule};
-      const ThetaGradients found = yarn_gradients(64, 150000, options, loss.grad, loss.grad_magnitude);
-      expect_gradient(found.theta,
-                      difference(150000, [&](double x) { return loss(yarn_frequencies(64, x, options)); }),
-                      "theta");
-      const auto with_factor = [&](double s) {
-        YarnOptions changed = options;
-        changed.factor = s;
-        return loss(yarn_frequencies(64, 150000, changed));
-      };
-      expect_gradient(found.factor, difference(8, with_factor), "factor");
+      const YarnGradients found = yarn_gradients(64, 150000, options, loss.grad, loss.grad_magnitude);
+      expect_gradients(found, 150000, options, of_yarn);
+      EXPECT_EQ(found.beta_slow == 0, truncate) << "rounding hides the betas, and nothing else does";
     }
   EXPECT_EQ(yarn_magnitude_gradient({.factor = 8, .attention_factor = 2}), 0);
   EXPECT_EQ(yarn_magnitude_gradient({.factor = 1}), 0);
@@ -163,11 +202,61 @@ TEST(FrequencyGradients, YarnWithAnEndThatIsClamped) {
   // beta_fast is out of reach, so low stays 0; theta is small, so high stays dim − 1.
   const YarnOptions options{
       .factor = 8, .original_max_position_embeddings = 4096, .beta_fast = 3000, .truncate = false};
-  const ThetaGradients found = yarn_gradients(64, 20, options, loss.grad);
   EXPECT_EQ(correction_range(64, 20, 4096, 3000, 1, false).low, 0);
   EXPECT_EQ(correction_range(64, 20, 4096, 3000, 1, false).high, 63);
-  expect_gradient(found.theta,
-                  difference(20, [&](double x) { return loss(yarn_frequencies(64, x, options)); }), "theta");
+  expect_gradients(
+      yarn_gradients(64, 20, options, loss.grad), 20, options,
+      [&](double theta, const YarnOptions& changed) { return loss(yarn_frequencies(64, theta, changed)); });
+}
+
+TEST(FrequencyGradients, Grok) {
+  Random random(9);
+  SCOPED_TRACE(random.replay());
+  const Loss loss(random, 32);
+  const auto of_grok = [&](double theta, const GrokOptions& options) {
+    return loss(grok_frequencies(64, theta, options));
+  };
+  for (const bool truncate : {true, false})
+    for (const GrokMethod method :
+         {GrokMethod::original, GrokMethod::yarn_linear, GrokMethod::yarn_log, GrokMethod::theta_scale}) {
+      const GrokOptions options{.factor = 16,
+                                .original_max_position_embeddings = 8192,
+                                .truncate = truncate,
+                                .extrapolation_factor = 0.75,
+                                .method = method};
+      const YarnGradients found = grok_gradients(64, 150000, options, loss.grad);
+      SCOPED_TRACE(static_cast<int>(method));
+      expect_gradients(found, 150000, options, of_grok);
+      EXPECT_EQ(found.factor == 0, method == GrokMethod::original);
+      const bool mixes = method == GrokMethod::yarn_linear || method == GrokMethod::yarn_log;
+      EXPECT_EQ(found.extrapolation_factor != 0, mixes);
+      EXPECT_EQ(found.beta_fast != 0, mixes && !truncate);
+    }
+}
+
+TEST(FrequencyGradients, NtkByParts) {
+  Random random(10);
+  SCOPED_TRACE(random.replay());
+  const Loss loss(random, 64);
+  const NtkByPartsOptions options{.factor = 8,
+                                  .original_max_position_embeddings = 2048,
+                                  .ntk_factor = 0.875,
+                                  .extrapolation_factor = 0.75};
+  const NtkByPartsGradients found = ntk_by_parts_gradients(128, 10000, options, loss.grad);
+  const auto of_options = [&](const NtkByPartsOptions& changed) {
+    return loss(ntk_by_parts_frequencies(128, 10000, changed));
+  };
+  expect_gradient(
+      found.theta,
+      difference(10000, [&](double x) { return loss(ntk_by_parts_frequencies(128, x, options)); }), "theta");
+  expect_gradient(found.factor, options, &NtkByPartsOptions::factor, of_options, "factor");
+  expect_gradient(found.ntk_factor, options, &NtkByPartsOptions::ntk_factor, of_options, "ntk_factor");
+  expect_gradient(found.extrapolation_factor, options, &NtkByPartsOptions::extrapolation_factor, of_options,
+                  "extrapolation_factor");
+  // A single pair, which the NTK form cannot slow down.
+  EXPECT_TRUE(std::isfinite(
+      ntk_by_parts_gradients(2, 10000, {.original_max_position_embeddings = 2048}, std::vector<double>{1})
+          .factor));
 }
 
 TEST(FrequencyGradients, LongRope) {
@@ -195,6 +284,68 @@ TEST(FrequencyGradients, LongRope) {
   }
 }
 
+TEST(FrequencyGradients, LongRopeMagnitude) {
+  Random random(11);
+  SCOPED_TRACE(random.replay());
+  const Loss loss(random, 4, true);
+  LongRopeOptions options{.short_factor = {1, 1, 2, 3},
+                          .long_factor = {1, 4, 8, 9},
+                          .original_max_position_embeddings = 4096,
+                          .max_position_embeddings = 131072,
+                          .long_mscale = 1.25};
+  const auto of_factor = [&](double length) {
+    return longrope_gradients(8, 500, options, length, loss.grad, loss.grad_magnitude).factor;
+  };
+  const auto loss_at = [&](double s) {
+    LongRopeOptions changed = options;
+    changed.factor = s;
+    return loss(longrope_frequencies(8, 500, changed, 1));
+  };
+  EXPECT_GT(longrope_magnitude_gradient(options, 1), 0);
+  expect_gradient(of_factor(1), difference(32, loss_at), "the factor that M / L is");
+  options.factor = 20;
+  expect_gradient(of_factor(1), difference(20, loss_at), "the factor that is given");
+  EXPECT_EQ(of_factor(5000), 0) << "long_mscale takes the place of the magnitude";
+  options.factor = 0.5;
+  EXPECT_EQ(of_factor(1), 0) << "shorter contexts have magnitude 1";
+  options.factor = 20;
+  options.attention_factor = 1.5;
+  EXPECT_EQ(of_factor(1), 0);
+}
+
+TEST(FrequencyGradients, Fope) {
+  Random random(12);
+  SCOPED_TRACE(random.replay());
+  const Loss loss(random, 32);
+  for (const std::optional<Index> kept : {std::optional<Index>{}, {7}})
+    expect_gradient(
+        fope_theta_gradient(64, 500, 512, kept, loss.grad),
+        difference(500, [&](double theta) { return loss(fope_frequencies(64, theta, 512, kept)); }), "theta");
+}
+
+TEST(FrequencyGradients, OfFrequenciesOnAxes) {
+  Random random(13);
+  SCOPED_TRACE(random.replay());
+  const std::vector<Index> axis_of_pair = mrope_axes_interleaved({4, 2, 2});
+  const Loss of_sections(random, 3 * 8), of_grid(random, 2 * 8);
+  expect_gradient(language_theta_gradient(16, 500, on_axes_gradient(axis_of_pair, 3, of_sections.grad)),
+                  difference(500,
+                             [&](double theta) {
+                               return of_sections(on_axes(language_frequencies(16, theta), axis_of_pair, 3));
+                             }),
+                  "theta of M-RoPE");
+  expect_gradient(
+      language_theta_gradient(8, 500, axial_gradient(2, of_grid.grad)),
+      difference(500, [&](double theta) { return of_grid(axial(language_frequencies(8, theta), 2)); }),
+      "theta of a grid");
+  const std::vector<Index> beyond = {0, 3};
+  EXPECT_THROW(on_axes_gradient(beyond, 3, std::vector<double>(6)), std::invalid_argument);
+  EXPECT_THROW(on_axes_gradient(axis_of_pair, 3, std::vector<double>(23)), std::invalid_argument);
+  EXPECT_THROW(on_axes_gradient(axis_of_pair, 0, {}), std::invalid_argument);
+  EXPECT_THROW(axial_gradient(2, std::vector<double>(6)), std::invalid_argument);
+  EXPECT_THROW(axial_gradient(0, std::vector<double>(6)), std::invalid_argument);
+}
+
 TEST(FrequencyGradients, Proportional) {
   Random random(8);
   SCOPED_TRACE(random.replay());
@@ -218,6 +369,12 @@ TEST(FrequencyGradients, NeedAnEntryForEveryFrequency) {
   EXPECT_THROW(llama3_gradients(language_frequencies(64), {}, wrong), std::invalid_argument);
   EXPECT_THROW(yarn_gradients(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
                std::invalid_argument);
+  EXPECT_THROW(frozen_dynamic_ntk_gradients(64, 500, 2, wrong), std::invalid_argument);
+  EXPECT_THROW(grok_gradients(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
+               std::invalid_argument);
+  EXPECT_THROW(ntk_by_parts_gradients(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
+               std::invalid_argument);
+  EXPECT_THROW(fope_theta_gradient(64, 500, 512, {}, wrong), std::invalid_argument);
   EXPECT_THROW(proportional_gradients(64, 500, 0.5, 2, wrong), std::invalid_argument);
 }
 

@@ -184,7 +184,7 @@ TEST(LongRope, Refuses) {
             "rotary: long_factor has 17 entries, it must have one for each of 16 pairs");
   EXPECT_EQ(error_with([](O& o) { o.long_factor[3] = 0; }),
             "rotary: long_factor has an entry 0, every entry must be positive and finite");
-  EXPECT_NE(error_with([](O& o) { o.short_factor[3] = kNan; }), "no error");
+  EXPECT_NE(error_with([](O& o) { o.short_factor[3] = kNan; }), kNoError);
   EXPECT_EQ(error_with([](O& o) { o.max_position_embeddings = 0; }),
             "rotary: max_position_embeddings is 0, it must be positive and finite");
   EXPECT_EQ(error_with([](O& o) { o.original_max_position_embeddings = 0; }),
@@ -194,11 +194,11 @@ TEST(LongRope, Refuses) {
       "rotary: original_max_position_embeddings is 1, it must be more than 1 for the magnitude to follow "
       "from it");
   for (const double bad : {kNan, kInfinity}) {
-    EXPECT_NE(error_with([&](O& o) { o.original_max_position_embeddings = bad; }), "no error");
-    EXPECT_NE(error_with([&](O& o) { o.max_position_embeddings = bad; }), "no error");
-    EXPECT_NE(error_with([&](O& o) { o.factor = bad; }), "no error");
-    EXPECT_NE(error_with([&](O& o) { o.attention_factor = bad; }), "no error");
-    EXPECT_NE(error_with([&](O& o) { o.short_mscale = bad; }), "no error");
+    EXPECT_NE(error_with([&](O& o) { o.original_max_position_embeddings = bad; }), kNoError);
+    EXPECT_NE(error_with([&](O& o) { o.max_position_embeddings = bad; }), kNoError);
+    EXPECT_NE(error_with([&](O& o) { o.factor = bad; }), kNoError);
+    EXPECT_NE(error_with([&](O& o) { o.attention_factor = bad; }), kNoError);
+    EXPECT_NE(error_with([&](O& o) { o.short_mscale = bad; }), kNoError);
     EXPECT_THROW(longrope_frequencies(32, 10000, long_rope(), bad), std::invalid_argument);
   }
   EXPECT_THROW(longrope_frequencies(32, 10000, long_rope(), -1), std::invalid_argument);

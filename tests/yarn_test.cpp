@@ -188,15 +188,15 @@ TEST(Yarn, Refuses) {
       change(options);
       return error_of_call([&] { yarn_frequencies(64, 10000, options); });
     };
-    EXPECT_NE(with([&](YarnOptions& o) { o.factor = bad; }), "no error");
-    EXPECT_NE(with([&](YarnOptions& o) { o.original_max_position_embeddings = bad; }), "no error");
-    EXPECT_NE(with([&](YarnOptions& o) { o.beta_fast = bad; }), "no error");
-    EXPECT_NE(with([&](YarnOptions& o) { o.beta_slow = bad; }), "no error");
-    EXPECT_NE(with([&](YarnOptions& o) { o.extrapolation_factor = bad; }), "no error");
-    EXPECT_NE(with([&](YarnOptions& o) { o.attention_factor = bad; }), "no error");
-    EXPECT_NE(with([&](YarnOptions& o) { o.mscale = o.mscale_all_dim = bad; }), "no error");
+    EXPECT_NE(with([&](YarnOptions& o) { o.factor = bad; }), kNoError);
+    EXPECT_NE(with([&](YarnOptions& o) { o.original_max_position_embeddings = bad; }), kNoError);
+    EXPECT_NE(with([&](YarnOptions& o) { o.beta_fast = bad; }), kNoError);
+    EXPECT_NE(with([&](YarnOptions& o) { o.beta_slow = bad; }), kNoError);
+    EXPECT_NE(with([&](YarnOptions& o) { o.extrapolation_factor = bad; }), kNoError);
+    EXPECT_NE(with([&](YarnOptions& o) { o.attention_factor = bad; }), kNoError);
+    EXPECT_NE(with([&](YarnOptions& o) { o.mscale = o.mscale_all_dim = bad; }), kNoError);
     EXPECT_NE(with([&](YarnOptions& o) { o.attn_factor = bad, o.magnitude = YarnMagnitude::ggml; }),
-              "no error");
+              kNoError);
     EXPECT_THROW(dynamic_yarn_frequencies(64, 10000, good, bad), std::invalid_argument);
     EXPECT_THROW(yarn_mscale(2, bad), std::invalid_argument);
   }

@@ -29,6 +29,7 @@
 #include "variants/vision.hpp"               // images and video, model by model
 #include "variants/mixed.hpp"                // learned directions for every head
 #include "variants/frequency_gradients.hpp"  // gradients of theta, factors, divisors
+#include "variants/yarn_gradients.hpp"       // and of what YaRN and its relatives have
 #include "phases.hpp"                        // positions × frequencies, in exact integer turns
 #include "angles.hpp"                        // the same as tensors of angles
 #include "cos_sin_table.hpp"                 // phases → rows of cosines and sines

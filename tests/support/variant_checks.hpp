@@ -6,10 +6,9 @@
 
 #include <bit>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
+#include "errors.hpp"
 #include "mpfr_oracle.hpp"
 
 namespace rotary::testing {
@@ -18,16 +17,6 @@ inline constexpr double kBound = 0x1p-94;  // a handful of operations within 2^-
 
 inline const double kInfinity = std::bit_cast<double>(std::uint64_t{0x7ff} << 52);
 inline const double kNan = std::bit_cast<double>(std::uint64_t{0xfff} << 51);
-
-template <class Call>
-std::string error_of_call(Call call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 inline void expect_frequencies(const Frequencies& frequencies, const std::vector<Real>& wanted) {
   ASSERT_EQ(frequencies.axes, 1);

@@ -24,8 +24,7 @@ constexpr const char* kConfig = R"({
 
 int main() {
   const rotary::ModelConfiguration llama = rotary::from_config(kConfig);
-  for (const rotary::ConfigurationNote& note : llama.notes)
-    std::printf("%s: %s\n", note.key.c_str(), note.text.c_str());
+  for (const rotary::ConfigurationNote& note : llama.notes) std::printf("%s\n", note.text.c_str());
 
   // Pairs that turn fast are those of Llama 3; slow ones turn 8 times slower.
   const rotary::RopeParameters& rope = llama.layer(0);
@@ -50,7 +49,7 @@ int main() {
 }
 
 // prints:
-//   rope_scaling.beta_fast: nothing was made of it
+//   rope_scaling.beta_fast is 32: it is ignored, since rope_type llama3 has no such parameter
 //   pair  0: 1.00e+00 radians per token, 1.00 times slower
 //   pair 20: 1.66e-02 radians per token, 1.00 times slower
 //   pair 30: 1.37e-03 radians per token, 1.55 times slower

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "support/errors.hpp"
 #include "support/model_configs.hpp"
 
 namespace rotary::testing {
@@ -34,7 +35,7 @@ std::set<std::string> notes_of(const ModelConfiguration& model) {
   for (const ConfigurationNote& note : model.notes) {
     const char* kinds[] = {"ignored ", "defaulted ", "contradictory "};
     notes.insert(kinds[static_cast<int>(note.kind)] + note.key);
-    EXPECT_FALSE(note.text.empty()) << note.key;
+    EXPECT_EQ(note.text.rfind(note.key + " is ", 0), 0u) << note.text;
   }
   EXPECT_EQ(notes.size(), model.notes.size()) << "a note was made twice";
   return notes;
@@ -138,14 +139,7 @@ TEST(FromConfig, TypesWithoutParameters) {
   const ModelConfiguration model = from_config(config);
   EXPECT_EQ(model.layer(0).theta, 5e5);
   EXPECT_FALSE(model.has_rope(1));
-  try {
-    model.layer(1);
-    FAIL() << "there are no parameters for it";
-  } catch (const std::invalid_argument& error) {
-    EXPECT_NE(std::string(error.what()).find("rope_parameters.sliding_attention is missing"),
-              std::string::npos)
-        << error.what();
-  }
+  expect_error([&] { model.layer(1); }, {"rope_parameters.sliding_attention is missing"});
   EXPECT_EQ(kind_of(model, "rope_parameters.sliding_attention"), Kind::contradictory);
   EXPECT_EQ(kind_of(model, "rope_parameters.chunked_attention"), Kind::contradictory);
 }
@@ -279,13 +273,12 @@ TEST(FromConfig, RequiredAndOptionalKeys) {
     for (const std::string& key : keys) {
       Json lacking = rope;
       lacking.erase(key);
-      try {
-        rope_of({{"rope_parameters", lacking}});
-        ADD_FAILURE() << rope_type << " without " << key;
-      } catch (const std::invalid_argument& error) {
-        EXPECT_NE(std::string(error.what()).find("rope_parameters." + key + " is missing"), std::string::npos)
-            << error.what();
-      }
+      SCOPED_TRACE(rope_type);
+      expect_error(
+          [&] {
+            rope_of({{"rope_parameters", lacking}});
+          },
+          {"rope_parameters." + key + " is missing"});
     }
   }
 }
@@ -489,6 +482,87 @@ TEST(FromConfig, NotesTellOfEveryKeyInARopeObject) {
   EXPECT_EQ(model.note("colour")->key, "rope_scaling.colour");
   EXPECT_EQ(model.note("olour"), nullptr);
   EXPECT_EQ(model.note("vocab_size"), nullptr);
+}
+
+/// What the note on a key says.
+std::string sentence(const Json& keys, const char* key) {
+  const ModelConfiguration model = from_config(model_with(keys));
+  const ConfigurationNote* note = model.note(key);
+  return note ? note->text : "no note";
+}
+
+// Every note is a sentence: the key, its value, what happened, and why.
+TEST(FromConfig, NotesOnKeysThatAreIgnored) {
+  const auto of_rope = [](const Json& rope, const char* key) {
+    return sentence({{"rope_scaling", rope}}, key);
+  };
+  const Json llama3 = {{"rope_type", "llama3"},
+                       {"factor", 8.0},
+                       {"low_freq_factor", 1.0},
+                       {"high_freq_factor", 4.0},
+                       {"original_max_position_embeddings", 4096}};
+  const Json none = nullptr;
+  EXPECT_EQ(of_rope(changed(llama3, {{"beta_fast", 32}}), "beta_fast"),
+            "rope_scaling.beta_fast is 32: it is ignored, since rope_type llama3 has no such parameter");
+  EXPECT_EQ(of_rope({{"type", "linear"}, {"factor", 2}, {"colour", "blue"}}, "colour"),
+            "rope_scaling.colour is \"blue\": it is ignored, since rope_type linear has no such parameter");
+  EXPECT_EQ(of_rope({{"factor", 2.5}, {"original", none}}, "factor"),
+            "rope_scaling.factor is 2.5: it is ignored, since rope_type default has no such parameter");
+  EXPECT_EQ(of_rope({{"factor", 2.5}, {"original", none}}, "original"), "no note");
+  EXPECT_EQ(
+      of_rope({{"extra_method", "original"}, {"factor", 4}, {"truncate", true}}, "truncate"),
+      "rope_scaling.truncate is true: it is ignored, since extra_method original has no such parameter");
+  EXPECT_EQ(
+      of_rope({{"full_attention", {{"rope_type", "default"}}}, {"stray", Json::array()}}, "stray"),
+      "rope_scaling.stray is empty: it is ignored, since every type of layers has parameters of its own");
+  EXPECT_EQ(of_rope({{"type", "linear"}, {"factor", 2}, {"long_factor", {1, 2, 3}}}, "long_factor"),
+            "rope_scaling.long_factor is a list of 3: it is ignored, since rope_type linear has no such "
+            "parameter");
+  EXPECT_EQ(
+      of_rope(changed(kYarn, {{"mscale", 0.7}}), "mscale"),
+      "rope_scaling.mscale is 0.7: it is ignored, since without mscale_all_dim it changes nothing, as in "
+      "Hugging Face");
+  EXPECT_EQ(of_rope(changed(kYarn, {{"rope_type", "deepseek_yarn"}, {"attention_factor", 2.0}}),
+                    "attention_factor"),
+            "rope_scaling.attention_factor is 2.0: it is ignored, since rope_type deepseek_yarn has no such "
+            "parameter");
+  EXPECT_EQ(sentence({{"my_rope_trick", 1}}, "my_rope_trick"),
+            "my_rope_trick is 1: it is ignored, since no rotary embedding of this model depends on it");
+  EXPECT_EQ(sentence({{"use_logn_attn", true}}, "use_logn_attn"),
+            "use_logn_attn is true: it is ignored, since it scales queries by their position, which is no "
+            "rotation");
+  EXPECT_EQ(sentence({{"text_config", model_with()}, {"rope_theta", 5}}, "rope_theta"),
+            "rope_theta is 5: it is ignored, since the model that is read is text_config");
+  EXPECT_EQ(sentence({{"vision_config", {{"rope_theta", 5}}}}, "vision_config.rope_theta"),
+            "vision_config.rope_theta is 5: it is ignored, since only the language model is read");
+  const Json of_types = {{"full_attention", {{"rope_theta", 5e5}, {"beta_slow", 1}}},
+                         {"chunked_attention", {{"rope_theta", 5}}}};
+  EXPECT_EQ(
+      sentence({{"rope_parameters", of_types}}, "full_attention.beta_slow"),
+      "rope_parameters.full_attention.beta_slow is 1: it is ignored, since rope_type default has no such "
+      "parameter");
+  EXPECT_EQ(
+      sentence(
+          {{"layer_types", std::vector<std::string>(4, "full_attention")}, {"rope_parameters", of_types}},
+          "chunked_attention.rope_theta"),
+      "rope_parameters.chunked_attention.rope_theta is 5: it is ignored, since no layer of this type has "
+      "a rotary embedding");
+}
+
+TEST(FromConfig, NotesOnOtherKeysAreSentencesToo) {
+  EXPECT_EQ(sentence({{"rope_theta", nullptr}}, "rope_theta"),
+            "rope_theta is null: it is taken to be 10000, as in model_type llama");
+  EXPECT_EQ(sentence({{"model_type", "other"}}, "model_type"),
+            "model_type is \"other\": other is not known, and pairs are taken to be (i, i + rotary_dim/2)");
+  EXPECT_EQ(sentence({{"model_type", nullptr}}, "model_type"),
+            "model_type is null: pairs are taken to be (i, i + rotary_dim/2)");
+  EXPECT_EQ(sentence({{"rope_scaling", changed(kYarn, {{"beta_fast", 0}})}}, "beta_fast"),
+            "rope_scaling.beta_fast is 0: it is taken to be 32, as YaRN has it");
+  EXPECT_EQ(sentence({{"rope_scaling", changed(kYarn, {{"factor", nullptr}})}}, "factor"),
+            "rope_scaling.factor is null: it is taken to be max_position_embeddings / "
+            "original_max_position_embeddings, 4");
+  EXPECT_EQ(sentence({{"rope_scaling", {{"type", "linear"}, {"factor", 0.5}}}}, "factor"),
+            "rope_scaling.factor is 0.5: it is less than 1, so contexts become shorter; it holds");
 }
 
 TEST(FromConfig, NotesOnValuesThatDoNotFit) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "support/errors.hpp"
 #include "support/model_configs.hpp"
 
 namespace rotary::testing {
@@ -718,12 +719,7 @@ TEST(Presets, PairingsOfTheWeights) {
 }
 
 TEST(Presets, UnknownNames) {
-  try {
-    preset("openai/gpt-9");
-    FAIL() << "there is no such model";
-  } catch (const std::invalid_argument& error) {
-    EXPECT_NE(std::string(error.what()).find("openai/gpt-9"), std::string::npos);
-  }
+  expect_error([] { preset("openai/gpt-9"); }, {"openai/gpt-9"});
 }
 
 TEST(RopeParameters, RefuseNonsense) {

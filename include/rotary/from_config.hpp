@@ -22,7 +22,10 @@ namespace rotary {
 /// pairing, which no file tells: weights are taken to be as Hugging Face has them.
 ///
 /// The result carries notes: on every key about positions that nothing was made of, on every value that
-/// stands for a missing key, and on values that do not fit each other where one of them holds all the same.
+/// stands for a missing key, and on values that do not fit each other where one of them holds all the same:
+///
+///     rope_scaling.beta_fast is 32: it is ignored, since rope_type llama3 has no such parameter
+///
 /// Keys about other things (`vocab_size`) are passed over in silence.
 ///
 /// Throws std::invalid_argument, naming the key, for what is missing or has the wrong type, length or value;
@@ -36,8 +39,7 @@ namespace rotary {
 ///     "num_attention_heads": 32, "num_hidden_layers": 32, "rope_theta": 500000.0})");
 ///   const rotary::RopeParameters& rope = model.layer(0);
 ///   const rotary::RotaryEmbedding<float> rotary_emb(rope.frequencies(), {.pairing = rope.pairing});
-///   for (const rotary::ConfigurationNote& note : model.notes)
-///     std::printf("%s: %s\n", note.key.c_str(), note.text.c_str());
+///   for (const rotary::ConfigurationNote& note : model.notes) std::printf("%s\n", note.text.c_str());
 /// @endcode
 inline ModelConfiguration from_config(std::string_view text) {
   return detail::read_model(detail::parse_json(text));

@@ -21,7 +21,7 @@ struct ConfigurationNote {
 
   Kind kind = Kind::ignored;
   std::string key;   ///< with the objects it stands in: "text_config.rope_scaling.factor"
-  std::string text;  ///< a sentence
+  std::string text;  ///< a sentence: the key, what stands there, what happened and why
 };
 
 /// The layers of a model, by type and by index, and notes on where this comes from.

@@ -45,6 +45,11 @@ struct Keyed {
 /// Texts that are read are names; messages repeat them.
 inline constexpr std::size_t kMaxName = 100;
 
+/// Cut short where it is too long for a name.
+inline std::string shortened(std::string_view text) {
+  return text.size() <= kMaxName ? std::string(text) : std::string(text.substr(0, kMaxName)) + "...";
+}
+
 /// An object of the configuration, or none at all, which reads like an empty one. A null reads like a key
 /// that is not there: Hugging Face writes its unset options so.
 class ConfigObject {
@@ -78,10 +83,14 @@ class ConfigObject {
   /// Whether its value is an object.
   bool has_object(std::string_view key) const { return has(key) && (*object_)[std::string(key)].is_object(); }
   bool has_text(std::string_view key) const { return has(key) && (*object_)[std::string(key)].is_string(); }
+  /// The text that `has_text` says is there, short enough for a message.
+  std::string name(std::string_view key) const {
+    return shortened((*object_)[std::string(key)].get_ref<const std::string&>());
+  }
 
   ConfigObject object(std::string_view key) const {
     const Json* found = find(key);
-    return found ? ConfigObject(*found, path(key), *report_) : ConfigObject(*report_);
+    return found ? ConfigObject(*found, path(shortened(key)), *report_) : ConfigObject(*report_);
   }
 
   std::optional<double> number(std::string_view key) const {
@@ -185,21 +194,36 @@ class ConfigObject {
       fail(path(key), " and ", other.path(key), " are one and the same, and must agree");
   }
 
-  void note_ignored(std::string_view key, std::string why) const {
-    report_->add(ConfigReport::Kind::ignored, path(key), std::move(why));
+  // Notes begin with the key and its value; what happened, and why, is told by the caller.
+  void note_ignored(std::string_view key, std::string_view why) const {
+    note(ConfigReport::Kind::ignored, key, "it is ignored, since " + std::string(why));
     report_->use(path(key));
   }
-  void note_defaulted(std::string_view key, std::string what) const {
-    report_->add(ConfigReport::Kind::defaulted, path(key), std::move(what));
+  void note_defaulted(std::string_view key, std::string_view what) const {
+    note(ConfigReport::Kind::defaulted, key, what);
   }
-  void note_contradictory(std::string_view key, std::string what) const {
-    report_->add(ConfigReport::Kind::contradictory, path(key), std::move(what));
+  void note_contradictory(std::string_view key, std::string_view what) const {
+    note(ConfigReport::Kind::contradictory, key, what);
   }
 
   /// Marks the key as put to use without reading it.
   void use(std::string_view key) const { report_->use(path(key)); }
 
  private:
+  void note(ConfigReport::Kind kind, std::string_view key, std::string_view what) const {
+    report_->add(kind, path(key), path(shortened(key)) + " is " + value_text(key) + ": " + std::string(what));
+  }
+
+  /// What stands under the key, in a few words.
+  std::string value_text(std::string_view key) const {
+    if (!has(key)) return "missing";
+    const Json& value = (*object_)[std::string(key)];
+    if (value.is_string()) return '"' + name(key) + '"';
+    if (!value.is_structured()) return value.is_binary() ? "binary" : value.dump();
+    if (value.empty()) return "empty";
+    return value.is_object() ? "an object" : "a list of " + to_text(value.size());
+  }
+
   const Json* find(std::string_view key) const {
     if (!object_) return nullptr;
     report_->use(path(key));

@@ -37,9 +37,12 @@ struct ModelType {
 };
 
 /// What a note says of a value that comes from the type.
+inline std::string of_model_type(const ModelType& type, std::string_view value) {
+  return "it is taken to be " + std::string(value) + ", as in " +
+         (type.name.empty() ? "most models" : "model_type " + std::string(type.name));
+}
 inline std::string of_model_type(const ModelType& type, double value) {
-  return to_text(value) + (type.name.empty() ? std::string(", as in most models")
-                                             : ", of model_type " + std::string(type.name));
+  return of_model_type(type, to_text(value));
 }
 
 inline constexpr Pairing kInterleaved = Pairing::interleaved;

@@ -118,7 +118,7 @@ inline LayerPlan read_layers(const ConfigObject& model, const ModelType& type) {
           plan.types.push_back(name);
   }
   if (!count && plan.layers.empty())
-    model.note_defaulted("num_hidden_layers", "it is missing: ask for types of layers");
+    model.note_defaulted("num_hidden_layers", "ask for types of layers, not for one layer");
   read_layers_without_rope(model, type, plan);
   return plan;
 }

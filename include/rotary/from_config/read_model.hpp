@@ -41,17 +41,25 @@ inline bool sounds_like_rope(std::string_view key) {
   return false;
 }
 
-/// Why a known key is ignored.
+/// Why a known key is ignored; empty for others.
 inline std::string_view reason_to_ignore(std::string_view key) {
   if (key == "use_fope" || key == "fope_init_factor" || key == "fope_sep_head" || key == "num_inv_freq")
     return "FoPE multiplies cosines and sines by matrices, which are weights and no configuration";
   if (key == "dual_chunk_attention_config") return "dual chunk attention changes positions, not frequencies";
-  if (key == "rotary_emb_scale_base") return "XPos is not read from configurations: construct rotary::XPos";
+  if (key == "rotary_emb_scale_base") return "XPos is not read from configurations; construct rotary::XPos";
   if (key.find("llama_4_scaling") != std::string_view::npos ||
       key.find("attn_temperature") != std::string_view::npos || key == "floor_scale" || key == "attn_scale" ||
       key.find("logn") != std::string_view::npos)
     return "it scales queries by their position, which is no rotation";
-  return "nothing was made of it";
+  return {};
+}
+
+/// Why any other key of a rope object is ignored.
+inline std::string reason_to_ignore(const ConfigObject& rope) {
+  for (const std::string_view key : {"extra_method", "rope_type", "type"})
+    if (rope.has_text(key))
+      return std::string(key == "type" ? "rope_type" : key) + " " + rope.name(key) + " has no such parameter";
+  return "rope_type default has no such parameter";
 }
 
 /// Models whose positions are not rotations have nothing to be read.
@@ -125,30 +133,45 @@ inline ModelConfiguration::LayerType read_layer_type(const ModelParts& parts, co
   if (full && parts.type.full_head_dim > 0 && parts.rope.empty()) {
     layer_type.rope->scaling = ProportionalOptions{.partial_rotary_factor = 0.25};
     parts.model.note_defaulted(
-        "rope_parameters", "proportional with partial_rotary_factor 0.25 for full attention, of model_type " +
-                               std::string(parts.type.name));
+        "rope_parameters",
+        of_model_type(parts.type, "proportional with partial_rotary_factor 0.25 for full attention"));
   }
   return layer_type;
 }
 
 /// Notes for every key that sounds like this subject and was not put to use.
-inline void note_unused(const ModelParts& parts) {
-  const auto note = [](const ConfigObject& object, bool all) {
-    for (const std::string& key : object.keys())
-      if (!object.report().uses(object.path(key)) && (all || sounds_like_rope(key)))
-        object.note_ignored(key, std::string(reason_to_ignore(key)));
+inline void note_unused(const ModelParts& parts, const std::vector<ModelConfiguration::LayerType>& types) {
+  const auto note = [](const ConfigObject& object, bool all, std::string_view otherwise) {
+    for (const std::string& key : object.keys()) {
+      if (object.report().uses(object.path(key)) || !(all || sounds_like_rope(key))) continue;
+      const std::string_view known = reason_to_ignore(key);
+      object.note_ignored(key, known.empty() ? otherwise : known);
+    }
   };
-  note(parts.model, false);
-  note(parts.rope, true);
+  const auto is_turned = [&](const std::string& name) {
+    return std::any_of(types.begin(), types.end(),
+                       [&](const auto& type) { return type.name == name && type.rope; });
+  };
+  note(parts.model, false, "no rotary embedding of this model depends on it");
+  note(parts.rope, true,
+       parts.nested ? "every type of layers has parameters of its own" : reason_to_ignore(parts.rope));
   if (parts.nested)
     for (const std::string& key : parts.rope.keys())
-      if (parts.rope.has_object(key)) note(parts.rope.object(key), true);
-  if (parts.model.has_object("swa_rope_parameters")) note(parts.model.object("swa_rope_parameters"), true);
-  if (parts.root.path() != parts.model.path()) note(parts.root, false);
+      if (parts.rope.has_object(key)) {
+        const ConfigObject rope = parts.rope.object(key);
+        note(rope, true,
+             is_turned(key) ? reason_to_ignore(rope) : "no layer of this type has a rotary embedding");
+      }
+  if (parts.model.has_object("swa_rope_parameters")) {
+    const ConfigObject rope = parts.model.object("swa_rope_parameters");
+    note(rope, true, reason_to_ignore(rope));
+  }
+  if (parts.root.path() != parts.model.path())
+    note(parts.root, false, "the model that is read is " + parts.model.path());
   const ConfigReport& report = parts.root.report();
   for (const std::string& key : parts.root.keys())  // vision_config, audio_config, ...
     if (key.ends_with("_config") && parts.root.has_object(key) && !report.uses(parts.root.path(key)))
-      note(parts.root.object(key), false);
+      note(parts.root.object(key), false, "only the language model is read");
 }
 
 inline ModelConfiguration read_model(const nlohmann::json& json) {
@@ -162,8 +185,8 @@ inline ModelConfiguration read_model(const nlohmann::json& json) {
   static constexpr ModelType kUnknown{};
   const ModelType* type = find_model_type(model_type);
   if (!type)
-    model.note_defaulted("model_type", (model_type.empty() ? "it is missing" : model_type + " is not known") +
-                                           std::string(": pairs are taken to be (i, i + rotary_dim/2)"));
+    model.note_defaulted("model_type", (model_type.empty() ? "" : model_type + " is not known, and ") +
+                                           "pairs are taken to be (i, i + rotary_dim/2)");
 
   ModelParts parts{.root = root,
                    .model = model,
@@ -183,7 +206,7 @@ inline ModelConfiguration read_model(const nlohmann::json& json) {
   if (parts.plan.assumed && !known) {  // the rope object is all that tells of types
     parts.plan.types = named;
     parts.plan.layers.clear();
-    model.note_defaulted("layer_types", "it is missing: ask for types of layers, not for one layer");
+    model.note_defaulted("layer_types", "ask for types of layers, not for one layer");
   }
   for (const std::string& name : named) {
     rope.use(name);
@@ -194,7 +217,7 @@ inline ModelConfiguration read_model(const nlohmann::json& json) {
       .model_type = std::move(model_type), .layer_types = {}, .layers = parts.plan.layers};
   for (const std::string& name : parts.plan.types)
     configuration.layer_types.push_back(read_layer_type(parts, name));
-  note_unused(parts);
+  note_unused(parts, configuration.layer_types);
   configuration.notes = report.take();
   return configuration;
 }

@@ -48,7 +48,7 @@ inline double read_original_length(const RopeSource& source) {
   const std::optional<double> whole = read_max_position_embeddings(source.model);
   if (!whole)
     fail(source.rope.path(key), " is missing, and so is max_position_embeddings, which would take its place");
-  source.rope.note_defaulted(key, "it is missing, and taken to be max_position_embeddings");
+  source.rope.note_defaulted(key, "it is taken to be max_position_embeddings, " + to_text(*whole));
   return *whole;
 }
 
@@ -75,7 +75,7 @@ inline double read_beta(const ConfigObject& rope, std::string_view key, double o
   const std::optional<double> found = rope.number(key);
   if (found && *found < 0) fail(rope.path(key), " is ", *found, ", it must be positive");
   if (found && *found != 0) return *found;
-  rope.note_defaulted(key, to_text(otherwise) + ", as YaRN has it");
+  rope.note_defaulted(key, "it is taken to be " + to_text(otherwise) + ", as YaRN has it");
   return otherwise;
 }
 
@@ -90,7 +90,8 @@ inline YarnOptions read_yarn(const RopeSource& source, std::string_view rope_typ
            " is null, and max_position_embeddings, from which it would follow, is missing");
     options.factor = ratio;
     rope.note_defaulted(
-        "factor", "it is null, and taken to be max_position_embeddings / original_max_position_embeddings");
+        "factor",
+        "it is taken to be max_position_embeddings / original_max_position_embeddings, " + to_text(ratio));
   } else {
     options.factor = read_factor(rope, rope_type);
     if (whole && options.factor != ratio)
@@ -112,7 +113,7 @@ inline YarnOptions read_yarn(const RopeSource& source, std::string_view rope_typ
     options.magnitude = YarnMagnitude::deepseek;
     options.attn_factor = rope.positive("attn_factor").value_or(1);
     if (options.attention_factor)
-      rope.note_ignored("attention_factor", "vLLM's deepseek_yarn does not know it");
+      rope.note_ignored("attention_factor", "rope_type deepseek_yarn has no such parameter");
   } else if (const std::optional<double> attn_factor = rope.positive("attn_factor")) {
     // Only vLLM has it, which then knows no other key of the magnitude.
     const bool scaled = rope.flag("apply_yarn_scaling").value_or(true);

@@ -4,20 +4,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace rotary::testing {
 namespace {
-
-template <class Broadcat>
-std::string message_of(Broadcat&& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 /// Entry (i, j, l) of an [h, w, d] tensor of which any extent may be 1.
 template <class X>
@@ -113,11 +104,13 @@ TEST(Broadcat, EmptyTensorsGiveEmptyOnes) {
 
 TEST(Broadcat, SaysWhatCannotBeBroadcast) {
   const Tensor<float, 2> a(2, 3), b(4, 3), c(2, 5);
-  EXPECT_EQ(message_of([&] { broadcat(a, b); }), "rotary: axis 0 cannot be broadcast: found extents 2 and 4");
-  EXPECT_EQ(message_of([&] { broadcat(a, c); }), "rotary: axis 1 cannot be broadcast: found extents 3 and 5");
-  EXPECT_EQ(message_of([&] { broadcat({.dim = 2}, a, a); }),
+  EXPECT_EQ(error_of_call([&] { broadcat(a, b); }),
+            "rotary: axis 0 cannot be broadcast: found extents 2 and 4");
+  EXPECT_EQ(error_of_call([&] { broadcat(a, c); }),
+            "rotary: axis 1 cannot be broadcast: found extents 3 and 5");
+  EXPECT_EQ(error_of_call([&] { broadcat({.dim = 2}, a, a); }),
             "rotary: dim is 2, a tensor of rank 2 has axes -2 to 1");
-  EXPECT_EQ(message_of([&] { broadcat({.dim = -3}, a, a); }),
+  EXPECT_EQ(error_of_call([&] { broadcat({.dim = -3}, a, a); }),
             "rotary: dim is -3, a tensor of rank 2 has axes -2 to 1");
 }
 

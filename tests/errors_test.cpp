@@ -9,6 +9,7 @@
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"
+#include "support/errors.hpp"
 #include "support/strided_array.hpp"
 
 namespace rotary::testing {
@@ -17,20 +18,6 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr Index kLargest = PTRDIFF_MAX, kMostNegative = PTRDIFF_MIN;
-
-/// `call` must throw std::invalid_argument, and say all of `parts`: what was found, and what was wanted.
-void expect_error(const std::function<void()>& call, std::initializer_list<std::string> parts) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    const std::string message = error.what();
-    EXPECT_EQ(message.rfind("rotary: ", 0), 0u) << message;
-    for (const std::string& part : parts)
-      EXPECT_NE(message.find(part), std::string::npos) << "no \"" << part << "\" in: " << message;
-    return;
-  }
-  ADD_FAILURE() << "nothing was thrown; wanted was an error that says " << *parts.begin();
-}
 
 /// Tensors that must look the same after a call as before it.
 struct Unchanged {
@@ -46,7 +33,7 @@ struct Unchanged {
 
   /// Both ways of calling must fail alike.
   void expect_error_of(const RotaryEmbedding<float>& rotary_emb, const RotateOptions& options,
-                       std::initializer_list<std::string> parts) {
+                       std::initializer_list<std::string_view> parts) {
     const auto x_before = x, out_before = out;
     expect_error([&] { rotary_emb.rotate_into(x.view(), out.view(), options); }, parts);
     if (x.extents() == out.extents())
@@ -60,7 +47,8 @@ RotaryEmbedding<float> embedding(Index dim) {
   return RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = dim});
 }
 
-void expect_no_embedding(const RotaryEmbeddingOptions& options, std::initializer_list<std::string> parts) {
+void expect_no_embedding(const RotaryEmbeddingOptions& options,
+                         std::initializer_list<std::string_view> parts) {
   expect_error([&] { RotaryEmbedding<float>{options}; }, parts);
   expect_error([&] { RotaryEmbedding<double>{options}; }, parts);
 }
@@ -233,7 +221,7 @@ TEST(Errors, ViewsFilledInByHand) {
   std::vector<float> memory(8, 1.0f);
   const auto rotary_emb = embedding(4);
   const auto expect_refused = [&](const std::function<void(StridedView<float>&)>& spoil,
-                                  std::initializer_list<std::string> parts) {
+                                  std::initializer_list<std::string_view> parts) {
     StridedView<float> view(memory.data(), {2, 4});
     spoil(view);
     StridedArray<float> fine({2, 4});
@@ -256,7 +244,7 @@ TEST(Errors, ViewsFilledInByHand) {
 /// apply_rotary_emb of both kinds on a [2, 3, 6] tensor must fail and leave it as it was.
 template <int Rank>
 void expect_no_apply(const Tensor<double, Rank>& freqs, const ApplyOptions& options,
-                     std::initializer_list<std::string> parts) {
+                     std::initializer_list<std::string_view> parts) {
   Tensor<float, 3> t(2, 3, 6);
   t.setConstant(1);
   expect_error([&] { apply_rotary_emb(freqs, t, options); }, parts);
@@ -315,7 +303,7 @@ TEST(Errors, Tables) {
   t.setConstant(1);
   const Frequencies two_pairs = language_frequencies(4);
   const auto expect_refused = [&](const CosSinTable<float>& table, const ApplyTableOptions& options,
-                                  std::initializer_list<std::string> parts) {
+                                  std::initializer_list<std::string_view> parts) {
     expect_error([&] { apply_rotary_emb(table, t, options); }, parts);
     expect_error([&] { apply_rotary_emb_in_place(table, t, options); }, parts);
     for (Index n = 0; n < t.size(); ++n) ASSERT_EQ(t.data()[n], 1);
@@ -398,7 +386,7 @@ TEST(Errors, XPosOptions) {
 
 /// Queries and keys in place; both must be left as they were.
 void expect_no_xpos(StridedArray<float>& q, StridedArray<float>& k, const XPosRotateOptions& options,
-                    std::initializer_list<std::string> parts) {
+                    std::initializer_list<std::string_view> parts) {
   const XPos<float> xpos(XPosOptions{.dim = 4});
   const auto q_before = q, k_before = k;
   expect_error([&] { xpos.rotate_queries_and_keys_in_place(q.view(), k.view(), options); }, parts);

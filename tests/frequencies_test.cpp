@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/errors.hpp"
 #include "support/mpfr_oracle.hpp"
 #include "support/random.hpp"
 
@@ -17,16 +18,6 @@ constexpr double kBound = 0x1p-98;
 
 const double kInfinity = std::bit_cast<double>(std::uint64_t{0x7ff} << 52);
 const double kNan = std::bit_cast<double>(std::uint64_t{0xfff} << 51);
-
-template <class Call>
-std::string error_of_call(Call call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 std::vector<double> as_doubles(const Frequencies& frequencies) {
   std::vector<double> values;

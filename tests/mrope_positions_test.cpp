@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace rotary::testing {
@@ -18,16 +19,6 @@ using Ids = std::vector<std::int64_t>;
 Ids axis_of(const TokenPositions& tokens, Index axis) {
   const auto ids = tokens.axis(axis);
   return Ids(ids.begin(), ids.end());
-}
-
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 // --- published examples
@@ -152,7 +143,7 @@ TEST(MropePositions, RefuseGridsThatDoNotFitTheTokens) {
   prompt.append_text(3);
   const MropePositions before = prompt;
   const auto message = [&](const Ids& ids, const VisionTokens& vision) {
-    return message_of([&] { prompt.append(ids, vision); });
+    return error_of_call([&] { prompt.append(ids, vision); });
   };
   EXPECT_EQ(message(three_of_image, {.images = one}),
             "rotary: the grid that begins at token 1 has 4 tokens, the prompt has 3 for it");
@@ -174,7 +165,7 @@ TEST(MropePositions, RefuseGridsThatDoNotFitTheTokens) {
 TEST(MropePositions, RefuseWhatIsNoGrid) {
   MropePositions prompt;
   const auto message = [&](const VisionGrid& grid, double interval = 1) {
-    return message_of([&] { prompt.append_video(grid, interval); });
+    return error_of_call([&] { prompt.append_video(grid, interval); });
   };
   EXPECT_EQ(message({.height = 3, .width = 4}),
             "rotary: the grid has height 3, it must be a multiple of 2, the patches merged");
@@ -183,17 +174,17 @@ TEST(MropePositions, RefuseWhatIsNoGrid) {
   EXPECT_EQ(message({.frames = 0, .height = 4, .width = 4}), "rotary: a grid of 0 by 2 by 2 has no token");
   const double infinity = std::numeric_limits<double>::infinity();
   for (const double interval : {-1.0, std::nan(""), infinity, 1e300})
-    EXPECT_NE(message({.frames = 2, .height = 4, .width = 4}, interval), "nothing was thrown") << interval;
+    EXPECT_NE(message({.frames = 2, .height = 4, .width = 4}, interval), kNoError) << interval;
   constexpr Index kHuge = PTRDIFF_MAX - 1;
-  EXPECT_NE(message({.height = kHuge, .width = kHuge}), "nothing was thrown");
-  EXPECT_NE(message({.height = kHuge, .width = 2}), "nothing was thrown");
-  EXPECT_NE(message_of([&] { prompt.append_text(kHuge); }), "nothing was thrown");
-  EXPECT_NE(message_of([&] { prompt.append_padding(kHuge); }), "nothing was thrown");
-  EXPECT_NE(message_of([&] { prompt.append_text(-1); }), "nothing was thrown");
-  EXPECT_NE(message_of([&] { prompt.append_padding(-1); }), "nothing was thrown");
+  EXPECT_NE(message({.height = kHuge, .width = kHuge}), kNoError);
+  EXPECT_NE(message({.height = kHuge, .width = 2}), kNoError);
+  EXPECT_NE(error_of_call([&] { prompt.append_text(kHuge); }), kNoError);
+  EXPECT_NE(error_of_call([&] { prompt.append_padding(kHuge); }), kNoError);
+  EXPECT_NE(error_of_call([&] { prompt.append_text(-1); }), kNoError);
+  EXPECT_NE(error_of_call([&] { prompt.append_padding(-1); }), kNoError);
   EXPECT_EQ(prompt.tokens().tokens(), 0);
   EXPECT_EQ(prompt.next_start(), 0);
-  EXPECT_EQ(message_of([] { MropePositions({.spatial_merge = 0}); }),
+  EXPECT_EQ(error_of_call([] { MropePositions({.spatial_merge = 0}); }),
             "rotary: blocks of 0 patches found, they must have at least 1");
   EXPECT_THROW(MropePositions({.temporal_merge = -1}), std::invalid_argument);
 }
@@ -218,7 +209,7 @@ TEST(XdropePositions, CountColumnsRowsAndImages) {
 
 TEST(XdropePositions, RefuseImagesThatAreNotThere) {
   const auto message = [](Index count, const std::vector<IndexedImage>& images, Index axes = 4) {
-    return message_of([&] { xdrope_positions(count, images, axes); });
+    return error_of_call([&] { xdrope_positions(count, images, axes); });
   };
   EXPECT_EQ(message(8, {{.first = 3, .height = 2, .width = 2}}),
             "rotary: image 0 has 6 tokens from 3 on, they must lie after the image before and within the 8 "
@@ -226,14 +217,14 @@ TEST(XdropePositions, RefuseImagesThatAreNotThere) {
   EXPECT_EQ(message(9, {{.first = 0, .height = 2, .width = 1}, {.first = 3, .height = 1, .width = 1}}),
             "rotary: image 1 has 2 tokens from 3 on, they must lie after the image before and within the 9 "
             "tokens");
-  EXPECT_NE(message(9, {{.first = -1, .height = 1, .width = 1}}), "nothing was thrown");
-  EXPECT_NE(message(9, {{.first = PTRDIFF_MAX, .height = 0, .width = 0}}), "nothing was thrown");
+  EXPECT_NE(message(9, {{.first = -1, .height = 1, .width = 1}}), kNoError);
+  EXPECT_NE(message(9, {{.first = PTRDIFF_MAX, .height = 0, .width = 0}}), kNoError);
   EXPECT_EQ(message(9, {{.first = 0, .height = -1, .width = 1}}),
             "rotary: image 0 is -1 by 1, it must not be negative");
-  EXPECT_NE(message(9, {{.first = 0, .height = 2, .width = PTRDIFF_MAX}}), "nothing was thrown");
-  EXPECT_NE(message(9, {{.first = 0, .height = PTRDIFF_MAX, .width = 1}}), "nothing was thrown");
-  EXPECT_NE(message(-1, {}), "nothing was thrown");
-  EXPECT_NE(message(PTRDIFF_MAX, {}), "nothing was thrown");
+  EXPECT_NE(message(9, {{.first = 0, .height = 2, .width = PTRDIFF_MAX}}), kNoError);
+  EXPECT_NE(message(9, {{.first = 0, .height = PTRDIFF_MAX, .width = 1}}), kNoError);
+  EXPECT_NE(message(-1, {}), kNoError);
+  EXPECT_NE(message(PTRDIFF_MAX, {}), kNoError);
   EXPECT_EQ(message(4, {}, 2), "rotary: XD-RoPE has 3 or 4 axes, found 2");
 }
 
@@ -251,12 +242,12 @@ TEST(TokenPositions, ReadTokenByTokenAndAxisByAxis) {
   ASSERT_EQ(positions.axis_count(), 3);
   EXPECT_EQ(positions.at(1, 0), FixedPosition(-4));
   EXPECT_EQ(positions.at(0, 2), FixedPosition(3));
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(error_of_call([&] {
               tokens.append({1, 2});
             }),
             "rotary: found 2 coordinates for a token, there must be 3");
-  EXPECT_EQ(message_of([&] { tokens.axis(3); }), "rotary: axis is 3, tokens have axes 0 to 2");
-  EXPECT_EQ(message_of([] { TokenPositions(5); }), "rotary: tokens have 1 to 4 coordinates, found 5");
+  EXPECT_EQ(error_of_call([&] { tokens.axis(3); }), "rotary: axis is 3, tokens have axes 0 to 2");
+  EXPECT_EQ(error_of_call([] { TokenPositions(5); }), "rotary: tokens have 1 to 4 coordinates, found 5");
   EXPECT_THROW(TokenPositions(0), std::invalid_argument);
   EXPECT_THROW(tokens.reserve(PTRDIFF_MAX), std::invalid_argument);
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace rotary::testing {
@@ -184,41 +185,31 @@ TEST(MropeAxes, APairTurnsByItsOwnCoordinateAlone) {
 // --- errors
 // -------------------------------------------------------------------------------------------------------------
 
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(MropeAxes, RefuseSectionsThatAreNone) {
-  EXPECT_EQ(message_of([] {
+  EXPECT_EQ(error_of_call([] {
               mrope_axes_chunked({16, -24, 24});
             }),
             "rotary: section 1 has -24 pairs, the number must not be negative");
-  EXPECT_EQ(message_of([] { mrope_axes_interleaved({}); }),
+  EXPECT_EQ(error_of_call([] { mrope_axes_interleaved({}); }),
             "rotary: found no section, M-RoPE needs one for every axis");
   EXPECT_THROW(mrope_axes_interleaved({2, 2, -1}), std::invalid_argument);
   EXPECT_THROW(mrope_axes_openpangu({2, 2, -1}), std::invalid_argument);
   EXPECT_THROW(mrope_axes_ernie({2, 2, -1}), std::invalid_argument);
   EXPECT_THROW(mrope_axes_ggml({2, 2, -1, 0}, 8), std::invalid_argument);
   EXPECT_THROW(mrope_axes_ggml_interleaved({2, 2, -1, 0}, 8), std::invalid_argument);
-  EXPECT_EQ(message_of([] {
+  EXPECT_EQ(error_of_call([] {
               mrope_axes_ernie({22, 21, 20});
             }),
             "rotary: ERNIE's sections are 22 for height and 21 for width, they must be equal");
-  EXPECT_EQ(message_of([] {
+  EXPECT_EQ(error_of_call([] {
               mrope_axes_openpangu({0, 4, 4});
             }),
             "rotary: openPangu's section of time has no pair, it must have at least 1");
-  EXPECT_EQ(message_of([] {
+  EXPECT_EQ(error_of_call([] {
               mrope_axes_openpangu({1, 1, 1, 1});
             }),
             "rotary: openPangu has 2 or 3 sections, found 4");
-  EXPECT_EQ(message_of([] {
+  EXPECT_EQ(error_of_call([] {
               mrope_axes_ggml({0, 0, 0, 0}, 4);
             }),
             "rotary: all sections are empty, there must be a pair in one of them");
@@ -238,7 +229,7 @@ TEST(MropeAxes, RefuseSectionsBeyondAllMemory) {
 }
 
 TEST(MropeAxes, SectionsMustAddUpToThePairs) {
-  EXPECT_EQ(message_of([] {
+  EXPECT_EQ(error_of_call([] {
               on_axes(language_frequencies(128), mrope_axes_chunked({16, 24, 23}), 3);
             }),
             "rotary: an axis for each of 64 pairs is wanted, found 63");

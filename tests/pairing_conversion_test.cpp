@@ -8,6 +8,7 @@
 #include <rotary/rotary_embedding.hpp>
 #include <vector>
 
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace rotary::testing {
@@ -239,12 +240,7 @@ TYPED_TEST(PairingConversionOf, ConvertedKeysAreRotatedKeysOfTheOtherPairing) {
 
 template <class X>
 std::string message_for(X&& x, const HeadFeatures& features) {
-  try {
-    interleaved_to_half_in_place(x, features);
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
+  return error_of_call([&] { interleaved_to_half_in_place(x, features); });
 }
 
 TEST(PairingConversion, RefusesWhatIsNotThere) {

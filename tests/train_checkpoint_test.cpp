@@ -18,10 +18,13 @@
 #include "../examples/train_transformer/checkpoint.hpp"
 #include "../examples/train_transformer/curves.hpp"
 #include "../examples/train_transformer/text_task.hpp"
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace {
 
+using rotary::testing::error_of_call;
+using rotary::testing::kNoError;
 using train::Index;
 namespace fs = std::filesystem;
 namespace safetensors = train::safetensors;
@@ -45,15 +48,6 @@ class Folder {
  private:
   fs::path path_;
 };
-
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 /// A safetensors file with this header and so many bytes of data.
 std::string file_of(const std::string& header, std::size_t data_bytes) {
@@ -104,7 +98,7 @@ TEST(Safetensors, GoThereAndBack) {
 
 TEST(Safetensors, SayWhatIsWrongWithAFile) {
   const auto complaint = [](const std::string& file) {
-    return message_of([&] { safetensors::parse(file); });
+    return error_of_call<std::exception>([&] { safetensors::parse(file); });
   };
   const auto expect = [&](const std::string& file, const std::string& part) {
     EXPECT_NE(complaint(file).find(part), std::string::npos) << complaint(file) << "\nlacks: " << part;
@@ -112,7 +106,7 @@ TEST(Safetensors, SayWhatIsWrongWithAFile) {
   const auto entry = [](const std::string& shape, const std::string& offsets) {
     return R"({"x":{"dtype":"F32","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}";
   };
-  EXPECT_EQ(complaint(file_of(entry("[2]", "[0,8]"), 8)), "nothing was thrown");
+  EXPECT_EQ(complaint(file_of(entry("[2]", "[0,8]"), 8)), kNoError);
 
   expect("", "has 0 bytes, too few");
   expect("1234567", "has 7 bytes, too few");
@@ -157,7 +151,9 @@ TEST(Files, AreReplacedWholeOrNotAtAll) {
 
   fs::create_directory(folder / "y.part");  // the file beside cannot be written: the old one stays
   folder.write("y", "old");
-  EXPECT_NE(message_of([&] { train::write_file_atomically(folder / "y", {"new"}); }).find("cannot open it"),
+  EXPECT_NE(error_of_call<std::exception>([&] {
+              train::write_file_atomically(folder / "y", {"new"});
+            }).find("cannot open it"),
             std::string::npos);
   EXPECT_EQ(train::read_file(folder / "y"), "old");
 }
@@ -298,7 +294,7 @@ class DamagedCheckpoint : public testing::Test {
   /// What is said of a file with these bytes.
   std::string complaint(const std::string& bytes) {
     const fs::path path = folder_.write("bad.safetensors", bytes);
-    const std::string message = message_of([&] {
+    const std::string message = error_of_call<std::exception>([&] {
       const train::Checkpoint checkpoint(path);
       Training training(checkpoint.options());
       checkpoint.restore(training.trainer);
@@ -330,11 +326,11 @@ class DamagedCheckpoint : public testing::Test {
 };
 
 TEST_F(DamagedCheckpoint, IsTheGoodOneWithoutDamage) {
-  EXPECT_EQ(complaint([](safetensors::Contents&) {}), "does not name the file: nothing was thrown");
+  EXPECT_EQ(complaint([](safetensors::Contents&) {}), "does not name the file: " + std::string(kNoError));
 }
 
 TEST_F(DamagedCheckpoint, MissingOrCutShortAtAnyPlace) {
-  EXPECT_EQ(message_of([&] { train::Checkpoint(folder_ / "none"); }),
+  EXPECT_EQ(error_of_call<std::exception>([&] { train::Checkpoint(folder_ / "none"); }),
             (folder_ / "none").string() + ": there is no checkpoint to resume from");
   for (std::size_t size = 0; size < good_.size(); size += 1 + size / 3) {
     const std::string found = complaint(good_.substr(0, size));
@@ -441,7 +437,7 @@ TEST(TextTask, SplitsNinetyToTen) {
 TEST(TextTask, SaysWhatIsWrongWithAText) {
   const Folder folder;
   const auto complaint = [&](const fs::path& path, Index seq_len = 4) {
-    const std::string message = message_of([&] { train::TextTask(path, seq_len); });
+    const std::string message = error_of_call<std::exception>([&] { train::TextTask(path, seq_len); });
     EXPECT_EQ(message.rfind(path.string() + ": ", 0), 0u) << message;
     return message.substr(path.string().size() + 2);
   };

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -15,10 +14,12 @@
 #include "../examples/train_transformer/model.hpp"
 #include "../examples/train_transformer/tokenizer.hpp"
 #include "../examples/train_transformer/workers.hpp"
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace {
 
+using rotary::testing::error_of_call;
 using train::Index;
 
 train::ModelOptions small_model(train::PositionKind positions, double dropout) {
@@ -199,28 +200,24 @@ TEST(Tokenizer, GoesThereAndBack) {
   EXPECT_EQ(train::Tokenizer(tokenizer.alphabet()).encode(text), tokenizer.encode(text));
 }
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(Tokenizer, NamesTheCharacterItDoesNotKnow) {
   const train::Tokenizer tokenizer("abc");
-  EXPECT_EQ(message_of([&] { tokenizer.encode("abd"); }),
+  EXPECT_EQ(error_of_call<std::exception>([&] { tokenizer.encode("abd"); }),
             "the character 'd' (U+0064) is not among the 3 that the model knows");
-  EXPECT_NE(message_of([&] { tokenizer.encode("aé"); }).find("'é' (U+00E9)"), std::string::npos);
-  EXPECT_NE(message_of([&] { tokenizer.encode("a€"); }).find("'€' (U+20AC)"), std::string::npos);
-  EXPECT_NE(message_of([&] { tokenizer.encode("😀"); }).find("'😀' (U+1F600)"), std::string::npos);
-  EXPECT_NE(message_of([&] { tokenizer.encode("a\n"); }).find("character U+000A "), std::string::npos);
+  EXPECT_NE(error_of_call<std::exception>([&] { tokenizer.encode("aé"); }).find("'é' (U+00E9)"),
+            std::string::npos);
+  EXPECT_NE(error_of_call<std::exception>([&] { tokenizer.encode("a€"); }).find("'€' (U+20AC)"),
+            std::string::npos);
+  EXPECT_NE(error_of_call<std::exception>([&] { tokenizer.encode("😀"); }).find("'😀' (U+1F600)"),
+            std::string::npos);
+  EXPECT_NE(error_of_call<std::exception>([&] { tokenizer.encode("a\n"); }).find("character U+000A "),
+            std::string::npos);
 }
 
 TEST(Tokenizer, NamesTheByteThatIsNoUtf8) {
   for (const std::string bad : {"ab\xE9", "ab\xE9zz", "ab\xC0\x80", "ab\xFF", "ab\xF0\x9F\x98"})
-    EXPECT_NE(message_of([&] { train::Tokenizer{bad}; }).find("at offset 2 is not UTF-8"), std::string::npos);
+    EXPECT_NE(error_of_call<std::exception>([&] { train::Tokenizer{bad}; }).find("at offset 2 is not UTF-8"),
+              std::string::npos);
 }
 
 TEST(AdditionTask, AsksAndAnswers) {

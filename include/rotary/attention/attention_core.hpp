@@ -59,6 +59,8 @@ namespace detail {
 
 /// Weights and rotations, and what is computed with them. Views have been checked to be [seq, batch,
 /// d_model].
+///
+/// The two passes stand outside the class, so that a program may compile them once for all of its files.
 template <RowScalar T>
 class AttentionCore {
  public:
@@ -79,93 +81,9 @@ class AttentionCore {
 
   void forward(const StridedView<const T>& query, const StridedView<const T>& key,
                const StridedView<const T>& value, const StridedView<T>& out, const AttendOptions& options,
-               Activations& a) const {
-    const Index seq_q = query.extent(0), seq_k = key.extent(0), batch = query.extent(1);
-    options.mask.check(seq_q, seq_k, batch);
-    rotation_.check(seq_q, seq_k);
-    weights.check(d_model_, bias_, "the weights");
-    a.complete_ = false;
-    a.seq_q_ = seq_q, a.seq_k_ = seq_k, a.batch_ = batch;
-    a.options_ = options;
-    a.key_is_query_ = same_elements(key, query);
-    a.value_is_key_ = same_elements(value, key);
-    pack(query, a.query_in_);
-    if (!a.key_is_query_) pack(key, a.key_in_);
-    if (!a.value_is_key_) pack(value, a.value_in_);
-    weights.query.forward(a.query_in_, a.queries_);
-    weights.key.forward(a.key_in(), a.keys_);
-    weights.value.forward(a.value_in(), a.values_);
-    rotation_.turn_queries_and_keys(split(a.queries_.data(), seq_q, batch),
-                                    split(a.keys_.data(), seq_k, batch), Direction::forward);
-    rotation_.turn_values(split(a.values_.data(), seq_k, batch), Direction::forward);
-
-    a.context_.resize(seq_q * batch, d_model_);
-    a.log_sum_.resize(batch * heads_, seq_q);
-    const auto q = split(std::as_const(a.queries_).data(), seq_q, batch),
-               k = split(std::as_const(a.keys_).data(), seq_k, batch),
-               v = split(std::as_const(a.values_).data(), seq_k, batch);
-    const auto context = split(a.context_.data(), seq_q, batch);
-    for_each_head(a, [&](const auto& head, Index b, Index h, Index row) {
-      attend(head, head_rows(q, b, h), head_rows(k, b, h), head_rows(v, b, h), head_rows(context, b, h),
-             a.log_sum_.row(row).data(), a.scratch_);
-    });
-    rotation_.turn_values(context, Direction::inverse);
-    weights.output.forward(a.context_, a.rows_);
-    copy_elements(StridedView<const T>(tokens(a.rows_, seq_q, batch)), out);
-    a.complete_ = true;
-  }
-
+               Activations& a) const;
   void backward(const StridedView<const T>& grad_out, Activations& a, Weights& gradients,
-                const std::array<StridedView<T>, 3>& grad_in) const {
-    const Index seq_q = a.seq_q_, seq_k = a.seq_k_, batch = a.batch_;
-    if (!a.complete_ || a.context_.cols() != d_model_ || a.log_sum_.rows() != batch * heads_)
-      fail("these activations are not of a forward pass of this attention");
-    weights.check(d_model_, bias_, "the weights");
-    gradients.check(d_model_, bias_, "the gradients of the weights");
-    for (const auto& [one, other] : {std::pair{0u, 1u}, {0u, 2u}, {1u, 2u}})
-      if (!same_elements(grad_in[one], grad_in[other]) &&
-          overlap_partly(StridedView<const T>(grad_in[one]), grad_in[other]))
-        fail("gradients to be written overlap; they must be the same tensor or apart");
-
-    pack(grad_out, a.rows_);
-    weights.output.backward(a.context_, a.rows_, gradients.output);
-    a.grad_context_.resizeLike(a.context_);
-    multiply<T>(a.rows_, weights.output.weight, a.grad_context_);
-    const auto context = split(std::as_const(a.context_).data(), seq_q, batch);
-    const auto grad_context = split(a.grad_context_.data(), seq_q, batch);
-    a.delta_.resizeLike(a.log_sum_);
-    // Turning both back and forth does not change their product, so it can be taken before.
-    for_each_head(a, [&](const auto&, Index b, Index h, Index row) {
-      a.delta_.row(row) = head_rows(context, b, h)
-                              .cwiseProduct(head_rows(StridedView<const T>(grad_context), b, h))
-                              .rowwise()
-                              .sum()
-                              .transpose();
-    });
-    rotation_.turn_values(grad_context, Direction::forward);
-
-    a.grad_queries_.resizeLike(a.queries_);
-    a.grad_keys_.resizeLike(a.keys_);
-    a.grad_values_.resizeLike(a.values_);
-    const auto q = split(std::as_const(a.queries_).data(), seq_q, batch),
-               k = split(std::as_const(a.keys_).data(), seq_k, batch),
-               v = split(std::as_const(a.values_).data(), seq_k, batch);
-    const auto grad_q = split(a.grad_queries_.data(), seq_q, batch),
-               grad_k = split(a.grad_keys_.data(), seq_k, batch),
-               grad_v = split(a.grad_values_.data(), seq_k, batch);
-    for_each_head(a, [&](const auto& head, Index b, Index h, Index row) {
-      attend_backward(head, head_rows(q, b, h), head_rows(k, b, h), head_rows(v, b, h),
-                      a.log_sum_.row(row).data(), a.delta_.row(row).data(),
-                      head_rows(StridedView<const T>(grad_context), b, h), head_rows(grad_q, b, h),
-                      head_rows(grad_k, b, h), head_rows(grad_v, b, h), a.scratch_);
-    });
-    rotation_.turn_queries_and_keys(grad_q, grad_k, Direction::transpose);
-    rotation_.turn_values(grad_v, Direction::transpose);
-    weights.query.backward(a.query_in_, a.grad_queries_, gradients.query);
-    weights.key.backward(a.key_in(), a.grad_keys_, gradients.key);
-    weights.value.backward(a.value_in(), a.grad_values_, gradients.value);
-    write_input_gradients(a, grad_in);
-  }
+                const std::array<StridedView<T>, 3>& grad_in) const;
 
  private:
   using Matrix = RowMajorMatrix<T>;
@@ -232,6 +150,98 @@ class AttentionCore {
   bool bias_;
   double dropout_prob_;
 };
+
+template <RowScalar T>
+void AttentionCore<T>::forward(const StridedView<const T>& query, const StridedView<const T>& key,
+                               const StridedView<const T>& value, const StridedView<T>& out,
+                               const AttendOptions& options, Activations& a) const {
+  const Index seq_q = query.extent(0), seq_k = key.extent(0), batch = query.extent(1);
+  options.mask.check(seq_q, seq_k, batch);
+  rotation_.check(seq_q, seq_k);
+  weights.check(d_model_, bias_, "the weights");
+  a.complete_ = false;
+  a.seq_q_ = seq_q, a.seq_k_ = seq_k, a.batch_ = batch;
+  a.options_ = options;
+  a.key_is_query_ = same_elements(key, query);
+  a.value_is_key_ = same_elements(value, key);
+  pack(query, a.query_in_);
+  if (!a.key_is_query_) pack(key, a.key_in_);
+  if (!a.value_is_key_) pack(value, a.value_in_);
+  weights.query.forward(a.query_in_, a.queries_);
+  weights.key.forward(a.key_in(), a.keys_);
+  weights.value.forward(a.value_in(), a.values_);
+  rotation_.turn_queries_and_keys(split(a.queries_.data(), seq_q, batch), split(a.keys_.data(), seq_k, batch),
+                                  Direction::forward);
+  rotation_.turn_values(split(a.values_.data(), seq_k, batch), Direction::forward);
+
+  a.context_.resize(seq_q * batch, d_model_);
+  a.log_sum_.resize(batch * heads_, seq_q);
+  const auto q = split(std::as_const(a.queries_).data(), seq_q, batch),
+             k = split(std::as_const(a.keys_).data(), seq_k, batch),
+             v = split(std::as_const(a.values_).data(), seq_k, batch);
+  const auto context = split(a.context_.data(), seq_q, batch);
+  for_each_head(a, [&](const auto& head, Index b, Index h, Index row) {
+    attend(head, head_rows(q, b, h), head_rows(k, b, h), head_rows(v, b, h), head_rows(context, b, h),
+           a.log_sum_.row(row).data(), a.scratch_);
+  });
+  rotation_.turn_values(context, Direction::inverse);
+  weights.output.forward(a.context_, a.rows_);
+  copy_elements(StridedView<const T>(tokens(a.rows_, seq_q, batch)), out);
+  a.complete_ = true;
+}
+
+template <RowScalar T>
+void AttentionCore<T>::backward(const StridedView<const T>& grad_out, Activations& a, Weights& gradients,
+                                const std::array<StridedView<T>, 3>& grad_in) const {
+  const Index seq_q = a.seq_q_, seq_k = a.seq_k_, batch = a.batch_;
+  if (!a.complete_ || a.context_.cols() != d_model_ || a.log_sum_.rows() != batch * heads_)
+    fail("these activations are not of a forward pass of this attention");
+  weights.check(d_model_, bias_, "the weights");
+  gradients.check(d_model_, bias_, "the gradients of the weights");
+  for (const auto& [one, other] : {std::pair{0u, 1u}, {0u, 2u}, {1u, 2u}})
+    if (!same_elements(grad_in[one], grad_in[other]) &&
+        overlap_partly(StridedView<const T>(grad_in[one]), grad_in[other]))
+      fail("gradients to be written overlap; they must be the same tensor or apart");
+
+  pack(grad_out, a.rows_);
+  weights.output.backward(a.context_, a.rows_, gradients.output);
+  a.grad_context_.resizeLike(a.context_);
+  multiply<T>(a.rows_, weights.output.weight, a.grad_context_);
+  const auto context = split(std::as_const(a.context_).data(), seq_q, batch);
+  const auto grad_context = split(a.grad_context_.data(), seq_q, batch);
+  a.delta_.resizeLike(a.log_sum_);
+  // Turning both back and forth does not change their product, so it can be taken before.
+  for_each_head(a, [&](const auto&, Index b, Index h, Index row) {
+    a.delta_.row(row) = head_rows(context, b, h)
+                            .cwiseProduct(head_rows(StridedView<const T>(grad_context), b, h))
+                            .rowwise()
+                            .sum()
+                            .transpose();
+  });
+  rotation_.turn_values(grad_context, Direction::forward);
+
+  a.grad_queries_.resizeLike(a.queries_);
+  a.grad_keys_.resizeLike(a.keys_);
+  a.grad_values_.resizeLike(a.values_);
+  const auto q = split(std::as_const(a.queries_).data(), seq_q, batch),
+             k = split(std::as_const(a.keys_).data(), seq_k, batch),
+             v = split(std::as_const(a.values_).data(), seq_k, batch);
+  const auto grad_q = split(a.grad_queries_.data(), seq_q, batch),
+             grad_k = split(a.grad_keys_.data(), seq_k, batch),
+             grad_v = split(a.grad_values_.data(), seq_k, batch);
+  for_each_head(a, [&](const auto& head, Index b, Index h, Index row) {
+    attend_backward(head, head_rows(q, b, h), head_rows(k, b, h), head_rows(v, b, h),
+                    a.log_sum_.row(row).data(), a.delta_.row(row).data(),
+                    head_rows(StridedView<const T>(grad_context), b, h), head_rows(grad_q, b, h),
+                    head_rows(grad_k, b, h), head_rows(grad_v, b, h), a.scratch_);
+  });
+  rotation_.turn_queries_and_keys(grad_q, grad_k, Direction::transpose);
+  rotation_.turn_values(grad_v, Direction::transpose);
+  weights.query.backward(a.query_in_, a.grad_queries_, gradients.query);
+  weights.key.backward(a.key_in(), a.grad_keys_, gradients.key);
+  weights.value.backward(a.value_in(), a.grad_values_, gradients.value);
+  write_input_gradients(a, grad_in);
+}
 
 }  // namespace detail
 }  // namespace rotary

@@ -1,0 +1,40 @@
+// Attention allocates nothing once its activations have their memory.
+
+// Eigen then says when it allocates, and its assertions hold in every build type.
+#include <stdexcept>
+#define EIGEN_RUNTIME_NO_MALLOC
+#define eigen_assert(condition) \
+  ((condition) ? static_cast<void>(0) : throw std::logic_error("Eigen: " #condition))
+
+#include <gtest/gtest.h>
+
+#include <rotary/attention.hpp>
+
+#include "support/random.hpp"
+
+namespace rotary::testing {
+namespace {
+
+TEST(AttentionTensors, NothingIsAllocatedAfterTheFirstStep) {
+  Random random(20);
+  SCOPED_TRACE(random.replay());
+  const RotaryValueMultiHeadAttention<float> attention({.heads = 2, .d_model = 8}, 2);
+  Tensor<float, 3> x(70, 2, 8), y(70, 2, 8), grad_x(70, 2, 8);
+  random.fill(x);
+  const AttendOptions options{.causal = true, .dropout_seed = 4};
+  AttentionActivations<float> activations;
+  auto gradients = attention.make_gradients();
+  const auto step = [&] {
+    attention.forward_into(x, x, x, y, options, activations);
+    attention.backward_into(y, activations, gradients, grad_x, grad_x, grad_x);
+  };
+  EXPECT_NO_THROW(step());
+  Eigen::internal::set_is_malloc_allowed(false);
+  EXPECT_NO_THROW(step());
+  AttentionActivations<float> fresh;
+  EXPECT_THROW(attention.forward_into(x, x, x, y, options, fresh), std::logic_error);
+  Eigen::internal::set_is_malloc_allowed(true);
+}
+
+}  // namespace
+}  // namespace rotary::testing

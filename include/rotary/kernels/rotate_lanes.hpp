@@ -101,12 +101,26 @@ struct RotateLanes {
                                          X* to_first, X* to_second, const C* cos, Index& at) {
     using V = Vector<A, kLanesOf>;
     const C* const sin = cos + of.coefficient_pairs.partner;
+    // Two bfloat16 are the halves of a word, as in `WordStep`.
+    constexpr bool kWords =
+        std::is_same_v<X, Eigen::bfloat16> && std::is_same_v<A, float> && kLanesOf == kLanes<Isa, A>;
     if (of.shared) {
       if (at + kLanesOf > of.length) return;
       const V c = V{} + static_cast<A>(*cos), s = V{} + static_cast<A>(*sin);
+      if constexpr (kWords)
+        for (; at + 2 * kLanesOf <= of.length; at += 2 * kLanesOf)
+          turn_words<Isa>(first + at, second + at, to_first + at, to_second + at, {c, c}, {s, s});
       for (; at + kLanesOf <= of.length; at += kLanesOf)
         turn<Isa>(first + at, second + at, to_first + at, to_second + at, c, s);
     } else {
+      if constexpr (kWords) {
+        for (; at + 2 * kLanesOf <= of.length; at += 2 * kLanesOf) {
+          V c[2], s[2];
+          load_apart<Isa>(cos + at, c[0], c[1]);
+          load_apart<Isa>(sin + at, s[0], s[1]);
+          turn_words<Isa>(first + at, second + at, to_first + at, to_second + at, c, s);
+        }
+      }
       for (; at + kLanesOf <= of.length; at += kLanesOf) {
         V c, s;
         load<Isa>(cos + at, c);
@@ -114,6 +128,18 @@ struct RotateLanes {
         turn<Isa>(first + at, second + at, to_first + at, to_second + at, c, s);
       }
     }
+  }
+
+  template <class Isa, class V>
+  ROTARY_ALWAYS_INLINE static void turn_words(const X* first, const X* second, X* to_first, X* to_second,
+                                              const V (&cos)[2], const V (&sin)[2]) {
+    V a[2], b[2];
+    load_words(first, a[0], a[1]);
+    load_words(second, b[0], b[1]);
+    turn_pairs<Isa>(a[0], b[0], cos[0], sin[0]);
+    turn_pairs<Isa>(a[1], b[1], cos[1], sin[1]);
+    store_words<Isa, false>(to_first, a[0], a[1]);
+    store_words<Isa, false>(to_second, b[0], b[1]);
   }
 
   template <class Isa, class V>

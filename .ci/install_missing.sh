@@ -9,6 +9,7 @@
 #   =can_something           a shell function of the caller that succeeds
 #   =name, or nothing        a command, by default of the package's name
 #
+# A package for another processor is written name:arm64; only Debian's own mirrors are sure to have it.
 # A closing `?` marks what is only nice to have: it is installed along with the rest, but its absence stops nobody.
 # Packages come through apt-get, as root or with sudo; where that is impossible, one message says what to install.
 
@@ -31,6 +32,8 @@ is_there() {
   esac
 }
 
+on_debian() { grep -qx ID=debian /etc/os-release 2>/dev/null; }
+
 # What turns CMake's output into programs.
 can_build() { command -v ninja || command -v make; }
 
@@ -46,7 +49,7 @@ install_missing() {
   if [[ ${#wanted[@]} -eq 0 ]]; then return 0; fi
 
   local as_root=() can_install=yes
-  if ! command -v apt-get >/dev/null 2>&1; then
+  if ! command -v apt-get >/dev/null 2>&1 || { [[ "${wanted[*]}" == *:* ]] && ! on_debian; }; then
     can_install=
   elif [[ $(id -u) -ne 0 ]]; then
     # A password is asked for only where somebody can type it.
@@ -57,6 +60,9 @@ install_missing() {
   if [[ $can_install ]]; then
     local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
     echo "-- installing ${wanted[*]}"
+    for package in "${wanted[@]}"; do
+      if [[ $package == *:* ]]; then "${as_root[@]}" dpkg --add-architecture "${package#*:}"; fi
+    done
     "${apt[@]}" update || echo "-- apt-get update failed; going on with the lists there are" >&2
     # dpkg tells a line or two per package; they matter only if it fails.
     local log
@@ -71,6 +77,6 @@ install_missing() {
 
   if [[ ${#needed[@]} -eq 0 ]]; then return 0; fi
   echo "Please install what these Debian packages hold, then run the command again: ${needed[*]}" >&2
-  if [[ ! $can_install ]]; then echo "(There is no apt-get here, or no right to use it.)" >&2; fi
+  if [[ ! $can_install ]]; then echo "(There is no apt-get here that has them, or no right to use it.)" >&2; fi
   return 1
 }

@@ -3,7 +3,9 @@
 #
 #   tests/run.sh              optimised with g++, in a few minutes
 #   tests/run.sh --sanitize   also with clang++, under the address and undefined behaviour sanitizers
-#   tests/run.sh --all        also other compilers and instruction sets, assertions off, and the benchmarks built
+#   tests/run.sh --neon       also for AArch64, by a cross compiler, under qemu
+#   tests/run.sh --all        also other compilers and instruction sets, assertions off, and the benchmarks built;
+#                             for AArch64 on Debian only, which has the libraries for every processor
 #
 # On Debian and Ubuntu it installs what is missing.
 set -euo pipefail
@@ -12,21 +14,29 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 all=
 sanitize=
+neon=
 case "${1-}" in
   '') ;;
   --sanitize) sanitize=yes ;;
-  --all) all=yes sanitize=yes ;;
+  --neon) neon=yes ;;
+  --all)
+    all=yes sanitize=yes
+    if on_debian; then neon=yes; fi
+    ;;
   *)
-    echo "usage: tests/run.sh [--sanitize | --all]" >&2
+    echo "usage: tests/run.sh [--sanitize | --neon | --all]" >&2
     exit 2
     ;;
 esac
 
 can_sanitize() { clang++ -fsanitize=address,undefined -x c++ -o /dev/null - <<<'int main() {}'; }
+can_link_arm64() { aarch64-linux-gnu-g++ -x c++ -o /dev/null - -lgtest -lmpfr -lgmp <<<'int main() {}'; }
 
 install_missing g++ ${sanitize:+clang=clang++ libclang-rt-dev=can_sanitize} cmake ninja-build=can_build 'ccache?' \
   libeigen3-dev=eigen3/Eigen/Core libgtest-dev=gtest/gtest.h nlohmann-json3-dev=nlohmann/json.hpp \
-  libcli11-dev=CLI/CLI.hpp libmpfr-dev=mpfr.h libgmp-dev=gmp.h ${all:+libbenchmark-dev=benchmark/benchmark.h}
+  libcli11-dev=CLI/CLI.hpp libmpfr-dev=mpfr.h libgmp-dev=gmp.h ${all:+libbenchmark-dev=benchmark/benchmark.h} \
+  ${neon:+g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user=qemu-aarch64 libgtest-dev:arm64=can_link_arm64
+    libmpfr-dev:arm64=can_link_arm64 libgmp-dev:arm64=can_link_arm64}
 
 jobs=$(getconf _NPROCESSORS_ONLN)
 keep_going=(-k)
@@ -60,6 +70,9 @@ test_with() {
 test_with 'g++, optimised, assertions on' release -DCMAKE_CXX_COMPILER=g++
 if [[ $sanitize ]]; then
   test_with 'clang++, address and undefined behaviour sanitizers' asan
+fi
+if [[ $neon ]]; then
+  test_with 'g++, for AArch64, under qemu' neon
 fi
 if [[ $all ]]; then
   test_with 'g++, address and undefined behaviour sanitizers' release -DCMAKE_CXX_COMPILER=g++ \

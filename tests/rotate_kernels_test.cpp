@@ -167,6 +167,12 @@ TYPED_TEST(RotateKernels, EveryRunLength) {
   }
 }
 
+/// The bits, but of a NaN without its sign, which compilers may change.
+unsigned bits_of(Eigen::bfloat16 x) {
+  const unsigned bits = std::bit_cast<std::uint16_t>(x);
+  return (bits & 0x7fff) > 0x7f80 ? bits & 0x7fff : bits;
+}
+
 // Every bfloat16 there is (denormal, infinite and NaN too) times factors whose products lie on, just below
 // and just above the middle between two of them.
 TEST(RotateKernelsRounding, EveryBfloat16) {
@@ -194,7 +200,7 @@ TEST(RotateKernelsRounding, EveryBfloat16) {
         if (!force(set) || (set == InstructionSet::baseline && !kBaselineIsFused)) continue;
         rotary::kernels::rotate(run.job(0, 2 * kPairs, 1, false));
         for (std::size_t i = 0; i < run.out.size(); ++i)
-          ASSERT_EQ(std::bit_cast<std::uint16_t>(run.out[i]), std::bit_cast<std::uint16_t>(expected.out[i]))
+          ASSERT_EQ(bits_of(run.out[i]), bits_of(expected.out[i]))
               << "instruction set " << static_cast<int>(set) << ", pairing " << static_cast<int>(pairing)
               << ", factor " << factor << ", element " << i << " was "
               << std::bit_cast<std::uint16_t>(run.in[i]);

@@ -94,7 +94,8 @@ struct LayerNorm {
     for (Index t = 0; t < dy.rows(); ++t) {
       const auto normalized = a.normalized.row(t);
       gradient.gain.array() += dy.row(t).array() * normalized.array();
-      d_normalized = (dy.row(t).array() * gain.array()).matrix();
+      // A part of a vector is never resized: GCC 12, for AArch64, takes the memory of a whole one for freed.
+      d_normalized.head(dy.cols()) = (dy.row(t).array() * gain.array()).matrix();
       const Scalar mean = d_normalized.mean();
       const Scalar along = d_normalized.dot(normalized) / static_cast<Scalar>(dy.cols());
       dx.row(t).array() +=

@@ -33,7 +33,7 @@ struct Baseline {
 #else
   static constexpr bool kFused = false;
 #endif
-#if defined(__F16C__) || (defined(__aarch64__) && defined(__clang__))
+#if defined(__F16C__) || defined(__aarch64__)
   static constexpr bool kHalf = true;
 #else
   static constexpr bool kHalf = false;

@@ -63,6 +63,7 @@ struct Step<Pairing::interleaved, V> {
     load<Isa>(row, pairs);
     repeat_neighbours(pairs, cos, sin);
     negate_if(backwards, sin);
+    alternate_signs<Isa>(sin);
   }
   template <class Isa, class X>
   ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Index, Turned& turned) const {

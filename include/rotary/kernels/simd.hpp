@@ -92,7 +92,8 @@ ROTARY_ALWAYS_INLINE void multiply_subtract(const V& a, const V& b, V& c) {
   multiply_add<Isa>(a, b, c);
 }
 
-/// c = a·b − c in even lanes and a·b + c in odd ones.
+/// c = a·b − c in even lanes and a·b + c in odd ones, once a factor of c went through `alternate_signs`,
+/// which leaves it alone where a single instruction does everything.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void multiply_alternate(const V& a, const V& b, V& c) {
 #if defined(ROTARY_FUSED)
@@ -101,10 +102,16 @@ ROTARY_ALWAYS_INLINE void multiply_alternate(const V& a, const V& b, V& c) {
     return;
   }
 #endif
+  multiply_add<Isa>(a, b, c);
+}
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void alternate_signs(V& factor) {
+#if defined(ROTARY_FUSED)
+  if constexpr (Isa::kFused) return;
+#endif
   V sign{};
   for (int lane = 0; lane < kSize<V>; ++lane) sign[lane] = (lane & 1) != 0 ? 1 : -1;
-  c = sign * c;
-  multiply_add<Isa>(a, b, c);
+  factor = sign * factor;
 }
 
 #undef ROTARY_FUSED
@@ -154,7 +161,7 @@ ROTARY_ALWAYS_INLINE void round_to_bfloat16(const Vector<float, Lanes>& v,
   Vector<std::uint32_t, Lanes> bits;
   load_bits(&v, bits);
   const auto rounded = (bits & ~kSign) + 0x7fff + ((bits >> 16) & 1);
-  const auto limited = rounded < kNotANumber ? rounded : kNotANumber + Vector<std::uint32_t, Lanes>{};
+  const auto limited = rounded <= kNotANumber ? rounded : kNotANumber + Vector<std::uint32_t, Lanes>{};
   words = limited | (bits & kSign);
 }
 
@@ -193,14 +200,27 @@ template <class Isa, bool kStream, class V>
 ROTARY_ALWAYS_INLINE void store_words(Eigen::bfloat16* to, const V& even, const V& odd) {
   // Rounded where they end up, in 16-bit lanes: twice as many at a time.
   constexpr int kLanes = 2 * kSize<V>;
+  Vector<std::int16_t, kLanes> kept;
+  Vector<std::uint16_t, kLanes> bits, dropped;
+#if defined(__aarch64__)
+  // One instruction each for what takes three elsewhere.
+  Vector<std::uint16_t, kLanes> low, high;
+  load_bits(&even, low);
+  load_bits(&odd, high);
+  [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
+    bits = __builtin_shufflevector(low, high, ((Lane | 1) + (Lane & 1) * kLanes)...);
+    dropped = __builtin_shufflevector(low, high, ((Lane & ~1) + (Lane & 1) * kLanes)...);
+  }
+  (std::make_integer_sequence<int, kLanes>());
+  load_bits(&bits, kept);
+#else
   Vector<std::uint32_t, kSize<V>> low, high;
   load_bits(&even, low);
   load_bits(&odd, high);
   const auto kept_words = (low >> 16) | (high & 0xffff0000u), dropped_words = (low & 0xffffu) | (high << 16);
-  Vector<std::int16_t, kLanes> kept;
-  Vector<std::uint16_t, kLanes> bits, dropped;
   load_bits(&kept_words, kept);
   load_bits(&dropped_words, dropped);
+#endif
   // A NaN becomes the one that Eigen makes of it: the least of the positive or of the negative ones, since it
   // is quiet, as all are that arithmetic answers with.
   kept = kept <= 0x7fc0 ? kept : 0x7fc0 + Vector<std::int16_t, kLanes>{};
@@ -237,8 +257,12 @@ ROTARY_ALWAYS_INLINE void load(const X* from, V& v) {
   } else if constexpr (std::is_same_v<X, Eigen::bfloat16>) {
     Vector<std::uint16_t, kLanes> half;
     load_bits(from, half);
+#if defined(__aarch64__) && !defined(__clang__)
+    asm("shll %0.4s, %1.4h, #16" : "=w"(v) : "w"(half));  // GCC converts them one by one
+#else
     const auto bits = __builtin_convertvector(half, Vector<std::uint32_t, kLanes>) << 16;
     load_bits(&bits, v);
+#endif
   } else {
 #if defined(__clang__)
     if constexpr (Isa::kHalf) {
@@ -252,6 +276,11 @@ ROTARY_ALWAYS_INLINE void load(const X* from, V& v) {
       asm("vcvtph2ps %1, %0" : "=v"(v) : "m"(*reinterpret_cast<const HalfWords<kLanes>*>(from)));
       return;
     }
+#elif defined(__aarch64__)
+    Vector<std::uint16_t, kLanes> half;
+    load_bits(from, half);
+    asm("fcvtl %0.4s, %1.4h" : "=w"(v) : "w"(half));
+    return;
 #endif
     for (int lane = 0; lane < kLanes; ++lane) v[lane] = static_cast<float>(from[lane]);
   }
@@ -277,6 +306,10 @@ ROTARY_ALWAYS_INLINE void store(X* to, const V& v) {
       asm("vcvtps2ph $0, %1, %0" : "=m"(*reinterpret_cast<HalfWords<kLanes>*>(to)) : "v"(v));
       return;
     }
+#elif defined(__aarch64__)
+    Vector<std::uint16_t, kLanes> half;
+    asm("fcvtn %0.4h, %1.4s" : "=w"(half) : "w"(v));
+    return store_bits(to, half);
 #endif
     for (int lane = 0; lane < kLanes; ++lane) to[lane] = static_cast<X>(v[lane]);
   }
@@ -336,8 +369,14 @@ template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void turn_pairs(V& a, V& b, const V& cos, const V& sin) {
   keep_in_register<Isa>(a);
   keep_in_register<Isa>(b);
+#if defined(__aarch64__)
+  // Nothing subtracts an addend, but −sin is the same for all heads.
+  V first = b * -sin, second = a * sin;
+  multiply_add<Isa>(a, cos, first);
+#else
   V first = b * sin, second = a * sin;
   multiply_subtract<Isa>(a, cos, first);
+#endif
   multiply_add<Isa>(b, cos, second);
   a = first;
   b = second;

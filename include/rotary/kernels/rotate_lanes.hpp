@@ -2,8 +2,8 @@
 // in memory fill the vectors.
 #pragma once
 
+#include "bfloat16_words.hpp"
 #include "rotate_reference.hpp"
-#include "simd.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::kernels {

@@ -49,8 +49,8 @@ struct RotationJob {
 
   bool in_place() const { return static_cast<const X*>(out) == in; }
 
-  /// Another axis, inside those there are. One of extent 1 is none, and one that goes on where the axis around
-  /// it takes its next step is part of that.
+  /// Another axis, inside those there are. One of extent 1 is none, and one that goes on where the axis
+  /// around it takes its next step is part of that.
   void add_axis(const Axis& axis) {
     if (axis.extent == 1) return;
     if (axis_count > 0) {

@@ -1,8 +1,8 @@
 // Rotating windows whose features lie side by side: one window's features fill the vectors.
 #pragma once
 
+#include "bfloat16_words.hpp"
 #include "rotate_reference.hpp"
-#include "simd.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::kernels {

@@ -41,7 +41,7 @@ ROTARY_ALWAYS_INLINE void store_words(Eigen::bfloat16* to, const V& even, const 
   load_bits(&dropped_words, dropped);
 #endif
   // A NaN becomes the one that Eigen makes of it: the least of the positive or of the negative ones, since it
-  // is quiet, as all are that arithmetic answers with.
+  // is quiet, as all are that arithmetic answers with, and what it drops is 0, as it came from a bfloat16.
   kept = kept <= 0x7fc0 ? kept : 0x7fc0 + Vector<std::int16_t, kLanes>{};
   load_bits(&kept, bits);
   bits = bits <= 0xffc0 ? bits : 0xffc0 + Vector<std::uint16_t, kLanes>{};

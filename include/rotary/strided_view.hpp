@@ -30,10 +30,15 @@ struct StridedView {
   int rank = 0;
   std::array<Index, kMaxRank> extents, strides;  // the first `rank` are set
 
-  StridedView() = default;
+  StridedView() : extents{}, strides{} {}
+
+  /// For `view_of`: `axes` extents and strides are still to be set, and nothing else is, which would take as
+  /// long as all that.
+  static StridedView unset(Scalar* pointer, int axes) { return StridedView(pointer, axes); }
 
   /// A row-major view of contiguous elements.
-  StridedView(Scalar* pointer, std::span<const Index> sizes) : data(pointer) {
+  StridedView(Scalar* pointer, std::span<const Index> sizes) : StridedView() {
+    data = pointer;
     set_extents(sizes);
     check();
     if (size() == 0) return;  // without elements there is nothing to step over
@@ -47,7 +52,8 @@ struct StridedView {
       : StridedView(pointer, std::span<const Index>(sizes.begin(), sizes.size())) {}
 
   /// A view with a stride, in elements, for every axis.
-  StridedView(Scalar* pointer, std::span<const Index> sizes, std::span<const Index> steps) : data(pointer) {
+  StridedView(Scalar* pointer, std::span<const Index> sizes, std::span<const Index> steps) : StridedView() {
+    data = pointer;
     set_extents(sizes);
     if (steps.size() != sizes.size())
       detail::fail("a view of rank ", sizes.size(), " needs as many strides, found ", steps.size());
@@ -60,9 +66,7 @@ struct StridedView {
 
   /// What may be written may be read.
   operator StridedView<const Scalar>() const requires(!std::is_const_v<Scalar>) {
-    StridedView<const Scalar> view;
-    view.data = data;
-    view.rank = rank;
+    auto view = StridedView<const Scalar>::unset(data, rank);
     view.extents = extents;
     view.strides = strides;
     return view;
@@ -115,13 +119,15 @@ struct StridedView {
   }
 
  private:
+  StridedView(Scalar* pointer, int axes) : data(pointer), rank(axes) {}
+
   static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
 
   void set_extents(std::span<const Index> sizes) {
     if (sizes.size() > static_cast<std::size_t>(kMaxRank))
       detail::fail("a view has 0 to ", kMaxRank, " axes, found ", sizes.size());
     rank = static_cast<int>(sizes.size());
-    for (int axis = 0; axis < rank; ++axis) extents[at(axis)] = sizes[at(axis)], strides[at(axis)] = 0;
+    for (int axis = 0; axis < rank; ++axis) extents[at(axis)] = sizes[at(axis)];
   }
 };
 

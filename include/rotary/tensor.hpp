@@ -206,9 +206,7 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) auto view_of(X& x) {
   static_assert(kRank <= kMaxRank, "rotary: tensors of more than 12 axes are not supported");
   constexpr bool kRowMajor = static_cast<int>(Eigen::internal::traits<std::remove_cv_t<X>>::Layout) ==
                              static_cast<int>(Eigen::RowMajor);
-  StridedView<Element> view;
-  view.data = x.data();
-  view.rank = kRank;
+  auto view = StridedView<Element>::unset(x.data(), kRank);
   // Not dimension(axis), which wants another type of axis from each kind of tensor.
   const Eigen::DSizes<Index, kRank> extents(x.dimensions());
   Index size = 1;
@@ -233,9 +231,7 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) auto view_of(X& x) {
 template <class X>
 requires(detail::is_stored<X>() && detail::is_dense<X>) auto view_of(X& x) {
   using Element = std::remove_pointer_t<decltype(x.data())>;
-  StridedView<Element> view;
-  view.data = x.data();
-  view.rank = 2;
+  auto view = StridedView<Element>::unset(x.data(), 2);
   view.extents[0] = x.rows();
   view.extents[1] = x.cols();
   view.strides[0] = x.rowStride();

@@ -77,9 +77,41 @@ void add_by_hand(const Shape& shape) {
   }
 }
 
+#if ROTARY_VECTOR_EXTENSIONS
+/// One token turned by the kernel itself, its run described beforehand: what no call can be faster than.
+template <Pairing kPairing>
+void add_kernel_alone() {
+  using Run = rotary::kernels::WindowRun<float, float>;
+  add({"kernel_alone/" + name_of(kPairing) + "/float/in_place/" + kDecode.name,
+       "the kernel alone, without views, checks and choices: decode", "x *= a", no_goal()},
+      [=] {
+        const auto of = subject<float>(kDecode, Order::heads_first, kPairing);
+        const Index dim = kDecode.head_dim, heads = kDecode.heads;
+        const auto kernel =
+            rotary::kernels::compiled<rotary::kernels::RotateRun<kPairing, float, float>, const Run*>();
+        const auto rotate = [of, kernel, dim, heads, one = rotary::kernels::JobAxis{1, 0, 0, 0},
+                             each = rotary::kernels::JobAxis{heads, dim, dim, 0}] {
+          Run run{};
+          run.in = run.out = of->x.data();
+          run.row = of->rotary_emb.rows().kept(kDecode.offset + 1) + kDecode.offset * dim;
+          run.pairs = dim / 2;
+          run.count = 1, run.windows = run.pass = heads;
+          run.tokens = &one, run.heads = &each;
+          kernel(&run);
+        };
+        return Race{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(),
+                    of->bytes()};
+      });
+}
+#endif
+
 }  // namespace
 
 void bench::register_benchmarks() {
+#if ROTARY_VECTOR_EXTENSIONS
+  add_kernel_alone<Pairing::interleaved>();
+  add_kernel_alone<Pairing::half>();
+#endif
   const Shape memory = memory_shape();
   for (const Shape& shape : {kDecode, kSmall, kCache, memory}) {
     const bool is_small = shape.name == std::string("small"), is_memory = shape.name == std::string("memory");

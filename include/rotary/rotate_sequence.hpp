@@ -134,7 +134,7 @@ ROTARY_COLD void rotate_making_rows(const SequenceRows<T>& rows, const Positions
                                     const kernels::Magnitude& magnitude, kernels::RotationJob<X, T>& job) {
   const Index row_size = 2 * rows.pairs(), seq = positions.count();
   // The axis of the sequence is the one along which rows differ; a single token has none.
-  typename kernels::RotationJob<X, T>::Axis single{1, 0, 0, 0}, *along = &single;
+  kernels::JobAxis single{1, 0, 0, 0}, *along = &single;
   for (int n = 0; n < job.axis_count; ++n)
     if (job.axes[static_cast<std::size_t>(n)].row != 0) along = &job.axes[static_cast<std::size_t>(n)];
   constexpr Index kScratch = 8192 / sizeof(T);

@@ -112,15 +112,14 @@ void copy_untouched(const RotationJob<X, Row>& job, const WindowRun<X, Row>& run
 /// axes that share rows. So the rows of one block are used up before they leave the cache.
 template <class X, class Row>
 struct Loops {
-  using Axis = typename RotationJob<X, Row>::Axis;
-  std::array<Axis, kMaxRank> axes;
+  std::array<JobAxis, kMaxRank> axes;
   int positional = 0, sharing = 0;
 
   /// All axes of the job but those in `taken`, as a bit mask.
   Loops(const RotationJob<X, Row>& job, unsigned taken) {
     for (const bool of_rows : {true, false}) {
       for (int n = 0; n < job.axis_count; ++n) {
-        const Axis& axis = job.axes[static_cast<std::size_t>(n)];
+        const JobAxis& axis = job.axes[static_cast<std::size_t>(n)];
         if ((taken >> n & 1) != 0 || (axis.row != 0) != of_rows) continue;
         axes[static_cast<std::size_t>(positional + sharing)] = axis;
         ++(of_rows ? positional : sharing);
@@ -131,7 +130,7 @@ struct Loops {
   /// prepare(row, count) once for every block of `tokens`, then turn(in, out, row, count) for all that share
   /// it.
   template <class Prepare, class Turn_>
-  void run(const RotationJob<X, Row>& job, const Axis& tokens, Index block, const Prepare& prepare,
+  void run(const RotationJob<X, Row>& job, const JobAxis& tokens, Index block, const Prepare& prepare,
            const Turn_& turn) const {
     for_each_index(
         axes.data(), positional, job.in, job.out, job.rows, [&](const X* in, X* out, const Row* row) {
@@ -247,16 +246,16 @@ void copy_untouched_lines(const RotationJob<X, Row>& job, Index length) {
 /// that shares them.
 template <class X, class Row>
 bool rotate_lanes(const RotationJob<X, Row>& job) {
-  using Axis = typename RotationJob<X, Row>::Axis;
   const int last = job.axis_count - 1;
   if (last < 0) return false;
-  const Axis line = job.axes[static_cast<std::size_t>(last)];
+  const JobAxis line = job.axes[static_cast<std::size_t>(last)];
   if (line.in != 1 || line.out != 1) return false;
 
   // The axis of tokens: the innermost along which rows differ.
   int token_axis = last;
   while (token_axis >= 0 && job.axes[static_cast<std::size_t>(token_axis)].row == 0) --token_axis;
-  const Axis tokens = token_axis >= 0 ? job.axes[static_cast<std::size_t>(token_axis)] : Axis{1, 0, 0, 0};
+  const JobAxis tokens =
+      token_axis >= 0 ? job.axes[static_cast<std::size_t>(token_axis)] : JobAxis{1, 0, 0, 0};
   constexpr Index kFew = 16 / sizeof(X);
   const bool neighbours =
       token_axis == last || (token_axis == last - 1 && tokens.in == line.extent && tokens.out == line.extent);

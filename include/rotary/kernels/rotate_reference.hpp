@@ -31,8 +31,6 @@ struct JobAxis {
 /// A cos φ, where it keeps the second stands A sin φ.
 template <class X, class Row>
 struct RotationJob {
-  using Axis = JobAxis;
-
   const X* in = nullptr;
   X* out = nullptr;  // may equal `in`: every pair is read before it is written
   const Row* rows = nullptr;
@@ -43,7 +41,7 @@ struct RotationJob {
       0;  // where the second member's own cos and sin stand after the first's; 0: they share them
   bool negate_sin = false;  // turn backwards
   int axis_count = 0;
-  std::array<Axis, kMaxRank> axes;  // the first axis_count are set, outermost first
+  std::array<JobAxis, kMaxRank> axes;  // the first axis_count are set, outermost first
   // Features outside the window, copied when `out` is another tensor than `in`.
   Index untouched_before = 0, untouched_after = 0;
 
@@ -51,10 +49,10 @@ struct RotationJob {
 
   /// Another axis, inside those there are. One of extent 1 is none, and one that goes on where the axis
   /// around it takes its next step is part of that.
-  void add_axis(const Axis& axis) {
+  void add_axis(const JobAxis& axis) {
     if (axis.extent == 1) return;
     if (axis_count > 0) {
-      Axis& outer = axes[static_cast<std::size_t>(axis_count - 1)];
+      JobAxis& outer = axes[static_cast<std::size_t>(axis_count - 1)];
       if (outer.in == axis.in * axis.extent && outer.out == axis.out * axis.extent &&
           outer.row == axis.row * axis.extent) {
         outer = {outer.extent * axis.extent, axis.in, axis.out, axis.row};

@@ -67,7 +67,7 @@ test_with() {
   summary+=("$title, $SECONDS s" "$(grep 'tests passed' "$build/ctest.log" || echo "no tests ran")")
 }
 
-# Compiling takes most of the time, and with -O1 two thirds of what it takes with -O2.
+# Compiling takes most of the time, and less with -O1 than with -O2.
 test_with 'g++ -O1, assertions on' release -DCMAKE_CXX_COMPILER=g++ -DCMAKE_CXX_FLAGS_RELEASE=-O1
 if [[ $sanitize ]]; then
   test_with 'clang++, address and undefined behaviour sanitizers' asan

@@ -1,7 +1,6 @@
 // The trainer's checkpoints: the safetensors format, damage of every kind, and runs that go on where they
 // stopped.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,34 +19,16 @@
 #include "../examples/train_transformer/text_task.hpp"
 #include "support/errors.hpp"
 #include "support/random.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace {
 
 using rotary::testing::error_of_call;
 using rotary::testing::kNoError;
+using Folder = rotary::testing::TemporaryFolder;
 using train::Index;
 namespace fs = std::filesystem;
 namespace safetensors = train::safetensors;
-
-/// A folder of the test's own that goes with it.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "rotary_train_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
-  fs::path write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path_ / name, std::ios::binary) << bytes;
-    return path_ / name;
-  }
-
- private:
-  fs::path path_;
-};
 
 /// A safetensors file with this header and so many bytes of data.
 std::string file_of(const std::string& header, std::size_t data_bytes) {

@@ -17,6 +17,8 @@
 #include <thread>
 #include <vector>
 
+#include "support/temporary_folder.hpp"
+
 extern char** environ;
 
 namespace {
@@ -81,13 +83,9 @@ class Process {
 class TrainTransformer : public testing::Test {
  protected:
   TrainTransformer() {
-    std::string name = (fs::temp_directory_path() / "rotary_train_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    folder_ = name;
     std::ofstream text(folder_ / "text.txt");
     for (int i = 0; i < 400; ++i) text << "It is " << i * i % 97 << " o'clock.\n";
   }
-  ~TrainTransformer() override { fs::remove_all(folder_); }
 
   struct Outcome {
     int code;
@@ -153,7 +151,7 @@ class TrainTransformer : public testing::Test {
     EXPECT_EQ(std::count(outcome.output.begin(), outcome.output.end(), '\n'), 1) << outcome.output;
   }
 
-  fs::path folder_;
+  rotary::testing::TemporaryFolder folder_;
 };
 
 TEST_F(TrainTransformer, KilledAtAnyMomentItGoesOnToTheSameNumbers) {
@@ -207,7 +205,7 @@ TEST_F(TrainTransformer, LearnsToAddWithoutAText) {
 TEST_F(TrainTransformer, DrawsWithGnuplotOrSaysThatItCannot) {
   const std::vector<std::string> arguments = small("out", {"--steps", "3"});
   const std::string path_before = std::getenv("PATH");
-  ::setenv("PATH", folder_.c_str(), 1);  // nothing is there
+  ::setenv("PATH", (folder_ / "").c_str(), 1);  // nothing is there
   const Outcome without = run(arguments);
   std::ofstream(path("gnuplot")) << "#!/bin/sh\n: > '" << (path("out") / "curves.png").string() << "'\n";
   fs::permissions(path("gnuplot"), fs::perms::owner_all);

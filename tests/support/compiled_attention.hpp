@@ -1,4 +1,4 @@
-// Attention, compiled once for all tests: its matrix products take half a minute.
+// Attention, compiled once for all tests: its matrix products take a long time to compile.
 #pragma once
 
 #include <rotary/attention.hpp>

@@ -92,12 +92,14 @@ void check(Index others, Index seq, Index head_dim, Index pairs, Index start, In
            std::uint64_t seed) {
   for (const Pairing pairing : {Pairing::half, Pairing::interleaved}) {
     for (const bool backwards : {false, true}) {
-      // Row-major [o, n, d], [n, o, d], column-major with either axis fastest, and features with gaps
-      // between.
-      const std::array<std::array<Index, 3>, 4> orders{{{seq * head_dim, head_dim, 1},
+      // Row-major [o, n, d], [n, o, d]; with features last, [d, n, o] and [d, o, n]; between the others,
+      // [o, d, n] and [n, d, o].
+      const std::array<std::array<Index, 3>, 6> orders{{{seq * head_dim, head_dim, 1},
                                                         {head_dim, others * head_dim, 1},
                                                         {1, others, others * seq},
-                                                        {seq, 1, others * seq}}};
+                                                        {seq, 1, others * seq},
+                                                        {seq * head_dim, 1, seq},
+                                                        {1, others * head_dim, others}}};
       for (const auto& [other_step, seq_step, feature_step] : orders) {
         Problem<X, Row> expected(others, seq, head_dim, pairs, start, shift, pairing, backwards, seed);
         rotary::kernels::rotate_reference(expected.job(other_step, seq_step, feature_step, false));
@@ -163,6 +165,25 @@ TYPED_TEST(RotateKernels, EveryRunLength) {
                                                           static_cast<std::uint64_t>(count));
     check<typename TypeParam::X, typename TypeParam::Row>(2, count, 13, 6, 1, 0,
                                                           static_cast<std::uint64_t>(count));
+    if (this->HasFailure()) return;
+  }
+}
+
+TYPED_TEST(RotateKernels, EveryNumberOfNeighbours) {
+  for (const Index heads : {1, 2, 3, 4, 5, 8, 12, 16, 17, 32}) {
+    for (const Index seq : {9, 70}) {
+      SCOPED_TRACE(::testing::Message() << heads << " heads, " << seq << " tokens");
+      check<typename TypeParam::X, typename TypeParam::Row>(heads, seq, 2 * 17 + 3, 17, 2, 1,
+                                                            static_cast<std::uint64_t>(heads * seq));
+      if (this->HasFailure()) return;
+    }
+  }
+}
+
+TYPED_TEST(RotateKernels, MoreTokensThanABlock) {
+  for (const Index heads : {1, 3}) {
+    SCOPED_TRACE(::testing::Message() << heads << " heads");
+    check<typename TypeParam::X, typename TypeParam::Row>(heads, 1100, 2 * 9, 9, 0, 0, 5);
     if (this->HasFailure()) return;
   }
 }

@@ -6,6 +6,7 @@
 
 #include "rotate_lanes.hpp"
 #include "rotate_rows.hpp"
+#include "transpose_rows.hpp"
 
 namespace rotary::kernels {
 
@@ -15,8 +16,8 @@ namespace rotary::kernels {
 /// pass by. Smaller blocks would have memory read in shorter pieces, which took twice the time.
 inline constexpr Index kBlockBytes = 256 * 1024;
 
-/// Rows spread out for `rotate_lanes`, on the stack.
-inline constexpr Index kSpreadBytes = 16 * 1024;
+/// Transposed rows for `rotate_lanes`, on the stack, and of how many tokens they are.
+inline constexpr Index kLineBytes = 32 * 1024, kLineTokens = 512;
 
 /// Heads far apart in memory that are turned together: each reads and writes at a place of its own, but fewer
 /// of them load a row more often.
@@ -239,81 +240,101 @@ void copy_untouched_lines(const RotationJob<X, Row>& job, Index length) {
   }
 }
 
-/// A job whose features lie apart but whose innermost axis is contiguous; false if it is not of that kind.
-///
-/// Heads that are neighbours share a cosine, which fills a register by itself. Where they are too few, or the
-/// neighbours are tokens, the rows of a block are spread out first, element by element, and then serve all
-/// that shares them.
+/// Heads that are neighbours while their tokens are elsewhere turn by rows as they are.
 template <class X, class Row>
-bool rotate_lanes(const RotationJob<X, Row>& job) {
-  const int last = job.axis_count - 1;
-  if (last < 0) return false;
-  const JobAxis line = job.axes[static_cast<std::size_t>(last)];
-  if (line.in != 1 || line.out != 1) return false;
-
-  // The axis of tokens: the innermost along which rows differ.
-  int token_axis = last;
-  while (token_axis >= 0 && job.axes[static_cast<std::size_t>(token_axis)].row == 0) --token_axis;
-  const JobAxis tokens =
-      token_axis >= 0 ? job.axes[static_cast<std::size_t>(token_axis)] : JobAxis{1, 0, 0, 0};
-  constexpr Index kFew = 16 / sizeof(X);
-  const bool neighbours =
-      token_axis == last || (token_axis == last - 1 && tokens.in == line.extent && tokens.out == line.extent);
-  const bool shared = line.row == 0 && (line.extent >= kFew || !neighbours);
-
-  const auto turn = compiled<RotateLanes<X, Row>, const LaneRun<X, Row>*>();
-  const unsigned taken = 1u << last | (token_axis >= 0 ? 1u << token_axis : 0u);
-  const Loops<X, Row> loops(job, taken);
-  constexpr Index kRowBytes = sizeof(Row), kSpread = kSpreadBytes / kRowBytes,
-                  kBlock = kBlockBytes / kRowBytes;
-  Index bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
-  for (int n = 0; n < job.axis_count; ++n) bytes *= job.axes[static_cast<std::size_t>(n)].extent;
-  const bool in_memory = bytes > kCachedBytes;
-  const PairStrides of_rows = pair_strides(job.pairing, job.pairs);
-  LaneRun<X, Row> run{};
-  run.in_pairs = pair_strides(job.pairing, job.pairs, job.in_feature);
-  run.out_pairs = pair_strides(job.pairing, job.pairs, job.out_feature);
+void rotate_lanes_by_rows(const RotationJob<X, Row>& job, const JobAxis& heads, const JobAxis& tokens,
+                          const Loops<X, Row>& loops, LaneRun<X, Row>& run) {
+  run.coefficient_pairs = pair_strides(job.pairing, job.pairs);
+  run.in_step = tokens.in, run.out_step = tokens.out, run.coefficient_step = tokens.row;
   run.pairs = job.pairs;
-  run.shared = shared;
-  run.backwards = job.negate_sin;
-  if (shared) {
-    run.coefficient_pairs = of_rows;
-    run.length = line.extent;
-    run.in_step = tokens.in, run.out_step = tokens.out, run.coefficient_step = tokens.row;
-    loops.run(
-        job, tokens, std::max<Index>(1, (in_memory ? kBlock : kSpread) / (2 * job.pairs)),
-        [](const Row*, Index) {},
-        [&](const X* in, X* out, const Row* row, Index count) {
-          run.in = in, run.out = out, run.coefficients = row, run.tokens = count;
-          turn(&run);
-        });
-  } else {
-    const Index repeat = token_axis == last ? 1 : line.extent;
-    const Index block = kSpread / (2 * job.pairs * repeat);
-    if (block == 0) return false;
-    alignas(64) Row spread[kSpread];
-    run.tokens = 1;
+  run.length = run.repeat = heads.extent;
+  if (job.in_feature == heads.extent && job.out_feature == heads.extent) {
+    if (job.pairing == Pairing::half) {  // the heads of all pairs are one line
+      run.pairs = 1;
+      run.length = job.pairs * heads.extent;
+    } else {
+      run.by_turns = true;
+    }
+  }
+  const auto turn = compiled<RotateLanes<X, Row>, const LaneRun<X, Row>*>();
+  loops.run(
+      job, tokens, block_of<Row>(2 * job.pairs), [](const Row*, Index) {},
+      [&](const X* in, X* out, const Row* row, Index count) {
+        run.in = in, run.out = out, run.coefficients = row, run.lines = count;
+        turn(&run);
+      });
+}
+
+/// Tokens that are neighbours, each of them `repeat` heads, turn by transposed rows: those of a block of
+/// tokens and a group of pairs at a time, which serve all that shares them, first of all `heads`.
+template <class X, class Row>
+void rotate_lanes_by_tokens(const RotationJob<X, Row>& job, Index repeat, const JobAxis& heads,
+                            const JobAxis& tokens, const Loops<X, Row>& loops, LaneRun<X, Row>& run) {
+  // So few heads, and no power of two, would go one by one: their cosines are repeated in memory.
+  const bool few = repeat < 16 / static_cast<Index>(sizeof(X)) && (repeat & (repeat - 1)) != 0;
+  const Index copies = few ? repeat : 1;
+  constexpr Index kNumbers = kLineBytes / static_cast<Index>(sizeof(Row)), kAligned = 64 / sizeof(Row);
+  const Index block = std::min(tokens.extent, kLineTokens / copies);
+  const Index step = (block * copies + kAligned - 1) / kAligned * kAligned;
+  const Index group = std::min(job.pairs, kNumbers / (2 * step));
+  alignas(64) Row lines[kNumbers];
+  run.coefficients = lines;
+  run.coefficient_pairs = pair_strides(job.pairing, group, step);
+  run.lines = 1;
+  run.repeat = few ? 1 : repeat;
+  run.in_head = heads.in, run.out_head = heads.out;
+  const auto transpose = compiled<TransposeRows<Row>, const Row*, Index, Index, Index, Row*, Index>();
+  const auto transpose_numbers = [&](const Row* rows, Index numbers, Index count, Row* to) {
+    if (!few) return transpose(rows, tokens.row, numbers, count, to, step);
+    for (Index i = 0; i < numbers; ++i)
+      for (Index n = 0; n < count; ++n)
+        std::fill_n(to + i * step + n * repeat, repeat, rows[n * tokens.row + i]);
+  };
+  const auto turn = compiled<RotateLanes<X, Row>, const LaneRun<X, Row>*>();
+  for (Index first = 0; first < job.pairs; first += group) {
+    run.pairs = std::min(group, job.pairs - first);
     loops.run(
         job, tokens, block,
         [&](const Row* rows, Index count) {
-          const Index length = count * repeat;
-          for (Index i = 0; i < 2 * job.pairs; ++i) {
-            // Pair i's cosines, then its sines.
-            const Row* from = rows + (i / 2) * of_rows.pair + (i % 2) * of_rows.partner;
-            Row* to = spread + i * length;
-            if (repeat == 1) {
-              for (Index n = 0; n < count; ++n) to[n] = from[n * tokens.row];
-            } else {
-              for (Index n = 0; n < count; ++n, to += repeat) std::fill_n(to, repeat, from[n * tokens.row]);
-            }
+          if (job.pairing == Pairing::half) {
+            transpose_numbers(rows + first, run.pairs, count, lines);
+            transpose_numbers(rows + job.pairs + first, run.pairs, count, lines + group * step);
+          } else {
+            transpose_numbers(rows + 2 * first, 2 * run.pairs, count, lines);
           }
         },
         [&](const X* in, X* out, const Row*, Index count) {
-          run.in = in, run.out = out, run.coefficients = spread;
+          run.in = in + first * run.in_pairs.pair, run.out = out + first * run.out_pairs.pair;
           run.length = count * repeat;
-          run.coefficient_pairs = {2 * run.length, run.length};
-          turn(&run);
+          for (Index rest = heads.extent; rest > 0; rest -= run.heads) {
+            run.heads = std::min(kHeadsApart, rest);
+            turn(&run);
+            run.in += run.heads * heads.in, run.out += run.heads * heads.out;
+          }
         });
+  }
+}
+
+/// A job whose features lie apart but whose innermost axis is contiguous; false if it is not of that kind.
+template <class X, class Row>
+bool rotate_lanes(const RotationJob<X, Row>& job) {
+  if (job.axis_count == 0) return false;
+  const JobAxis& line = job.axes[static_cast<std::size_t>(job.axis_count - 1)];
+  if (line.in != 1 || line.out != 1) return false;
+
+  const InnermostAxes innermost(job);
+  const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
+  const Loops<X, Row> loops(job, innermost.taken);
+  LaneRun<X, Row> run{};
+  run.in_pairs = pair_strides(job.pairing, job.pairs, job.in_feature);
+  run.out_pairs = pair_strides(job.pairing, job.pairs, job.out_feature);
+  run.backwards = job.negate_sin;
+  if (&line == &tokens) {
+    rotate_lanes_by_tokens(job, 1, heads, tokens, loops, run);
+  } else if (tokens.in == heads.extent && tokens.out == heads.extent) {
+    rotate_lanes_by_tokens(job, heads.extent, InnermostAxes::kNone, tokens, loops, run);
+  } else {
+    rotate_lanes_by_rows(job, heads, tokens, loops, run);
   }
   if (!job.in_place()) copy_untouched_lines(job, line.extent);
   return true;

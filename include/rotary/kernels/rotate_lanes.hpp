@@ -8,19 +8,20 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::kernels {
 
-/// Lines of elements that are neighbours in memory: one line for every pair and token, each `length` long.
+/// Lines of elements that are neighbours in memory, `lines` of them for every pair, each `length` long.
 ///
-/// Either every element of a line turns by one cosine and sine, those of its token (`coefficients` are rows),
-/// or each by its own (`coefficients` are lines, too).
+/// Every `repeat` neighbours in a line turn by the same cosine and sine, which lie at `coefficients`, next to
+/// those of the neighbours that follow: heads of one token, then of the next.
 template <class X, class C>
 struct LaneRun {
   const X* in;
   X* out;
   const C* coefficients;
   PairStrides in_pairs, out_pairs, coefficient_pairs;
-  Index pairs, tokens, length;
-  Index in_step, out_step, coefficient_step;  // from token to token
-  bool shared;                                // one coefficient for a whole line
+  Index pairs, lines, length, repeat;
+  Index in_step, out_step, coefficient_step;  // from line to line
+  Index heads, in_head, out_head;             // elsewhere, with the same coefficients
+  bool by_turns;  // lines of first and of second members follow each other without a gap
   bool backwards;
 };
 
@@ -31,126 +32,309 @@ struct RotateLanes {
 
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(const LaneRun<X, C>* run_) {
-    const LaneRun<X, C> of = *run_;  // a copy, which no store can change
-    // R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
-    const Index a = of.backwards ? of.in_pairs.partner : 0, b = of.in_pairs.partner - a;
-    const Index to_a = of.backwards ? of.out_pairs.partner : 0, to_b = of.out_pairs.partner - to_a;
-    Axis outer{of.pairs, of.in_pairs.pair, of.out_pairs.pair, of.coefficient_pairs.pair};
-    Axis inner{of.tokens, of.in_step, of.out_step, of.coefficient_step};
-    if (outer.in < inner.in) std::swap(outer, inner);  // the smaller steps inside
+    LaneRun<X, C> of = *run_;  // a copy, which no store can change
     constexpr int kWide = kLanes<Isa, A>;
-    const auto for_each_line = [&](const auto& visit) ROTARY_INLINE_LAMBDA {
-      for (Index m = 0; m < outer.count; ++m) {
-        const X* in = of.in + m * outer.in;
-        X* out = of.out + m * outer.out;
-        const C* cos = of.coefficients + m * outer.coefficient;
-        for (Index n = 0; n < inner.count; ++n, in += inner.in, out += inner.out, cos += inner.coefficient)
-          visit(in + a, in + b, out + to_a, out + to_b, cos);
-      }
-    };
-    const auto whole_lines = [&](auto lanes) ROTARY_INLINE_LAMBDA {
-      using V = Vector<A, lanes>;
-      for_each_line([&](const X* first, const X* second, X* to_first, X* to_second,
-                        const C* cos) ROTARY_INLINE_LAMBDA {
-        const V c = V{} + static_cast<A>(*cos), s = V{} + static_cast<A>(cos[of.coefficient_pairs.partner]);
-        turn<Isa>(first, second, to_first, to_second, c, s);
-      });
-    };
-    if (of.shared && of.length == kWide) return whole_lines(std::integral_constant<int, kWide>());
-    if (of.shared && of.length == kWide / 2) return whole_lines(std::integral_constant<int, kWide / 2>());
-    for_each_line([&](const X* first, const X* second, X* to_first, X* to_second, const C* cos)
-                      ROTARY_INLINE_LAMBDA { line<Isa>(of, first, second, to_first, to_second, cos); });
+    // What fills vectors with several cosines comes first, and leaves a rest in `of`.
+    if (of.by_turns && of.repeat <= kElements<kWide / 2>) {
+      if (of.repeat == 2) lines_by_turns<Isa, 2>(of);
+      if (of.repeat == 4) lines_by_turns<Isa, 4>(of);
+      if (of.repeat == 8) lines_by_turns<Isa, 8>(of);
+    } else if (of.repeat < of.length && of.repeat <= kElements<kWide / 2>) {
+      if (of.repeat == 1) return single_elements<Isa>(of);
+      if (of.repeat == 2) lines<Isa, 2>(of);
+      if (of.repeat == 4) lines<Isa, 4>(of);
+      if (of.repeat == 8) lines<Isa, 8>(of);
+      if (of.repeat == 16) lines<Isa, 16>(of);
+    }
+    if (of.repeat == kElements<kWide>) return whole_vectors<Isa, kWide>(of);
+    if (of.repeat == kElements<kWide / 2>) return whole_vectors<Isa, kWide / 2>(of);
+    for_each_run(of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa>(at, of.repeat); });
   }
 
  private:
+  /// Two bfloat16 are the halves of a word, so that a vector of floats stands for twice as many elements.
+  static constexpr bool kWords = std::is_same_v<X, Eigen::bfloat16> && std::is_same_v<A, float>;
+  static constexpr int kPerLane = kWords ? 2 : 1;
+  template <int kLanesOf>
+  static constexpr Index kElements = kPerLane* kLanesOf;
+
+  static constexpr int kNarrow = 16 / static_cast<int>(sizeof(A));
+  /// Vectors of either member that are turned before they are written; words need the registers themselves.
+  template <class Isa>
+  static constexpr int kTogether = kWords              ? 1
+                                   : Isa::kBytes == 64 ? 4
+                                                       : 2;
+
+  /// Where the members of a pair are, and where they go.
+  struct Pointers {
+    const X *first, *second;
+    X *to_first, *to_second;
+    const C *cos, *sin;
+
+    ROTARY_ALWAYS_INLINE void step(Index elements, Index coefficients) {
+      first += elements, second += elements, to_first += elements, to_second += elements;
+      cos += coefficients, sin += coefficients;
+    }
+    ROTARY_ALWAYS_INLINE void step_head(const LaneRun<X, C>& of) {
+      first += of.in_head, second += of.in_head, to_first += of.out_head, to_second += of.out_head;
+    }
+  };
+
   /// What a loop steps over.
   struct Axis {
     Index count, in, out, coefficient;
   };
+  static constexpr Axis kOnce{1, 0, 0, 0};
 
-  template <class Isa>
-  ROTARY_ALWAYS_INLINE static void line(const LaneRun<X, C>& of, const X* first, const X* second, X* to_first,
-                                        X* to_second, const C* cos) {
-    constexpr int kWide = kLanes<Isa, A>, kNarrow = 16 / static_cast<int>(sizeof(A));
-    Index at = 0;
-    steps<Isa, kWide>(of, first, second, to_first, to_second, cos, at);
-    if (at == of.length) return;
-    if constexpr (kWide / 2 > kNarrow) steps<Isa, kWide / 2>(of, first, second, to_first, to_second, cos, at);
-    if constexpr (kWide > kNarrow) steps<Isa, kNarrow>(of, first, second, to_first, to_second, cos, at);
-    if (at == of.length) return;
-    const auto rest = static_cast<std::size_t>(of.length - at);
-    X few[2 * kNarrow] = {};
-    C few_coefficients[2 * kNarrow] = {};
-    std::memcpy(static_cast<void*>(few), first + at, rest * sizeof(X));
-    std::memcpy(static_cast<void*>(few + kNarrow), second + at, rest * sizeof(X));
-    for (std::size_t m = 0; m < rest; ++m) {
-      const Index from = of.shared ? 0 : at + static_cast<Index>(m);
-      few_coefficients[m] = cos[from];
-      few_coefficients[kNarrow + m] = cos[of.coefficient_pairs.partner + from];
-    }
-    Vector<A, kNarrow> c, s;
-    load<Isa>(few_coefficients, c);
-    load<Isa>(few_coefficients + kNarrow, s);
-    turn<Isa>(few, few + kNarrow, few, few + kNarrow, c, s);
-    std::memcpy(static_cast<void*>(to_first + at), few, rest * sizeof(X));
-    std::memcpy(static_cast<void*>(to_second + at), few + kNarrow, rest * sizeof(X));
+  static constexpr Axis pairs_of(const LaneRun<X, C>& of) {
+    return {of.pairs, of.in_pairs.pair, of.out_pairs.pair, of.coefficient_pairs.pair};
+  }
+  static constexpr Axis lines_of(const LaneRun<X, C>& of) {
+    return {of.lines, of.in_step, of.out_step, of.coefficient_step};
   }
 
+  /// visit(pointers) for every `inner` of every line.
+  template <class Visit>
+  ROTARY_ALWAYS_INLINE static void for_each(const LaneRun<X, C>& of, const Axis& outer, const Axis& middle,
+                                            const Axis& inner, const Visit& visit) {
+    // R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
+    const Index a = of.backwards ? of.in_pairs.partner : 0, b = of.in_pairs.partner - a;
+    const Index to_a = of.backwards ? of.out_pairs.partner : 0, to_b = of.out_pairs.partner - to_a;
+    for (Index m = 0; m < outer.count; ++m) {
+      for (Index n = 0; n < middle.count; ++n) {
+        const X* in = of.in + m * outer.in + n * middle.in;
+        X* out = of.out + m * outer.out + n * middle.out;
+        const C* cos = of.coefficients + m * outer.coefficient + n * middle.coefficient;
+        for (Index k = 0; k < inner.count; ++k, in += inner.in, out += inner.out, cos += inner.coefficient)
+          visit(Pointers{in + a, in + b, out + to_a, out + to_b, cos, cos + of.coefficient_pairs.partner});
+      }
+    }
+  }
+  /// For all neighbours that share a cosine, the smallest steps inside.
+  template <class Visit>
+  ROTARY_ALWAYS_INLINE static void for_each_run(const LaneRun<X, C>& of, const Visit& visit) {
+    Axis outer = pairs_of(of), middle = lines_of(of), inner{of.length / of.repeat, of.repeat, of.repeat, 1};
+    if (inner.count == 1) {
+      std::swap(outer, inner);
+      if (middle.in < inner.in) std::swap(middle, inner);
+    }
+    for_each(of, outer, middle, inner, visit);
+  }
+
+  /// Runs that fill a vector.
   template <class Isa, int kLanesOf>
-  ROTARY_ALWAYS_INLINE static void steps(const LaneRun<X, C>& of, const X* first, const X* second,
-                                         X* to_first, X* to_second, const C* cos, Index& at) {
-    using V = Vector<A, kLanesOf>;
-    const C* const sin = cos + of.coefficient_pairs.partner;
-    // Two bfloat16 are the halves of a word, as in `WordStep`.
-    constexpr bool kWords =
-        std::is_same_v<X, Eigen::bfloat16> && std::is_same_v<A, float> && kLanesOf == kLanes<Isa, A>;
-    if (of.shared) {
-      if (at + kLanesOf > of.length) return;
-      const V c = V{} + static_cast<A>(*cos), s = V{} + static_cast<A>(*sin);
-      if constexpr (kWords)
-        for (; at + 2 * kLanesOf <= of.length; at += 2 * kLanesOf)
-          turn_words<Isa>(first + at, second + at, to_first + at, to_second + at, {c, c}, {s, s});
-      for (; at + kLanesOf <= of.length; at += kLanesOf)
-        turn<Isa>(first + at, second + at, to_first + at, to_second + at, c, s);
-    } else {
-      if constexpr (kWords) {
-        for (; at + 2 * kLanesOf <= of.length; at += 2 * kLanesOf) {
-          V c[2], s[2];
-          load_apart<Isa>(cos + at, c[0], c[1]);
-          load_apart<Isa>(sin + at, s[0], s[1]);
-          turn_words<Isa>(first + at, second + at, to_first + at, to_second + at, c, s);
+  ROTARY_ALWAYS_INLINE static void whole_vectors(const LaneRun<X, C>& of) {
+    for_each_run(of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA {
+      const Coefficients<Vector<A, kLanesOf>> by[1] = {{*at.cos, *at.sin}};
+      turn<Isa>(by, at);
+    });
+  }
+
+  /// Lines of elements that have a coefficient each.
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void single_elements(const LaneRun<X, C>& of) {
+    constexpr int kWide = kLanes<Isa, A>;
+    for_each(of, kOnce, pairs_of(of), lines_of(of), [&](Pointers at) ROTARY_INLINE_LAMBDA {
+      Index rest = of.length;
+      each<Isa, kWide, kWords ? 2 : kTogether<Isa>>(of, at, rest);
+      each<Isa, kWide>(of, at, rest);
+      if constexpr (kWide / 2 > kNarrow) each<Isa, kWide / 2>(of, at, rest);
+      if constexpr (kWide > kNarrow) each<Isa, kNarrow>(of, at, rest);
+      if (rest > 0) [[unlikely]] {
+        for (Index head = 0; head < of.heads; ++head, at.step_head(of)) padded<Isa>(at, rest, 1);
+      }
+    });
+  }
+
+  /// Lines of runs of `kRepeat`, so far as they fill `kRepeat` vectors.
+  template <class Isa, int kRepeat>
+  ROTARY_ALWAYS_INLINE static void lines(LaneRun<X, C>& of) {
+    constexpr int kWide = kLanes<Isa, A>, kSpan = kRepeat / kPerLane;  // lanes that share a coefficient
+    if constexpr (0 < kSpan && kSpan < kWide) {
+      using V = Vector<A, kWide>;
+      constexpr int kGroup = kSpan < kTogether<Isa> ? kSpan : kTogether<Isa>;
+      const Index whole = of.length / (kWide * kRepeat);
+      for_each(of, kOnce, pairs_of(of), lines_of(of), [&](Pointers at) ROTARY_INLINE_LAMBDA {
+        for (Index n = 0; n < whole; ++n) {
+          V cos, sin;
+          load<Isa>(at.cos, cos);
+          load<Isa>(at.sin, sin);
+          unrolled<kSpan / kGroup>([&](auto group) ROTARY_INLINE_LAMBDA {
+            Coefficients<V> by[kGroup];
+            unrolled<kGroup>([&](auto k) ROTARY_INLINE_LAMBDA {
+              spread<kSpan, group * kGroup + k>(cos, by[k].cos[0]);
+              spread<kSpan, group * kGroup + k>(sin, by[k].sin[0]);
+              by[k].repeat();
+            });
+            turn<Isa>(by, at);
+            at.step(kGroup * kElements<kWide>, 0);
+          });
+          at.step(0, kWide);
+        }
+      });
+      const Index elements = whole * kWide * kRepeat;
+      of.in += elements, of.out += elements, of.length -= elements, of.coefficients += whole * kWide;
+    }
+  }
+  /// to = the part of `v` that vector k of a line takes, each lane `kSpan` times.
+  template <int kSpan, int k, class V>
+  ROTARY_ALWAYS_INLINE static void spread(const V& v, V& to) {
+    [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
+      shuffle<((k * kSize<V> + Lane) / kSpan)...>(v, to);
+    }
+    (std::make_integer_sequence<int, kSize<V>>());
+  }
+
+  /// Lines of `kRepeat`, those of a pair's members by turns, so that a vector holds members of both kinds, so
+  /// far as pairs fill `kRepeat` vectors.
+  template <class Isa, int kRepeat>
+  ROTARY_ALWAYS_INLINE static void lines_by_turns(LaneRun<X, C>& of) {
+    constexpr int kWide = kLanes<Isa, A>, kSpan = kRepeat / kPerLane;
+    if constexpr (2 * kSpan <= kWide) {
+      using V = Vector<A, kWide>;
+      V one;  // −1 for first members, which lose a product with the sine, and 1 for second ones
+      for (int lane = 0; lane < kWide; ++lane) one[lane] = ((lane & kSpan) != 0) != of.backwards ? 1 : -1;
+      const Index whole = of.pairs / (kWide / 2);
+      for (Index n = 0; n < of.lines; ++n) {
+        const X* in = of.in + n * of.in_step;
+        X* out = of.out + n * of.out_step;
+        for (Index m = 0; m < whole; ++m) {
+          V numbers;
+          load<Isa>(of.coefficients + n * of.coefficient_step + m * kWide, numbers);
+          unrolled<kSpan>([&](auto k) ROTARY_INLINE_LAMBDA {
+            V cos, sin, x[kPerLane], turned[kPerLane];
+            spread_pairs<kSpan, k>(numbers, cos, sin);
+            sin = sin * one;
+            read<Isa>(in, x);
+            for (int part = 0; part < kPerLane; ++part) {
+              swap_neighbours<kSpan>(x[part], turned[part]);
+              turned[part] = turned[part] * sin;
+              multiply_add<Isa>(x[part], cos, turned[part]);
+            }
+            write<Isa>(out, turned);
+            in += kElements<kWide>, out += kElements<kWide>;
+          });
         }
       }
-      for (; at + kLanesOf <= of.length; at += kLanesOf) {
-        V c, s;
-        load<Isa>(cos + at, c);
-        load<Isa>(sin + at, s);
-        turn<Isa>(first + at, second + at, to_first + at, to_second + at, c, s);
+      const Index pairs = whole * (kWide / 2);
+      of.in += pairs * of.in_pairs.pair, of.out += pairs * of.out_pairs.pair, of.pairs -= pairs;
+      of.coefficients += pairs * of.coefficient_pairs.pair;
+    }
+  }
+  /// The cosines and sines, by turns in `v`, of vector k of such lines.
+  template <int kSpan, int k, class V>
+  ROTARY_ALWAYS_INLINE static void spread_pairs(const V& v, V& cos, V& sin) {
+    [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
+      shuffle<((k * kSize<V> + Lane) / (2 * kSpan) * 2)...>(v, cos);
+      shuffle<((k * kSize<V> + Lane) / (2 * kSpan) * 2 + 1)...>(v, sin);
+    }
+    (std::make_integer_sequence<int, kSize<V>>());
+  }
+
+  /// The cosines and sines of a vector's elements; in two parts if these are halves of words.
+  template <class V>
+  struct Coefficients {
+    V cos[kPerLane], sin[kPerLane];
+
+    ROTARY_ALWAYS_INLINE Coefficients() {}
+    ROTARY_ALWAYS_INLINE Coefficients(C of_cos, C of_sin) {
+      broadcast(static_cast<A>(of_cos), cos[0]);
+      broadcast(static_cast<A>(of_sin), sin[0]);
+      repeat();
+    }
+    /// Both halves of a word turn alike.
+    ROTARY_ALWAYS_INLINE void repeat() {
+      if constexpr (kWords) cos[1] = cos[0], sin[1] = sin[0];
+    }
+    template <class Isa>
+    ROTARY_ALWAYS_INLINE void load_from(const C* of_cos, const C* of_sin) {
+      if constexpr (kWords) {
+        load_apart<Isa>(of_cos, cos[0], cos[1]);
+        load_apart<Isa>(of_sin, sin[0], sin[1]);
+      } else {
+        load<Isa>(of_cos, cos[0]);
+        load<Isa>(of_sin, sin[0]);
       }
+    }
+  };
+
+  /// Turns as many elements as there are coefficients, and writes all first members before the second ones:
+  /// to write in two places by turns took up to twice the time.
+  template <class Isa, class V, std::size_t kCount>
+  ROTARY_ALWAYS_INLINE static void turn(const Coefficients<V> (&by)[kCount], const Pointers& at) {
+    constexpr Index kStep = kElements<kSize<V>>;
+    V a[kCount][kPerLane], b[kCount][kPerLane];
+    unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
+      read<Isa>(at.first + n * kStep, a[n]);
+      read<Isa>(at.second + n * kStep, b[n]);
+      for (int k = 0; k < kPerLane; ++k) turn_pairs<Isa>(a[n][k], b[n][k], by[n].cos[k], by[n].sin[k]);
+    });
+    unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA { write<Isa>(at.to_first + n * kStep, a[n]); });
+    unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA { write<Isa>(at.to_second + n * kStep, b[n]); });
+  }
+  template <class Isa, class V>
+  ROTARY_ALWAYS_INLINE static void read(const X* from, V (&v)[kPerLane]) {
+    if constexpr (kWords) {
+      load_words(from, v[0], v[1]);
+    } else {
+      load<Isa>(from, v[0]);
+    }
+  }
+  template <class Isa, class V>
+  ROTARY_ALWAYS_INLINE static void write(X* to, const V (&v)[kPerLane]) {
+    if constexpr (kWords) {
+      store_words<Isa, false>(to, v[0], v[1]);
+    } else {
+      store<Isa>(to, v[0]);
     }
   }
 
-  template <class Isa, class V>
-  ROTARY_ALWAYS_INLINE static void turn_words(const X* first, const X* second, X* to_first, X* to_second,
-                                              const V (&cos)[2], const V (&sin)[2]) {
-    V a[2], b[2];
-    load_words(first, a[0], a[1]);
-    load_words(second, b[0], b[1]);
-    turn_pairs<Isa>(a[0], b[0], cos[0], sin[0]);
-    turn_pairs<Isa>(a[1], b[1], cos[1], sin[1]);
-    store_words<Isa, false>(to_first, a[0], a[1]);
-    store_words<Isa, false>(to_second, b[0], b[1]);
+  /// Elements that have a coefficient each, `kCount` vectors at a time.
+  template <class Isa, int kLanesOf, int kCount = 1>
+  ROTARY_ALWAYS_INLINE static void each(const LaneRun<X, C>& of, Pointers& at, Index& rest) {
+    constexpr Index kStep = kElements<kLanesOf>;
+    for (; rest >= kCount * kStep; rest -= kCount * kStep, at.step(kCount * kStep, kCount * kStep)) {
+      Coefficients<Vector<A, kLanesOf>> by[kCount];
+      unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
+        by[n].template load_from<Isa>(at.cos + n * kStep, at.sin + n * kStep);
+      });
+      Pointers head = at;
+      for (Index rest_heads = of.heads; rest_heads > 0; --rest_heads, head.step_head(of)) turn<Isa>(by, head);
+    }
   }
 
-  template <class Isa, class V>
-  ROTARY_ALWAYS_INLINE static void turn(const X* first, const X* second, X* to_first, X* to_second,
-                                        const V& cos, const V& sin) {
-    V a, b;
-    load<Isa>(first, a);
-    load<Isa>(second, b);
-    turn_pairs<Isa>(a, b, cos, sin);
-    store<Isa>(to_first, a);
-    store<Isa>(to_second, b);
+  /// `rest` elements that share a coefficient.
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void shared(Pointers at, Index rest) {
+    constexpr int kWide = kLanes<Isa, A>;
+    shared_steps<Isa, kWide>(at, rest);
+    if constexpr (kWide / 2 > kNarrow) shared_steps<Isa, kWide / 2>(at, rest);
+    if constexpr (kWide > kNarrow) shared_steps<Isa, kNarrow>(at, rest);
+    if (rest > 0) padded<Isa>(at, rest, 0);
+  }
+  template <class Isa, int kLanesOf>
+  ROTARY_ALWAYS_INLINE static void shared_steps(Pointers& at, Index& rest) {
+    constexpr Index kStep = kElements<kLanesOf>;
+    if (rest < kStep) return;
+    const Coefficients<Vector<A, kLanesOf>> by[1] = {{*at.cos, *at.sin}};
+    for (; rest >= kStep; rest -= kStep, at.step(kStep, 0)) turn<Isa>(by, at);
+  }
+
+  /// The last few, their coefficients `step` apart.
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void padded(const Pointers& at, Index rest, Index step) {
+    constexpr Index kFew = kElements<kNarrow>;
+    const std::size_t bytes = static_cast<std::size_t>(rest) * sizeof(X);
+    X first[kFew] = {}, second[kFew] = {};
+    C cos[kFew] = {}, sin[kFew] = {};
+    std::memcpy(static_cast<void*>(first), at.first, bytes);
+    std::memcpy(static_cast<void*>(second), at.second, bytes);
+    for (Index n = 0; n < rest; ++n) cos[n] = at.cos[n * step], sin[n] = at.sin[n * step];
+    Coefficients<Vector<A, kNarrow>> by[1];
+    by[0].template load_from<Isa>(cos, sin);
+    turn<Isa>(by, {first, second, first, second, nullptr, nullptr});
+    std::memcpy(static_cast<void*>(at.to_first), first, bytes);
+    std::memcpy(static_cast<void*>(at.to_second), second, bytes);
   }
 };
 

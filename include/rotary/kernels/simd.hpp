@@ -282,11 +282,11 @@ template <int... Lane, class V>
 ROTARY_ALWAYS_INLINE void shuffle(const V& v, V& to) {
   to = __builtin_shufflevector(v, v, Lane...);
 }
-/// (a0 b0 a1 b1 ...) → (b0 a0 b1 a1 ...)
-template <class V>
+/// (a0 b0 a1 b1 ...) → (b0 a0 b1 a1 ...), each letter standing for `kSpan` lanes.
+template <int kSpan = 1, class V>
 ROTARY_ALWAYS_INLINE void swap_neighbours(const V& v, V& to) {
   [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
-    shuffle<(Lane ^ 1)...>(v, to);
+    shuffle<(Lane ^ kSpan)...>(v, to);
   }
   (std::make_integer_sequence<int, kSize<V>>());
 }
@@ -311,6 +311,13 @@ ROTARY_ALWAYS_INLINE void load_apart(const X* from, V& even, V& odd) {
     odd = __builtin_shufflevector(first, second, (2 * Lane + 1)...);
   }
   (std::make_integer_sequence<int, kSize<V>>());
+}
+
+/// Every lane of v = x. (Adding 0 would make 0 of −0, so that it takes an instruction; taking 0 away does
+/// not.)
+template <class V>
+ROTARY_ALWAYS_INLINE void broadcast(Element<V> x, V& v) {
+  v = x - V{};
 }
 
 /// (a, b) = R (a, b)

@@ -34,8 +34,6 @@ void add_threads(const Shape& shape, Pairing pairing) {
 }  // namespace
 
 void bench::register_benchmarks() {
-  constexpr Shape kManyHeads{"small_64_heads", 1, 64, 64, 64, 0},
-      kBatch{"cache_8_batches", 8, 8, 1024, 64, 0};
   for (const Shape& shape : {kManyHeads, kBatch}) {
     for (const Pairing pairing : kPairings) add_threads<float>(shape, pairing);
     add_threads<Eigen::bfloat16>(shape, Pairing::half);

@@ -27,6 +27,9 @@ inline constexpr Shape kDecode{"decode", 1, 32, 1, 128, 1000};
 inline constexpr Shape kSmall{"small", 1, 8, 64, 64};
 /// 2 MiB of float, in the second or third level.
 inline constexpr Shape kCache{"cache", 1, 8, 1024, 64};
+/// For threads: 1 and 16 MiB of float.
+inline constexpr Shape kManyHeads{"small_64_heads", 1, 64, 64, 64};
+inline constexpr Shape kBatch{"cache_8_batches", 8, 8, 1024, 64};
 /// 128 MiB of float, in no cache.
 inline Shape memory_shape() {
   const Settings& how = settings();

@@ -4,10 +4,17 @@
 
 #include <cstring>
 
-#include <rotary/kernels/simd.hpp>
+#include <rotary/kernels/bfloat16_words.hpp>
 
 namespace bench {
 namespace {
+
+template <class X>
+struct Windows {
+  X* x;
+  Index tokens, token_step, heads, head_step, length;
+  X a;
+};
 
 #if ROTARY_VECTOR_EXTENSIONS
 
@@ -25,12 +32,26 @@ struct Scale {
     const X* const end = x + size;
     for (; end - x >= kSteps * kLanes; x += kSteps * kLanes) {
       V v[kSteps];
-      kernels::unrolled<kSteps>([&](auto k)
-                                    ROTARY_INLINE_LAMBDA { kernels::load<Isa>(x + k * kLanes, v[k]); });
-      kernels::unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
-        v[k] = v[k] * factor;
-        kernels::store<Isa>(x + k * kLanes, v[k]);
-      });
+      if constexpr (std::is_same_v<X, Eigen::bfloat16>) {  // two to a 32-bit word
+        kernels::unrolled<kSteps / 2>([&](auto k) ROTARY_INLINE_LAMBDA {
+          kernels::load_words(x + 2 * k * kLanes, v[2 * k], v[2 * k + 1]);
+          v[2 * k] = v[2 * k] * factor, v[2 * k + 1] = v[2 * k + 1] * factor;
+          kernels::store_words<Isa, false>(x + 2 * k * kLanes, v[2 * k], v[2 * k + 1]);
+        });
+      } else {
+        kernels::unrolled<kSteps>([&](auto k)
+                                      ROTARY_INLINE_LAMBDA { kernels::load<Isa>(x + k * kLanes, v[k]); });
+        kernels::unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
+          v[k] = v[k] * factor;
+          kernels::store<Isa>(x + k * kLanes, v[k]);
+        });
+      }
+    }
+    for (; end - x >= kLanes; x += kLanes) {
+      V v;
+      kernels::load<Isa>(x, v);
+      v = v * factor;
+      kernels::store<Isa>(x, v);
     }
     for (; x != end; ++x) *x = static_cast<X>(static_cast<A>(*x) * a);
   }
@@ -41,11 +62,88 @@ void scale_by(X* x, Index size, typename Scale<X>::A a) {
   kernels::compiled<Scale<X>, X*, Index, typename Scale<X>::A>()(x, size, a);
 }
 
+template <class X>
+struct ScaleWindows {
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void run(const Windows<X>* of_) {
+    const Windows<X> of = *of_;
+    for (Index n = 0; n < of.tokens; ++n)
+      for (Index head = 0; head < of.heads; ++head)
+        Scale<X>::template run<Isa>(of.x + n * of.token_step + head * of.head_step, of.length, of.a);
+  }
+};
+
+template <class X>
+void scale_windows_by(const Windows<X>& of) {
+  kernels::compiled<ScaleWindows<X>, const Windows<X>*>()(&of);
+}
+
+struct ScaleByRows {
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void run(float* x, const float* y, Index size) {
+    constexpr int kLanes = kernels::kLanes<Isa, float>, kSteps = 4;
+    using V = kernels::Vector<float, kLanes>;
+    Index n = 0;
+    for (; n + kSteps * kLanes <= size; n += kSteps * kLanes) {
+      V v[kSteps], w[kSteps];
+      kernels::unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
+        kernels::load<Isa>(x + n + k * kLanes, v[k]);
+        kernels::load<Isa>(y + n + k * kLanes, w[k]);
+      });
+      kernels::unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
+        v[k] = v[k] * w[k];
+        kernels::store<Isa>(x + n + k * kLanes, v[k]);
+      });
+    }
+    for (; n < size; ++n) x[n] *= y[n];
+  }
+};
+
+void scale_with_registers(float* x, const float* y, Index size) {
+  kernels::compiled<ScaleByRows, float*, const float*, Index>()(x, y, size);
+}
+
+struct Copy {
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void run(const float* from, float* to, Index size) {
+    constexpr int kLanes = kernels::kLanes<Isa, float>, kSteps = 8;
+    using V = kernels::Vector<float, kLanes>;
+    Index n = 0;
+    for (; n + kSteps * kLanes <= size; n += kSteps * kLanes) {
+      V v[kSteps];
+      kernels::unrolled<kSteps>(
+          [&](auto k) ROTARY_INLINE_LAMBDA { kernels::load<Isa>(from + n + k * kLanes, v[k]); });
+      kernels::unrolled<kSteps>([&](auto k)
+                                    ROTARY_INLINE_LAMBDA { kernels::store<Isa>(to + n + k * kLanes, v[k]); });
+    }
+    for (; n < size; ++n) to[n] = from[n];
+  }
+};
+
+void copy_with_registers(const float* from, float* to, Index size) {
+  kernels::compiled<Copy, const float*, float*, Index>()(from, to, size);
+}
+
 #else
 
 template <class X>
 void scale_by(X* x, Index size, rotary::detail::Arithmetic<X, float> a) {
   for (Index i = 0; i < size; ++i) x[i] = static_cast<X>(static_cast<decltype(a)>(x[i]) * a);
+}
+
+template <class X>
+void scale_windows_by(const Windows<X>& of) {
+  for (Index n = 0; n < of.tokens; ++n)
+    for (Index head = 0; head < of.heads; ++head)
+      scale_by(of.x + n * of.token_step + head * of.head_step, of.length, of.a);
+}
+
+void scale_with_registers(float* x, const float* y, Index size) {
+  for (Index n = 0; n < size; ++n) x[n] *= y[n];
+}
+
+void copy_with_registers(const float* from, float* to, Index size) {
+  for (Index n = 0; n < size; ++n) to[n] = from[n];
 }
 
 #endif
@@ -67,6 +165,19 @@ void scale_as_float(void* x, std::size_t bytes) {
   scale(static_cast<float*>(x), static_cast<Index>(bytes / sizeof(float)));
 }
 
+template <class X>
+void scale_windows(X* x, Index tokens, Index token_step, Index heads, Index head_step, Index length) {
+  X a = 1;
+  benchmark::DoNotOptimize(a);
+  scale_windows_by(Windows<X>{x, tokens, token_step, heads, head_step, length, a});
+}
+template void scale_windows(float*, Index, Index, Index, Index, Index);
+template void scale_windows(double*, Index, Index, Index, Index, Index);
+
+void scale_by(float* x, const float* y, Index size) { scale_with_registers(x, y, size); }
+
 void copy(const void* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
+
+void copy_by_vectors(const float* from, float* to, Index size) { copy_with_registers(from, to, size); }
 
 }  // namespace bench

@@ -17,7 +17,17 @@ void scale(X* x, Index size);
 /// a is 1, so nothing changes.
 void scale_as_float(void* x, std::size_t bytes);
 
+/// S on windows of `length` numbers, a multiple of 64, one in every head before the next token's come.
+template <class X>
+void scale_windows(X* x, Index tokens, Index token_step, Index heads, Index head_step, Index length);
+
+/// x *= y, element by element.
+void scale_by(float* x, const float* y, Index size);
+
 /// M: memcpy.
 void copy(const void* from, void* to, std::size_t bytes);
+
+/// The same with the widest registers of the processor and ordinary stores.
+void copy_by_vectors(const float* from, float* to, Index size);
 
 }  // namespace bench

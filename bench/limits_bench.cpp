@@ -1,0 +1,148 @@
+// What the machine itself allows: touching the bytes in the way that some rotations have to, and no more.
+//
+// No goal is set here. Where a rotation stays below its own, these tell how much of that is the library's.
+#define EIGEN_USE_THREADS
+#include <rotary/parallel.hpp>
+
+#include "support/subject.hpp"
+
+namespace {
+
+using namespace bench;
+
+constexpr char kRow[] = "the machine: ";
+
+std::string no_answer() { return {}; }
+
+/// memcpy's work with the vectors of a rotation and ordinary stores, which fetch what they overwrite.
+void add_copy_by_vectors(const Shape& shape) {
+  add({std::string("limits/copy_by_vectors/float/") + shape.name, std::string(kRow) + "a copy by vectors",
+       "memcpy", no_goal()},
+      [=] {
+        const auto from = std::make_shared<Buffer<float>>(shape.size());
+        const auto to = std::make_shared<Buffer<float>>(shape.size());
+        const double bytes = 2 * static_cast<double>(from->bytes());
+        const auto check = [=] {
+          copy_by_vectors(from->data(), to->data(), from->size());
+          return difference(*to, *from);
+        };
+        return Race{repeated([=] { copy_by_vectors(from->data(), to->data(), from->size()); }),
+                    repeated([=] { copy(from->data(), to->data(), from->bytes()); }), check, bytes, bytes};
+      });
+}
+
+/// S on windows of `length` numbers, `step` apart in each of `heads` places that take turns.
+template <class X>
+void add_windows(const std::string& what, const char* row, const Shape& shape, Index heads, Index length,
+                 Index step) {
+  add({"limits/" + what + "/" + kName<X> + "/" + shape.name, std::string(kRow) + row, "x *= a", no_goal()},
+      [=] {
+        const Index tokens = shape.size() / (heads * length);
+        const auto apart = std::make_shared<Buffer<X>>(tokens * heads * step);
+        const auto in_a_row = std::make_shared<Buffer<X>>(shape.size());
+        const double bytes = 2 * static_cast<double>(in_a_row->bytes());
+        return Race{
+            repeated([=] { scale_windows(apart->data(), tokens, step, heads, tokens * step, length); }),
+            repeated([=] { scale(in_a_row->data(), in_a_row->size()); }), no_answer, bytes, bytes};
+      });
+}
+
+/// x *= y, the rows of a sequence, one head after the other.
+void add_rows(const Shape& shape) {
+  add({std::string("limits/x_times_rows/float/") + shape.name,
+       std::string(kRow) + "x *= y, numbers of its own for every token", "x *= a", no_goal()},
+      [=] {
+        const Index length = shape.seq * shape.head_dim;
+        const auto x = std::make_shared<Buffer<float>>(shape.size());
+        const auto y = std::make_shared<Buffer<float>>(length);
+        std::fill_n(y->data(), length, 1.0f);
+        const double bytes = 2 * static_cast<double>(x->bytes());
+        const auto by_rows = [=] {
+          for (Index head = 0; head < shape.batch * shape.heads; ++head)
+            scale_by(x->data() + head * length, y->data(), length);
+        };
+        return Race{repeated(by_rows), repeated([=] { scale(x->data(), x->size()); }), no_answer, bytes,
+                    bytes};
+      });
+}
+
+/// S on 16-bit numbers, which are widened and rounded, against S on as many numbers of float.
+template <class X>
+void add_16_bits() {
+  add({std::string("limits/x_times_a/") + kName<X> + "/cache",
+       std::string(kRow) + "x *= a of 16-bit numbers, elements/s", "x *= a (float)", no_goal()},
+      [=] {
+        const auto narrow = std::make_shared<Buffer<X>>(kCache.size());
+        const auto wide = std::make_shared<Buffer<float>>(kCache.size());
+        const double bytes = 2 * static_cast<double>(wide->bytes());
+        return Race{repeated([=] { scale(narrow->data(), narrow->size()); }),
+                    repeated([=] { scale(wide->data(), wide->size()); }), no_answer, bytes, bytes};
+      });
+}
+
+/// S shared by two threads of Eigen's pool, against one.
+void add_threads(const Shape& shape) {
+  add({std::string("limits/two_threads/float/") + shape.name,
+       std::string(kRow) + "x *= a by two threads of Eigen's pool", "one thread", no_goal()},
+      [=] {
+        struct Threads {
+          Eigen::ThreadPool pool{2};
+          Eigen::ThreadPoolDevice device{&pool, 2};
+        };
+        const auto threads = std::make_shared<Threads>();
+        const auto of = subject<float>(shape, Order::heads_first, Pairing::half);
+        auto tensor = of->map();
+        const auto shared = [of, threads, view = rotary::view_of(tensor)] {
+          const Index elements = view.size();
+          rotary::detail::in_parts(threads->device, view, 2, [&](int axis, Index first, Index last) {
+            const Index each = elements / view.extent(axis);
+            scale(of->x.data() + first * each, (last - first) * each);
+          });
+        };
+        return Race{repeated(shared), repeated(scaled(of)), no_answer, of->bytes(), of->bytes(), true};
+      });
+}
+
+/// The plain call on a tensor where Eigen puts it, 16 bytes beyond a cache line, against one that starts on
+/// it.
+void add_alignment(const Shape& shape) {
+  for (const Pairing pairing : kPairings) {
+    add({"limits/" + name_of(pairing) + "/float/beside_a_line/" + shape.name,
+         std::string(kRow) + "tensors that start 16 bytes after a cache line", "on a cache line", no_goal()},
+        [=] {
+          const auto aligned = subject<float>(shape, Order::heads_first, pairing);
+          Shape longer = shape;
+          longer.heads += 1;  // room to move
+          const auto beside = subject<float>(longer, Order::heads_first, pairing);
+          const auto rotate = [beside,
+                               tensor = Subject<float>::Map(beside->x.data() + 4, shape.batch, shape.heads,
+                                                            shape.seq, shape.head_dim),
+                               options = beside->options()]() mutable {
+            beside->rotary_emb.rotate_in_place(tensor, options);
+          };
+          return Race{repeated(rotate), repeated(in_place(aligned)), no_answer, aligned->bytes(),
+                      aligned->bytes()};
+        });
+  }
+}
+
+}  // namespace
+
+void bench::register_benchmarks() {
+  for (const Shape& shape : {kDecode, kSmall, kCache}) add_copy_by_vectors(shape);
+  const Shape memory = memory_shape();
+  constexpr char kHeads[] = "x *= a, a window in each of four heads by turns",
+                 kHalf[] = "x *= a on 64 of 128 numbers";
+  for (const Shape& shape : {kCache, memory}) {
+    add_windows<float>("four_heads_by_turns", kHeads, shape, 4, shape.head_dim, shape.head_dim);
+    add_windows<double>("four_heads_by_turns", kHeads, shape, 4, shape.head_dim, shape.head_dim);
+  }
+  add_windows<float>("64_of_128", kHalf, kCache, 1, 64, 128);
+  add_windows<double>("64_of_128", kHalf, kCache, 1, 64, 128);
+  add_rows(kCache);
+  add_16_bits<Eigen::half>();
+  add_16_bits<Eigen::bfloat16>();
+  for (const Shape& shape : {kManyHeads, kBatch}) add_threads(shape);
+  add_alignment(kDecode);
+  add_alignment(kCache);
+}

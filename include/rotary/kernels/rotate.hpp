@@ -219,7 +219,8 @@ void rotate_rows(const RotationJob<X, Row>& job) {
   run.backwards = job.negate_sin;
   run.fetch_in_order = in_memory && window_bytes > kWideBytes;
   run.stream = in_memory && !job.in_place() && starts_on_lines(job, kPairing);
-  run.pass = !run.fetch_in_order ? kHeadsOfPart : near ? 1 : kHeadsApart;
+  const bool in_order = run.fetch_in_order || run.stream;  // of memory, window after window
+  run.pass = !in_order ? kHeadsOfPart : near ? 1 : kHeadsApart;
   const auto turn = compiled<RotateRun<kPairing, X, Row>, const WindowRun<X, Row>*>();
   const bool all = innermost.taken + 1 == 1u << job.axis_count;
   if (!all || !(near || heads.extent <= kHeadsApart)) return rotate_runs(job, innermost, near, run, turn);

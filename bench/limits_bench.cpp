@@ -132,13 +132,14 @@ void bench::register_benchmarks() {
   for (const Shape& shape : {kDecode, kSmall, kCache}) add_copy_by_vectors(shape);
   const Shape memory = memory_shape();
   constexpr char kHeads[] = "x *= a, a window in each of four heads by turns",
-                 kHalf[] = "x *= a on 64 of 128 numbers";
+                 kGaps[] = "x *= a on 64 of 128, or of 192, numbers";
   for (const Shape& shape : {kCache, memory}) {
     add_windows<float>("four_heads_by_turns", kHeads, shape, 4, shape.head_dim, shape.head_dim);
     add_windows<double>("four_heads_by_turns", kHeads, shape, 4, shape.head_dim, shape.head_dim);
   }
-  add_windows<float>("64_of_128", kHalf, kCache, 1, 64, 128);
-  add_windows<double>("64_of_128", kHalf, kCache, 1, 64, 128);
+  add_windows<float>("64_of_128", kGaps, kCache, 1, 64, 128);
+  add_windows<double>("64_of_128", kGaps, kCache, 1, 64, 128);
+  add_windows<float>("64_of_192", kGaps, {"1024x64", 1, 1, 1024, 64}, 1, 64, 192);
   add_rows(kCache);
   add_16_bits<Eigen::half>();
   add_16_bits<Eigen::bfloat16>();

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <initializer_list>
-#include <ranges>
+#include <iterator>
 
 #include "frequencies.hpp"
 #include "pairing.hpp"
@@ -33,8 +33,12 @@ struct PositionList {
   std::array<Index, 1> shape{};
 
   explicit PositionList(const P& positions) {
-    static_assert(std::ranges::range<P> || is_dense<P>,
-                  "rotary: positions are a number, a range of numbers, or an Eigen tensor or vector of them");
+    static_assert(
+        requires {
+          std::ranges::begin(positions);
+          std::ranges::end(positions);
+        } || is_dense<P>,
+        "rotary: positions are a number, a range of numbers, or an Eigen tensor or vector of them");
     for (const auto position : positions) {
       static_assert(std::is_arithmetic_v<std::remove_cvref_t<decltype(position)>>,
                     "rotary: positions are integers, float or double; bfloat16 cannot tell 256 from 257");

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
 #include <new>
 #include <utility>
 #include <vector>
@@ -216,17 +215,20 @@ class SequenceRows {
     Kept* seen = newest_.load(std::memory_order_acquire);
     const Index doubled = seen ? 2 * seen->count : 64;
     const Index count = std::min(kept_limit_, std::max(end, doubled));
-    auto grown = std::make_unique<Kept>(Kept{count, {}, nullptr});
-    grown->values.resize(static_cast<std::size_t>(detail::checked_product(count, 2 * pairs())));
+    detail::AlignedVector<T> values(static_cast<std::size_t>(detail::checked_product(count, 2 * pairs())));
     kernels::cos_sin_rows(steps_, Positions::consecutive(count), 0, count, {.factor = magnitude_}, pairing_,
-                          grown->values.data());
+                          values.data());
+    Kept* const grown = new Kept{count, std::move(values), nullptr};
     // Others may be growing too: the first one that is long enough serves all, and none is freed before the
     // end.
     do {
-      if (seen && seen->count >= count) return seen;
+      if (seen && seen->count >= count) {
+        delete grown;
+        return seen;
+      }
       grown->older = seen;
-    } while (!newest_.compare_exchange_weak(seen, grown.get(), std::memory_order_acq_rel));
-    return grown.release();
+    } while (!newest_.compare_exchange_weak(seen, grown, std::memory_order_acq_rel));
+    return grown;
   }
 
   TurnSteps steps_;

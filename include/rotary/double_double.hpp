@@ -7,7 +7,6 @@
 #include <compare>
 #include <concepts>
 #include <cstdint>
-#include <span>
 #include <type_traits>
 
 #include "config.hpp"
@@ -197,9 +196,10 @@ inline constexpr auto kOddReciprocals = [] {
 }();
 
 /// coefficients[0] + x (coefficients[1] + x (coefficients[2] + ...)).
-inline DoubleDouble polynomial(const DoubleDouble& x, std::span<const DoubleDouble> coefficients) {
+template <std::size_t N>
+DoubleDouble polynomial(const DoubleDouble& x, const std::array<DoubleDouble, N>& coefficients) {
   DoubleDouble sum;
-  for (std::size_t n = coefficients.size(); n > 0; --n) sum = coefficients[n - 1] + x * sum;
+  for (std::size_t n = N; n > 0; --n) sum = coefficients[n - 1] + x * sum;
   return sum;
 }
 

@@ -49,9 +49,10 @@ std::string to_text(const Part& part) {
 #endif
 }
 
-/// Fails with the parts put together: `fail("rotary_dim is ", 7, ", it must be even")`.
+/// Fails with the parts put together: `fail("rotary_dim is ", 7, ", it must be even")`. They come by value,
+/// so that sentences of any length share what is compiled.
 template <class... Parts>
-[[noreturn]] ROTARY_COLD void fail(const Parts&... parts) {
+[[noreturn]] ROTARY_COLD void fail(Parts... parts) {
   std::string message = "rotary: ";
   ((message += to_text(parts)), ...);
   fail_with(message);

@@ -161,8 +161,10 @@ inline Frequencies axial(const Frequencies& frequencies, Index axes) {
   repeated.values.reserve(static_cast<std::size_t>(pairs));
   axis_of_pair.reserve(static_cast<std::size_t>(pairs));
   for (Index axis = 0; axis < axes; ++axis) {
-    repeated.values.insert(repeated.values.end(), frequencies.values.begin(), frequencies.values.end());
-    axis_of_pair.insert(axis_of_pair.end(), frequencies.values.size(), axis);
+    for (const DoubleDouble& f : frequencies.values) {
+      repeated.values.push_back(f);
+      axis_of_pair.push_back(axis);
+    }
   }
   return on_axes(repeated, axis_of_pair, axes);
 }

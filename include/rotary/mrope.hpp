@@ -45,8 +45,7 @@ inline std::vector<Index> mrope_axes_chunked(const std::vector<Index>& sections)
   std::vector<Index> axis_of_pair;
   axis_of_pair.reserve(static_cast<std::size_t>(detail::checked_pairs(sections)));
   for (std::size_t axis = 0; axis < sections.size(); ++axis)
-    axis_of_pair.insert(axis_of_pair.end(), static_cast<std::size_t>(sections[axis]),
-                        static_cast<Index>(axis));
+    for (Index n = 0; n < sections[axis]; ++n) axis_of_pair.push_back(static_cast<Index>(axis));
   return axis_of_pair;
 }
 

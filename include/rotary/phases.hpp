@@ -181,8 +181,7 @@ class TurnSteps {
  private:
   template <class Word>
   std::span<const Word> of_axis(const std::vector<Word>& words, Index axis) const {
-    return std::span(words).subspan(static_cast<std::size_t>(axis * pairs_),
-                                    static_cast<std::size_t>(pairs_));
+    return {words.data() + axis * pairs_, static_cast<std::size_t>(pairs_)};
   }
 
   Index axes_, pairs_;

@@ -60,7 +60,8 @@ class TokenPositions {
   std::vector<std::int64_t> flat() const {
     std::vector<std::int64_t> values;
     values.reserve(static_cast<std::size_t>(detail::checked_product(axes(), tokens())));
-    for (const auto& axis : axes_) values.insert(values.end(), axis.begin(), axis.end());
+    for (const auto& axis : axes_)
+      for (const std::int64_t coordinate : axis) values.push_back(coordinate);
     return values;
   }
 

@@ -24,7 +24,7 @@ class TokenLog {
   // A copy has the same room, so that a fork of a cache allocates no more than the cache does.
   TokenLog(const TokenLog& other) : axes_(other.axes_) {
     positions_.reserve(other.positions_.capacity());
-    positions_.assign(other.positions_.begin(), other.positions_.end());
+    for (const FixedPosition& position : other.positions_) positions_.push_back(position);
   }
   TokenLog& operator=(const TokenLog& other) { return *this = TokenLog(other); }
   TokenLog(TokenLog&&) = default;
@@ -90,7 +90,7 @@ class TokenLog {
     std::array<AxisPositions, kMaxPositionAxes> along;
     std::transform(first, first + axes_, along.begin(),
                    [&](const auto& start) { return AxisPositions::consecutive(count, start); });
-    return Positions::together(std::span(along).first(static_cast<std::size_t>(axes_)));
+    return Positions::together(std::span<const AxisPositions>(along.data(), static_cast<std::size_t>(axes_)));
   }
 
  private:

@@ -119,8 +119,10 @@ inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, const
     if (dim < 0 || dim % 2 != 0)
       detail::fail("axis_dims has an entry ", dim, ", every entry must be even and not negative");
     const Frequencies one = scaled(language_frequencies(dim, ntk_factor * theta), linear_factor);
-    of_all_axes.values.insert(of_all_axes.values.end(), one.values.begin(), one.values.end());
-    axis_of_pair.insert(axis_of_pair.end(), one.values.size(), static_cast<Index>(axis));
+    for (const DoubleDouble& f : one.values) {
+      of_all_axes.values.push_back(f);
+      axis_of_pair.push_back(static_cast<Index>(axis));
+    }
   }
   return on_axes(of_all_axes, axis_of_pair, static_cast<Index>(axis_dims.size()));
 }

@@ -34,17 +34,20 @@ struct RotateLanes {
   ROTARY_ALWAYS_INLINE static void run(const LaneRun<X, C>* run_) {
     LaneRun<X, C> of = *run_;  // a copy, which no store can change
     constexpr int kWide = kLanes<Isa, A>;
-    // What fills vectors with several cosines comes first, and leaves a rest in `of`.
-    if (of.by_turns && of.repeat <= kElements<kWide / 2>) {
-      if (of.repeat == 2) lines_by_turns<Isa, 2>(of);
-      if (of.repeat == 4) lines_by_turns<Isa, 4>(of);
-      if (of.repeat == 8) lines_by_turns<Isa, 8>(of);
-    } else if (of.repeat < of.length && of.repeat <= kElements<kWide / 2>) {
-      if (of.repeat == 1) return single_elements<Isa>(of);
-      if (of.repeat == 2) lines<Isa, 2>(of);
-      if (of.repeat == 4) lines<Isa, 4>(of);
-      if (of.repeat == 8) lines<Isa, 8>(of);
-      if (of.repeat == 16) lines<Isa, 16>(of);
+    if (of.repeat == 1) return single_elements<Isa>(of);
+    // What fills vectors with several cosines comes first, and leaves a rest in `of`; as in `RotateRun`, only
+    // where registers are wide.
+    if constexpr (Isa::kFused) {
+      if (of.by_turns && of.repeat <= kElements<kWide / 2>) {
+        if (of.repeat == 2) lines_by_turns<Isa, 2>(of);
+        if (of.repeat == 4) lines_by_turns<Isa, 4>(of);
+        if (of.repeat == 8) lines_by_turns<Isa, 8>(of);
+      } else if (of.repeat < of.length && of.repeat <= kElements<kWide / 2>) {
+        if (of.repeat == 2) lines<Isa, 2>(of);
+        if (of.repeat == 4) lines<Isa, 4>(of);
+        if (of.repeat == 8) lines<Isa, 8>(of);
+        if (of.repeat == 16) lines<Isa, 16>(of);
+      }
     }
     if (of.repeat == kElements<kWide>) return whole_vectors<Isa, kWide>(of);
     if (of.repeat == kElements<kWide / 2>) return whole_vectors<Isa, kWide / 2>(of);

@@ -146,7 +146,7 @@ inline constexpr int kMaxPositionAxes = 4;
 class Positions {
  public:
   /// One coordinate.
-  Positions(AxisPositions axis) : count_(axis.count()) { axes_[0].positions = axis; }
+  Positions(AxisPositions axis) : count_(axis.count()), axes_{{{axis}, {axis}, {axis}, {axis}}} {}
 
   static Positions consecutive(Index count, FixedPosition first = {}) {
     return AxisPositions::consecutive(count, first);
@@ -248,7 +248,8 @@ class Positions {
   Index batch_ = 0;
   int axis_count_ = 1;
   Index count_ = 0;
-  std::array<Axis, kMaxPositionAxes> axes_;
+  std::array<Axis, kMaxPositionAxes>
+      axes_;  // the first axis_count_ are used; all are set, which is quicker than to clear
 };
 
 }  // namespace rotary

@@ -210,11 +210,12 @@ inline void cos_sin_rows_of_float(const TurnSteps& steps, const Positions& posit
       2 * pairs, pairs};
   if (begin == end || pairs == 0) return;
   // Consecutive near positions differ by one step, and adding it is exact.
-  if (positions.is_consecutive() && steps.axes() == 1 && magnitude.log_scale.empty() &&
-      is_near(positions.at(begin)) && is_near(positions.at(end - 1))) {
+  const FixedPosition first = positions.at(begin);
+  if (positions.is_consecutive() && steps.axes() == 1 && magnitude.log_scale.empty() && is_near(first) &&
+      is_near(first + FixedPosition(end - 1 - begin))) {
     constexpr Index kRows = 32;  // so that what is written a few columns at a time stays in cache
     for (Index n = begin; n < end; n += kRows, run.out += kRows * 2 * pairs) {
-      run.first = positions.at(n).whole;
+      run.first = first.whole + (n - begin);
       run.rows = std::min(kRows, end - n);
       evaluate(&run);
     }

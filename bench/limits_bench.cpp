@@ -12,7 +12,15 @@ using namespace bench;
 
 constexpr char kRow[] = "the machine: ";
 
-std::string no_answer() { return {}; }
+/// `f()`, which multiplies what is in the buffer by 1, and whether it leaves that as it was.
+template <class X, class F>
+std::function<std::string()> unchanged(std::shared_ptr<Buffer<X>> x, F f) {
+  return [x, f] {
+    const Buffer<X> want(*x);
+    f();
+    return difference(*x, want);
+  };
+}
 
 /// memcpy's work with the vectors of a rotation and ordinary stores, which fetch what they overwrite.
 void add_copy_by_vectors(const Shape& shape) {
@@ -41,9 +49,11 @@ void add_windows(const std::string& what, const char* row, const Shape& shape, I
         const auto apart = std::make_shared<Buffer<X>>(tokens * heads * step);
         const auto in_a_row = std::make_shared<Buffer<X>>(shape.size());
         const double bytes = 2 * static_cast<double>(in_a_row->bytes());
-        return Race{
-            repeated([=] { scale_windows(apart->data(), tokens, step, heads, tokens * step, length); }),
-            repeated([=] { scale(in_a_row->data(), in_a_row->size()); }), no_answer, bytes, bytes};
+        const auto by_windows = [=] {
+          scale_windows(apart->data(), tokens, step, heads, tokens * step, length);
+        };
+        return Race{repeated(by_windows), repeated([=] { scale(in_a_row->data(), in_a_row->size()); }),
+                    unchanged(apart, by_windows), bytes, bytes};
       });
 }
 
@@ -61,8 +71,8 @@ void add_rows(const Shape& shape) {
           for (Index head = 0; head < shape.batch * shape.heads; ++head)
             scale_by(x->data() + head * length, y->data(), length);
         };
-        return Race{repeated(by_rows), repeated([=] { scale(x->data(), x->size()); }), no_answer, bytes,
-                    bytes};
+        return Race{repeated(by_rows), repeated([=] { scale(x->data(), x->size()); }), unchanged(x, by_rows),
+                    bytes, bytes};
       });
 }
 
@@ -75,8 +85,9 @@ void add_16_bits() {
         const auto narrow = std::make_shared<Buffer<X>>(kCache.size());
         const auto wide = std::make_shared<Buffer<float>>(kCache.size());
         const double bytes = 2 * static_cast<double>(wide->bytes());
-        return Race{repeated([=] { scale(narrow->data(), narrow->size()); }),
-                    repeated([=] { scale(wide->data(), wide->size()); }), no_answer, bytes, bytes};
+        const auto scale_narrow = [=] { scale(narrow->data(), narrow->size()); };
+        return Race{repeated(scale_narrow), repeated([=] { scale(wide->data(), wide->size()); }),
+                    unchanged(narrow, scale_narrow), bytes, bytes};
       });
 }
 
@@ -92,6 +103,7 @@ void add_threads(const Shape& shape) {
         const auto threads = std::make_shared<Threads>();
         const auto of = subject<float>(shape, Order::heads_first, Pairing::half);
         auto tensor = of->map();
+        const std::shared_ptr<Buffer<float>> x(of, &of->x);
         const auto shared = [of, threads, view = rotary::view_of(tensor)] {
           const Index elements = view.size();
           rotary::detail::in_parts(threads->device, view, 2, [&](int axis, Index first, Index last) {
@@ -99,7 +111,8 @@ void add_threads(const Shape& shape) {
             scale(of->x.data() + first * each, (last - first) * each);
           });
         };
-        return Race{repeated(shared), repeated(scaled(of)), no_answer, of->bytes(), of->bytes(), true};
+        return Race{repeated(shared), repeated(scaled(of)), unchanged(x, shared),
+                    of->bytes(),      of->bytes(),          true};
       });
 }
 
@@ -120,7 +133,14 @@ void add_alignment(const Shape& shape) {
                                options = beside->options()]() mutable {
             beside->rotary_emb.rotate_in_place(tensor, options);
           };
-          return Race{repeated(rotate), repeated(in_place(aligned)), no_answer, aligned->bytes(),
+          const auto check = [beside, rotate = rotate, shape]() mutable {
+            Buffer<float> want(beside->x);
+            Subject<float>::Map tensor(want.data() + 4, shape.batch, shape.heads, shape.seq, shape.head_dim);
+            rotate_by_reference(rotary::view_of(tensor), beside->how);
+            rotate();
+            return difference(beside->x, want);
+          };
+          return Race{repeated(rotate), repeated(in_place(aligned)), check, aligned->bytes(),
                       aligned->bytes()};
         });
   }

@@ -3,7 +3,7 @@
 
 #include <concepts>
 #include <cstdint>
-#include <iterator>  // rather than <ranges>, which takes 80 ms to compile
+#include <iterator>  // rather than <ranges>, which is slow to compile
 #include <span>
 #include <vector>
 

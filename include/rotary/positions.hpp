@@ -248,8 +248,8 @@ class Positions {
   Index batch_ = 0;
   int axis_count_ = 1;
   Index count_ = 0;
-  std::array<Axis, kMaxPositionAxes>
-      axes_;  // the first axis_count_ are used; all are set, which is quicker than to clear
+  // The first axis_count_ count; all are set, which is quicker than to clear them.
+  std::array<Axis, kMaxPositionAxes> axes_;
 };
 
 }  // namespace rotary

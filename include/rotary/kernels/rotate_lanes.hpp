@@ -59,7 +59,7 @@ struct RotateLanes {
   static constexpr bool kWords = std::is_same_v<X, Eigen::bfloat16> && std::is_same_v<A, float>;
   static constexpr int kPerLane = kWords ? 2 : 1;
   template <int kLanesOf>
-  static constexpr Index kElements = kPerLane* kLanesOf;
+  static constexpr Index kElements = Index{kPerLane} * kLanesOf;
 
   static constexpr int kNarrow = 16 / static_cast<int>(sizeof(A));
   /// Vectors of either member that are turned before they are written; words need the registers themselves.

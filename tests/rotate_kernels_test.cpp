@@ -180,6 +180,17 @@ TYPED_TEST(RotateKernels, EveryNumberOfNeighbours) {
   }
 }
 
+TYPED_TEST(RotateKernels, HeadsFarApart) {
+  for (const Index heads : {2, 3, 4, 9}) {
+    for (const Index pairs : {32, 64}) {
+      SCOPED_TRACE(::testing::Message() << heads << " heads, " << pairs << " pairs");
+      check<typename TypeParam::X, typename TypeParam::Row>(heads, 37, 2 * pairs + 3, pairs, 2, 1,
+                                                            static_cast<std::uint64_t>(heads * pairs));
+      if (this->HasFailure()) return;
+    }
+  }
+}
+
 TYPED_TEST(RotateKernels, MoreTokensThanABlock) {
   for (const Index heads : {1, 3}) {
     SCOPED_TRACE(::testing::Message() << heads << " heads");

@@ -93,6 +93,9 @@ inline InstructionSet instruction_set() {
   return detail::chosen_instruction_set().load(std::memory_order_relaxed);
 }
 
+/// Has it a fused multiply-add?
+inline bool is_fused() { return Baseline::kFused || instruction_set() != InstructionSet::baseline; }
+
 /// Uses `wanted`, or the best that the processor has if it lacks that, from now on; returns what is used. For
 /// tests and benchmarks.
 inline InstructionSet force_instruction_set(InstructionSet wanted) {

@@ -179,13 +179,11 @@ struct InnermostAxes {
   }
 };
 
-/// The loops of `rotate_rows` where one run does not do.
+/// The loops of `rotate_rows` where one run does not do: `group` heads at a time.
 template <class X, class Row>
-ROTARY_NOINLINE void rotate_runs(const RotationJob<X, Row>& job, const InnermostAxes& innermost, bool near,
+ROTARY_NOINLINE void rotate_runs(const RotationJob<X, Row>& job, const InnermostAxes& innermost, Index group,
                                  WindowRun<X, Row>& run, void (*turn)(const WindowRun<X, Row>*)) {
   const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
-  // Heads next to each other pass by all at once; those far apart a few at a time.
-  const Index group = near ? heads.extent : std::min(heads.extent, kHeadsApart);
   const bool copies = !job.in_place() && job.untouched_before + job.untouched_after != 0;
   const Loops<X, Row> loops(job, innermost.taken);
   const bool rows_return = group < heads.extent || loops.sharing > 0;
@@ -220,10 +218,13 @@ void rotate_rows(const RotationJob<X, Row>& job) {
   run.fetch_in_order = in_memory && window_bytes > kWideBytes;
   run.stream = in_memory && !job.in_place() && starts_on_lines(job, kPairing);
   const bool in_order = run.fetch_in_order || run.stream;  // of memory, window after window
+  run.apart = !near && !in_memory && heads.extent > 1 && can_turn_apart<X, Row>(job.pairs);
   run.pass = !in_order ? kHeadsOfPart : near ? 1 : kHeadsApart;
   const auto turn = compiled<RotateRun<kPairing, X, Row>, const WindowRun<X, Row>*>();
   const bool all = innermost.taken + 1 == 1u << job.axis_count;
-  if (!all || !(near || heads.extent <= kHeadsApart)) return rotate_runs(job, innermost, near, run, turn);
+  // Heads next to each other pass by all at once; those far apart a few at a time.
+  const Index group = near || run.apart ? heads.extent : std::min(heads.extent, kHeadsApart);
+  if (!all || group < heads.extent) return rotate_runs(job, innermost, group, run, turn);
   turn(&run);
   if (!job.in_place() && job.untouched_before + job.untouched_after != 0) copy_untouched(job, run);
 }

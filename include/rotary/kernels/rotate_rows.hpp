@@ -1,11 +1,28 @@
 // Rotating windows whose features lie side by side: one window's features fill the vectors.
 #pragma once
 
+#include <algorithm>
+
 #include "bfloat16_words.hpp"
 #include "rotate_reference.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::kernels {
+
+/// So many bytes of their windows, and the rows of these, stay in the first level cache.
+inline constexpr Index kCloseBytes = 16 * 1024;
+
+/// Are windows of X ever turned by `RotateRun::turn_apart`? 16-bit numbers cost more to convert than it
+/// saves.
+template <class X>
+inline constexpr bool kTurnsApart = sizeof(X) > 2;
+
+/// Can they be, in steps of it?
+template <class X, class Row>
+bool can_turn_apart(Index pairs) {
+  constexpr Index kStep = 4 * 64 / sizeof(rotary::detail::Arithmetic<X, Row>);
+  return kTurnsApart<X> && 2 * pairs % kStep == 0 && is_fused();
+}
 
 /// What a window's features, and its row, are made of: two streams side by side, or one.
 ///
@@ -20,7 +37,7 @@ constexpr Index stream_length(Pairing pairing, Index pairs) {
 template <Pairing kPairing, class V>
 struct Step;
 
-/// (a, b) in separate registers: `first` and `second` are where they lie.
+/// (a, b) in separate registers, `partner` elements apart in memory.
 template <class V>
 struct Step<Pairing::half, V> {
   static constexpr Index kWidth = kSize<V>;
@@ -30,23 +47,24 @@ struct Step<Pairing::half, V> {
   V cos, sin;
 
   template <class Isa, class Row>
-  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool) {
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool backwards) {
     load<Isa>(row, cos);
     load<Isa>(row + partner, sin);
+    negate_if(backwards, sin);
   }
   template <class Isa, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, Index first, Index second, Turned& x) const {
-    load<Isa>(from + first, x.a);
-    load<Isa>(from + second, x.b);
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index partner, Turned& x) const {
+    load<Isa>(from, x.a);
+    load<Isa>(from + partner, x.b);
     turn_pairs<Isa>(x.a, x.b, cos, sin);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to, Index first) {
-    put<Isa, kStream>(to + first, x.a);
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
+    put<Isa, kStream>(to, x.a);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index second) {
-    put<Isa, kStream>(to + second, x.b);
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index partner) {
+    put<Isa, kStream>(to + partner, x.b);
   }
 };
 
@@ -66,7 +84,7 @@ struct Step<Pairing::interleaved, V> {
     alternate_signs<Isa>(sin);
   }
   template <class Isa, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Index, Turned& turned) const {
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Turned& turned) const {
     V x;
     load<Isa>(from, x);
     keep_in_register<Isa>(x);
@@ -75,7 +93,7 @@ struct Step<Pairing::interleaved, V> {
     multiply_alternate<Isa>(x, cos, turned);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to, Index) {
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
     put<Isa, kStream>(to, x);
   }
   template <class Isa, bool kStream, class X>
@@ -96,24 +114,26 @@ struct WordStep<Pairing::half, V> {
   V cos[2], sin[2];
 
   template <class Isa, class Row>
-  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool) {
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool backwards) {
     load_apart<Isa>(row, cos[0], cos[1]);
     load_apart<Isa>(row + partner, sin[0], sin[1]);
+    negate_if(backwards, sin[0]);
+    negate_if(backwards, sin[1]);
   }
   template <class Isa, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, Index first, Index second, Turned& x) const {
-    load_words(from + first, x.a[0], x.a[1]);
-    load_words(from + second, x.b[0], x.b[1]);
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index partner, Turned& x) const {
+    load_words(from, x.a[0], x.a[1]);
+    load_words(from + partner, x.b[0], x.b[1]);
     turn_pairs<Isa>(x.a[0], x.b[0], cos[0], sin[0]);
     turn_pairs<Isa>(x.a[1], x.b[1], cos[1], sin[1]);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to, Index first) {
-    store_words<Isa, kStream>(to + first, x.a[0], x.a[1]);
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
+    store_words<Isa, kStream>(to, x.a[0], x.a[1]);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index second) {
-    store_words<Isa, kStream>(to + second, x.b[0], x.b[1]);
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index partner) {
+    store_words<Isa, kStream>(to + partner, x.b[0], x.b[1]);
   }
 };
 
@@ -131,12 +151,12 @@ struct WordStep<Pairing::interleaved, V> {
     negate_if(backwards, sin);
   }
   template <class Isa, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Index, Turned& x) const {
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Turned& x) const {
     load_words(from, x.a, x.b);
     turn_pairs<Isa>(x.a, x.b, cos, sin);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to, Index) {
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
     store_words<Isa, kStream>(to, x.a, x.b);
   }
   template <class Isa, bool kStream, class X>
@@ -160,6 +180,7 @@ struct WindowRun {
   bool backwards;
   bool fetch_in_order;  // see there
   bool stream;          // write past the caches; all addresses are multiples of 64
+  bool apart;           // heads are far from each other, and `can_turn_apart`
   Index pass;           // heads that pass by one part of a row before its next part comes
 };
 
@@ -188,6 +209,14 @@ struct RotateRun {
         run_in_parts<Isa, true>(of);
         return streamed();
       }
+      if constexpr (kTurnsApart<X>) {
+        if (of.apart) {
+          // The fewer lines are open at once, the better for those that come back where they were; but a row
+          // that has to be shuffled, or results that go elsewhere, are worth more heads.
+          if (kPairing == Pairing::half && of.in == of.out) return run_apart<Isa, 2>(of);
+          return run_apart<Isa, 4>(of);
+        }
+      }
       const Index length = stream_length(kPairing, of.pairs), steps = length / Wide<Isa>::kWidth;
       if (steps * Wide<Isa>::kWidth == length && !of.fetch_in_order) {
         if (steps == 1) return run_whole<Isa, 1>(of);
@@ -208,6 +237,70 @@ struct RotateRun {
     for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row)
       turn_columns<Isa, false, Wide<Isa>, kStepsOf>(of.in, of.out, of.row, of.pairs, of.windows, heads,
                                                     of.backwards);
+  }
+
+  /// Heads far from each other, `kHeads` at a time by the rows of a block of tokens.
+  template <class Isa, int kHeads>
+  ROTARY_ALWAYS_INLINE static void run_apart(WindowRun<X, Row> of) {
+    const JobAxis tokens = *of.tokens, heads = *of.heads;
+    // What is read, and what is written unless that is the same.
+    const Index token = (of.in == of.out ? 2 : 4) * kHeads * of.pairs * static_cast<Index>(sizeof(X)),
+                block = std::max<Index>(1, kCloseBytes / token);
+    for (Index rest = of.count; rest > 0; rest -= of.count) {
+      of.count = std::min(block, rest);
+      Index n = 0;
+      for (; n + kHeads <= of.windows; n += kHeads)
+        turn_apart<Isa, kHeads>(of, of.in + n * heads.in, of.out + n * heads.out, tokens, heads);
+      for (; n < of.windows; ++n)
+        turn_apart<Isa, 1>(of, of.in + n * heads.in, of.out + n * heads.out, tokens, heads);
+      of.in += of.count * tokens.in, of.out += of.count * tokens.out, of.row += of.count * tokens.row;
+    }
+  }
+
+  /// `kHeads` heads of a block of tokens, of each of them two registers at a time, all loaded before the
+  /// first is written: where heads are a multiple of 4 KiB apart, a load that follows a store to the same
+  /// place of another page waits for it.
+  template <class Isa, int kHeads>
+  ROTARY_ALWAYS_INLINE static void turn_apart(const WindowRun<X, Row>& of, const X* in_, X* out_,
+                                              const JobAxis& tokens, const JobAxis& heads) {
+    using StepOf = Wide<Isa>;
+    constexpr int kTogether = kPairing == Pairing::half ? 1 : 2, kSteps = 2 * kTogether;
+    constexpr Index kWidth = StepOf::kWidth;
+    const X* in[kHeads];
+    X* out[kHeads];
+    unrolled<kHeads>([&](auto h)
+                         ROTARY_INLINE_LAMBDA { in[h] = in_ + h * heads.in, out[h] = out_ + h * heads.out; });
+    const Row* row = of.row;
+    const Index partner = of.pairs, length = stream_length(kPairing, of.pairs);
+    const bool backwards = of.backwards;
+    for (Index n = of.count; n > 0; --n) {
+      Index rest = length;
+      do {
+        unrolled<kSteps / kTogether>([&](auto group) ROTARY_INLINE_LAMBDA {
+          constexpr Index kAt = group * kTogether * kWidth;
+          StepOf steps[kTogether];
+          typename StepOf::Turned turned[kHeads][kTogether];
+          unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
+            steps[k].template load_row<Isa>(row + kAt + k * kWidth, partner, backwards);
+          });
+          unrolled<kHeads * kTogether>([&](auto at) ROTARY_INLINE_LAMBDA {
+            constexpr int h = at / kTogether, k = at % kTogether;
+            steps[k].template turn<Isa>(in[h] + kAt + k * kWidth, partner, turned[h][k]);
+          });
+          unrolled<kHeads * kTogether>([&](auto at) ROTARY_INLINE_LAMBDA {
+            constexpr int h = at / kTogether, k = at % kTogether;
+            StepOf::template put_first<Isa, false>(turned[h][k], out[h] + kAt + k * kWidth);
+            StepOf::template put_second<Isa, false>(turned[h][k], out[h] + kAt + k * kWidth, partner);
+          });
+        });
+        unrolled<kHeads>([&](auto h)
+                             ROTARY_INLINE_LAMBDA { in[h] += kSteps * kWidth, out[h] += kSteps * kWidth; });
+        row += kSteps * kWidth, rest -= kSteps * kWidth;
+      } while (rest > 0);
+      unrolled<kHeads>(
+          [&](auto h) ROTARY_INLINE_LAMBDA { in[h] += tokens.in - length, out[h] += tokens.out - length; });
+      row += tokens.row - length;
+    }
   }
 
   /// Rows of any length, `pass` heads at a time.
@@ -233,8 +326,6 @@ struct RotateRun {
     unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
       steps[k].template load_row<Isa>(row + k * StepOf::kWidth, partner, backwards);
     });
-    // R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
-    const Index first = backwards ? partner : 0, second = partner - first;
     // Two steps are turned before they are written in the order of memory; more would need more registers.
     constexpr int kTogether = kCount == 2 ? 2 : 1;
     do {
@@ -242,13 +333,13 @@ struct RotateRun {
         constexpr Index kWidth = StepOf::kWidth, kAt = group * kTogether * kWidth;
         typename StepOf::Turned turned[kTogether];
         unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-          steps[group * kTogether + k].template turn<Isa>(in + kAt + k * kWidth, first, second, turned[k]);
+          steps[group * kTogether + k].template turn<Isa>(in + kAt + k * kWidth, partner, turned[k]);
         });
         unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-          StepOf::template put_first<Isa, kStream>(turned[k], out + kAt + k * kWidth, first);
+          StepOf::template put_first<Isa, kStream>(turned[k], out + kAt + k * kWidth);
         });
         unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-          StepOf::template put_second<Isa, kStream>(turned[k], out + kAt + k * kWidth, second);
+          StepOf::template put_second<Isa, kStream>(turned[k], out + kAt + k * kWidth, partner);
         });
       });
       in += heads.in, out += heads.out;

@@ -16,8 +16,9 @@ namespace rotary::kernels {
 /// pass by. Smaller blocks would have memory read in shorter pieces, which took twice the time.
 inline constexpr Index kBlockBytes = 256 * 1024;
 
-/// Transposed rows for `rotate_lanes`, on the stack, and of how many tokens they are.
-inline constexpr Index kLineBytes = 32 * 1024, kLineTokens = 512;
+/// Transposed rows for `rotate_lanes`, on the stack: those of a pair share the first level cache with what
+/// they turn, and a number of pairs makes their transposition worth its while.
+inline constexpr Index kLineBytes = 8 * 1024, kLinePairs = 8;
 
 /// Heads far apart in memory that are turned together: each reads and writes at a place of its own, but fewer
 /// of them load a row more often.
@@ -275,16 +276,18 @@ void rotate_lanes_by_tokens(const RotationJob<X, Row>& job, Index repeat, const 
   // So few heads, and no power of two, would go one by one: their cosines are repeated in memory.
   const bool few = repeat < 16 / static_cast<Index>(sizeof(X)) && (repeat & (repeat - 1)) != 0;
   const Index copies = few ? repeat : 1;
-  constexpr Index kNumbers = kLineBytes / static_cast<Index>(sizeof(Row)), kAligned = 64 / sizeof(Row);
-  const Index block = std::min(tokens.extent, kLineTokens / copies);
-  const Index step = (block * copies + kAligned - 1) / kAligned * kAligned;
-  const Index group = std::min(job.pairs, kNumbers / (2 * step));
+  constexpr Index kTokens = kLineBytes / (2 * static_cast<Index>(sizeof(Row))), kAligned = 64 / sizeof(Row);
+  constexpr Index kNumbers = 2 * kLinePairs * (kTokens + kAligned);
+  const Index block = std::min(tokens.extent, kTokens / copies);
+  // One cache line more, so that lines are no multiple of 4 KiB apart.
+  const Index step = (block * copies + 2 * kAligned - 1) / kAligned * kAligned;
+  const Index group = std::min(job.pairs, kNumbers / (2 * step * kLinePairs) * kLinePairs);
   alignas(64) Row lines[kNumbers];
   run.coefficients = lines;
   run.coefficient_pairs = pair_strides(job.pairing, group, step);
   run.lines = 1;
   run.repeat = few ? 1 : repeat;
-  run.in_head = heads.in, run.out_head = heads.out;
+  run.heads = heads.extent, run.in_head = heads.in, run.out_head = heads.out;
   const auto transpose = compiled<TransposeRows<Row>, const Row*, Index, Index, Index, Row*, Index>();
   const auto transpose_numbers = [&](const Row* rows, Index numbers, Index count, Row* to) {
     if (!few) return transpose(rows, tokens.row, numbers, count, to, step);
@@ -308,11 +311,7 @@ void rotate_lanes_by_tokens(const RotationJob<X, Row>& job, Index repeat, const 
         [&](const X* in, X* out, const Row*, Index count) {
           run.in = in + first * run.in_pairs.pair, run.out = out + first * run.out_pairs.pair;
           run.length = count * repeat;
-          for (Index rest = heads.extent; rest > 0; rest -= run.heads) {
-            run.heads = std::min(kHeadsApart, rest);
-            turn(&run);
-            run.in += run.heads * heads.in, run.out += run.heads * heads.out;
-          }
+          turn(&run);
         });
   }
 }

@@ -133,20 +133,28 @@ struct RotateLanes {
     });
   }
 
-  /// Lines of elements that have a coefficient each.
+  /// Lines of elements that have a coefficient each, in two heads at a time.
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void single_elements(const LaneRun<X, C>& of) {
     constexpr int kWide = kLanes<Isa, A>;
     for_each(of, kOnce, pairs_of(of), lines_of(of), [&](Pointers at) ROTARY_INLINE_LAMBDA {
-      Index rest = of.length;
-      each<Isa, kWide, kWords ? 2 : kTogether<Isa>>(of, at, rest);
-      each<Isa, kWide>(of, at, rest);
-      if constexpr (kWide / 2 > kNarrow) each<Isa, kWide / 2>(of, at, rest);
-      if constexpr (kWide > kNarrow) each<Isa, kNarrow>(of, at, rest);
-      if (rest > 0) [[unlikely]] {
-        for (Index head = 0; head < of.heads; ++head, at.step_head(of)) padded<Isa>(at, rest, 1);
+      for (Index heads = of.heads; heads > 0; heads -= 2, at.step_head(of), at.step_head(of)) {
+        Pointers begin = at;
+        Index length = of.length;
+        if (heads > 1) each<Isa, kWide, 2, 2>(of, begin, length);
+        for (Index head = std::min<Index>(heads, 2); length > 0 && head > 0; --head, begin.step_head(of))
+          single_elements<Isa>(of, begin, length);
       }
     });
+  }
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void single_elements(const LaneRun<X, C>& of, Pointers at, Index rest) {
+    constexpr int kWide = kLanes<Isa, A>;
+    each<Isa, kWide>(of, at, rest);
+    if constexpr (kWide / 2 > kNarrow) each<Isa, kWide / 2>(of, at, rest);
+    if constexpr (kWide > kNarrow) each<Isa, kNarrow>(of, at, rest);
+    if (rest > 0) [[unlikely]]
+      padded<Isa>(at, rest, 1);
   }
 
   /// Lines of runs of `kRepeat`, so far as they fill `kRepeat` vectors.
@@ -195,19 +203,20 @@ struct RotateLanes {
     constexpr int kWide = kLanes<Isa, A>, kSpan = kRepeat / kPerLane;
     if constexpr (2 * kSpan <= kWide) {
       using V = Vector<A, kWide>;
-      V one;  // −1 for first members, which lose a product with the sine, and 1 for second ones
-      for (int lane = 0; lane < kWide; ++lane) one[lane] = ((lane & kSpan) != 0) != of.backwards ? 1 : -1;
       const Index whole = of.pairs / (kWide / 2);
       for (Index n = 0; n < of.lines; ++n) {
         const X* in = of.in + n * of.in_step;
         X* out = of.out + n * of.out_step;
         for (Index m = 0; m < whole; ++m) {
-          V numbers;
+          V numbers, lost, won;  // first members lose a product with the sine
           load<Isa>(of.coefficients + n * of.coefficient_step + m * kWide, numbers);
+          lost = won = numbers;
+          negate_if(!of.backwards, lost);
+          negate_if(of.backwards, won);
           unrolled<kSpan>([&](auto k) ROTARY_INLINE_LAMBDA {
             V cos, sin, x[kPerLane], turned[kPerLane];
-            spread_pairs<kSpan, k>(numbers, cos, sin);
-            sin = sin * one;
+            spread_pairs<kSpan, k, 0>(numbers, numbers, cos);
+            spread_pairs<kSpan, k, 1>(lost, won, sin);
             read<Isa>(in, x);
             for (int part = 0; part < kPerLane; ++part) {
               swap_neighbours<kSpan>(x[part], turned[part]);
@@ -224,12 +233,14 @@ struct RotateLanes {
       of.coefficients += pairs * of.coefficient_pairs.pair;
     }
   }
-  /// The cosines and sines, by turns in `v`, of vector k of such lines.
-  template <int kSpan, int k, class V>
-  ROTARY_ALWAYS_INLINE static void spread_pairs(const V& v, V& cos, V& sin) {
+  /// to = the number of every pair in vector k of such lines that follows its first by `which`, for a first
+  /// and for a second member.
+  template <int kSpan, int k, int which, class V>
+  ROTARY_ALWAYS_INLINE static void spread_pairs(const V& first, const V& second, V& to) {
     [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
-      shuffle<((k * kSize<V> + Lane) / (2 * kSpan) * 2)...>(v, cos);
-      shuffle<((k * kSize<V> + Lane) / (2 * kSpan) * 2 + 1)...>(v, sin);
+      to = __builtin_shufflevector(
+          first, second,
+          ((k * kSize<V> + Lane) / (2 * kSpan) * 2 + which + ((Lane & kSpan) != 0 ? kSize<V> : 0))...);
     }
     (std::make_integer_sequence<int, kSize<V>>());
   }
@@ -261,19 +272,29 @@ struct RotateLanes {
     }
   };
 
-  /// Turns as many elements as there are coefficients, and writes all first members before the second ones:
-  /// to write in two places by turns took up to twice the time.
-  template <class Isa, class V, std::size_t kCount>
-  ROTARY_ALWAYS_INLINE static void turn(const Coefficients<V> (&by)[kCount], const Pointers& at) {
+  /// Turns as many elements as there are coefficients, in `kHeads` heads. All are loaded before the first is
+  /// written, since heads often are a multiple of 4 KiB apart (see `RotateRun::turn_apart`), and all first
+  /// members of a head are written before its second ones: to write in two places by turns took up to twice
+  /// the time.
+  template <class Isa, int kHeads = 1, class V, std::size_t kCount>
+  ROTARY_ALWAYS_INLINE static void turn(const Coefficients<V> (&by)[kCount], const Pointers& at,
+                                        Index in_head = 0, Index out_head = 0) {
     constexpr Index kStep = kElements<kSize<V>>;
-    V a[kCount][kPerLane], b[kCount][kPerLane];
-    unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
-      read<Isa>(at.first + n * kStep, a[n]);
-      read<Isa>(at.second + n * kStep, b[n]);
-      for (int k = 0; k < kPerLane; ++k) turn_pairs<Isa>(a[n][k], b[n][k], by[n].cos[k], by[n].sin[k]);
+    V a[kHeads][kCount][kPerLane], b[kHeads][kCount][kPerLane];
+    unrolled<kHeads>([&](auto h) ROTARY_INLINE_LAMBDA {
+      unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
+        read<Isa>(at.first + h * in_head + n * kStep, a[h][n]);
+        read<Isa>(at.second + h * in_head + n * kStep, b[h][n]);
+        for (int k = 0; k < kPerLane; ++k)
+          turn_pairs<Isa>(a[h][n][k], b[h][n][k], by[n].cos[k], by[n].sin[k]);
+      });
     });
-    unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA { write<Isa>(at.to_first + n * kStep, a[n]); });
-    unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA { write<Isa>(at.to_second + n * kStep, b[n]); });
+    unrolled<kHeads>([&](auto h) ROTARY_INLINE_LAMBDA {
+      unrolled<kCount>(
+          [&](auto n) ROTARY_INLINE_LAMBDA { write<Isa>(at.to_first + h * out_head + n * kStep, a[h][n]); });
+      unrolled<kCount>(
+          [&](auto n) ROTARY_INLINE_LAMBDA { write<Isa>(at.to_second + h * out_head + n * kStep, b[h][n]); });
+    });
   }
   template <class Isa, class V>
   ROTARY_ALWAYS_INLINE static void read(const X* from, V (&v)[kPerLane]) {
@@ -292,8 +313,8 @@ struct RotateLanes {
     }
   }
 
-  /// Elements that have a coefficient each, `kCount` vectors at a time.
-  template <class Isa, int kLanesOf, int kCount = 1>
+  /// Elements that have a coefficient each, `kCount` vectors of `kHeads` heads at a time.
+  template <class Isa, int kLanesOf, int kCount = 1, int kHeads = 1>
   ROTARY_ALWAYS_INLINE static void each(const LaneRun<X, C>& of, Pointers& at, Index& rest) {
     constexpr Index kStep = kElements<kLanesOf>;
     for (; rest >= kCount * kStep; rest -= kCount * kStep, at.step(kCount * kStep, kCount * kStep)) {
@@ -301,8 +322,7 @@ struct RotateLanes {
       unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
         by[n].template load_from<Isa>(at.cos + n * kStep, at.sin + n * kStep);
       });
-      Pointers head = at;
-      for (Index rest_heads = of.heads; rest_heads > 0; --rest_heads, head.step_head(of)) turn<Isa>(by, head);
+      turn<Isa, kHeads>(by, at, of.in_head, of.out_head);
     }
   }
 

@@ -20,16 +20,16 @@ inline constexpr Index kBlockBytes = 256 * 1024;
 /// they turn, and a number of pairs makes their transposition worth its while.
 inline constexpr Index kLineBytes = 8 * 1024, kLinePairs = 8;
 
-/// Heads far apart in memory that are turned together: each reads and writes at a place of its own, but fewer
-/// of them load a row more often.
-inline constexpr Index kHeadsApart = 4;
+/// Heads far apart in memory that are turned together, and more of them until their windows are so many
+/// bytes: each reads and writes at a place of its own, but fewer of them load a row more often.
+inline constexpr Index kHeadsApart = 4, kBytesApart = 2048;
 
 /// Heads next to each other that pass by one part of a row: more of them would push their first features out
 /// of the cache before their last are turned.
 inline constexpr Index kHeadsOfPart = 8;
 
 /// What is larger is taken to lie in memory, and windows wider than this to be fetched in order from there.
-inline constexpr Index kCachedBytes = 4 * 1024 * 1024;
+inline constexpr Index kCachedBytes = 8 * 1024 * 1024;
 inline constexpr Index kWideBytes = 512;
 
 namespace detail {
@@ -208,7 +208,9 @@ void rotate_rows(const RotationJob<X, Row>& job) {
   const InnermostAxes innermost(job);
   const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
   const Index window_bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
-  const bool in_memory = window_bytes * tokens.extent * heads.extent * innermost.others > kCachedBytes;
+  const Index tensors = job.in_place() ? 1 : 2;
+  const bool in_memory =
+      tensors * window_bytes * tokens.extent * heads.extent * innermost.others > kCachedBytes;
   const bool near = tokens.extent == 1 || heads.out < tokens.out;
   WindowRun<X, Row> run;
   run.in = job.in, run.out = job.out, run.row = job.rows;
@@ -220,11 +222,12 @@ void rotate_rows(const RotationJob<X, Row>& job) {
   run.stream = in_memory && !job.in_place() && starts_on_lines(job, kPairing);
   const bool in_order = run.fetch_in_order || run.stream;  // of memory, window after window
   run.apart = !near && !in_memory && heads.extent > 1 && can_turn_apart<X, Row>(job.pairs);
-  run.pass = !in_order ? kHeadsOfPart : near ? 1 : kHeadsApart;
+  const Index heads_apart = std::max(kHeadsApart, kBytesApart / window_bytes);
+  run.pass = !in_order ? kHeadsOfPart : near ? 1 : heads_apart;
   const auto turn = compiled<RotateRun<kPairing, X, Row>, const WindowRun<X, Row>*>();
   const bool all = innermost.taken + 1 == 1u << job.axis_count;
   // Heads next to each other pass by all at once; those far apart a few at a time.
-  const Index group = near || run.apart ? heads.extent : std::min(heads.extent, kHeadsApart);
+  const Index group = near || run.apart ? heads.extent : std::min(heads.extent, heads_apart);
   if (!all || group < heads.extent) return rotate_runs(job, innermost, group, run, turn);
   turn(&run);
   if (!job.in_place() && job.untouched_before + job.untouched_after != 0) copy_untouched(job, run);

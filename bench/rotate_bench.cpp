@@ -81,23 +81,18 @@ void add_by_hand(const Shape& shape) {
 /// One token turned by the kernel itself, its run described beforehand: what no call can be faster than.
 template <Pairing kPairing>
 void add_kernel_alone() {
-  using Run = rotary::kernels::WindowRun<float, float>;
+  using Kernels = rotary::kernels::RotateRun<kPairing, float, float>;
   add({"kernel_alone/" + name_of(kPairing) + "/float/in_place/" + kDecode.name,
        "the kernel alone, without views, checks and choices: decode", "x *= a", no_goal()},
       [=] {
         const auto of = subject<float>(kDecode, Order::heads_first, kPairing);
         const Index dim = kDecode.head_dim, heads = kDecode.heads;
-        const auto kernel =
-            rotary::kernels::compiled<rotary::kernels::RotateRun<kPairing, float, float>, const Run*>();
-        const auto rotate = [of, kernel, dim, heads, one = rotary::kernels::JobAxis{1, 0, 0, 0},
+        const auto rotate = [of, dim, heads, kernel = Kernels::template kernel<typename Kernels::Whole>(),
+                             one = rotary::kernels::JobAxis{1, 0, 0, 0},
                              each = rotary::kernels::JobAxis{heads, dim, dim, 0}] {
-          Run run{};
-          run.in = run.out = of->x.data();
-          run.row = of->rotary_emb.rows().kept(kDecode.offset + 1) + kDecode.offset * dim;
-          run.pairs = dim / 2;
-          run.count = 1, run.windows = run.pass = heads;
-          run.tokens = &one, run.heads = &each;
-          kernel(&run);
+          const rotary::kernels::WindowLoop loop{dim / 2, &one, &each, heads, false, false, false};
+          const float* const row = of->rotary_emb.rows().kept(kDecode.offset + 1) + kDecode.offset * dim;
+          kernel(&loop, of->x.data(), of->x.data(), row, 1, heads);
         };
         return Race{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(),
                     of->bytes()};

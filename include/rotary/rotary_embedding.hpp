@@ -97,7 +97,7 @@ class RotaryEmbedding {
   const RotaryEmbeddingOptions& options() const { return options_; }
   const Frequencies& frequencies() const { return frequencies_; }
   /// The features that rotate: twice the number of frequencies.
-  Index rotary_dim() const { return 2 * frequencies_.pairs(); }
+  Index rotary_dim() const { return 2 * rows_.pairs(); }
 
   /// The frequencies, in radians per position, rounded to double.
   std::vector<double> freqs() const {
@@ -320,11 +320,10 @@ class RotaryEmbedding {
     if (options.offset != FixedPosition(0))
       detail::fail("the offset is ", static_cast<double>(options.offset),
                    ", it must be 0 where positions are given");
-    const kernels::Magnitude wanted = detail::directed(magnitude(options), options.direction);
-    detail::check_rotation<T>(in, out, options.start_index, rotary_dim(), magnitude(options),
-                              options.direction);
+    const double factor = detail::check_rotation<T>(in, out, options.start_index, rotary_dim(),
+                                                    magnitude(options).factor, options.direction);
     Frequencies frequencies = frequencies_at(positions);
-    frequencies.magnitude = wanted.factor;
+    frequencies.magnitude = factor;
     // A grid that is one sequence is a list of its cells.
     const int seq_axis = detail::sequence_axis(options.seq_dim, default_seq_dim(), in.rank);
     const bool is_sequence = positions.batch() == 0 && positions.count() == in.extent(seq_axis);
@@ -349,7 +348,7 @@ class RotaryEmbedding {
       rotate_from(in, out, options.offset);
     } else {
       // Everything that can fail fails here, and not on a thread of the device.
-      detail::check_rotation<T>(in, out, options.start_index, rotary_dim(), magnitude(options),
+      detail::check_rotation<T>(in, out, options.start_index, rotary_dim(), magnitude(options).factor,
                                 options.direction);
       detail::in_parts(device, in, seq_axis, [&](int axis, Index first, Index last) {
         rotate_from(in.slice(axis, first, last - first), out.slice(axis, first, last - first),

@@ -48,24 +48,31 @@ kernels::RotationJob<X, T> window_job(const StridedView<In>& in, const StridedVi
 
 /// What every rotation demands of its tensors, found out before anything is written.
 template <class In>
-void check_window(const StridedView<In>& in, Index start, Index width) {
+ROTARY_COLD void fail_window(const StridedView<In>& in, Index start, Index width) {
   if (in.rank < 2)
     fail("a tensor to rotate needs at least two axes, [seq, head_dim], found ", shape_text(in));
-  const Index head_dim = in.extent(in.rank - 1);
   if (start < 0) fail("start_index is ", start, ", it must not be negative");
-  if (width > head_dim || start > head_dim - width)
-    fail(width, " features from start_index ", start, " on are to rotate, but the tensor ", shape_text(in),
-         " has only ", head_dim);
+  fail(width, " features from start_index ", start, " on are to rotate, but the tensor ", shape_text(in),
+       " has only ", in.extent(in.rank - 1));
+}
+template <class In>
+void check_window(const StridedView<In>& in, Index start, Index width) {
+  if (in.rank < 2 || start < 0 || width > in.extent(in.rank - 1) || start > in.extent(in.rank - 1) - width)
+    fail_window(in, start, width);
 }
 
-/// `out` is a `writable_view_of` something.
+/// `out` is a `writable_view_of` something that is not `in`.
 template <class In, class X>
-void check_output(const StridedView<In>& in, const StridedView<X>& out) {
-  if (static_cast<const void*>(&in) == &out) return;  // in place
+ROTARY_NOINLINE void check_other_output(const StridedView<In>& in, const StridedView<X>& out) {
   if (!same_shape(in, out))
     fail("the tensor to write to has shape ", shape_text(out), ", it must have ", shape_text(in));
   if (overlap_partly(in, out))
     fail("the tensors to read and to write overlap; they must be the same or apart");
+}
+/// The same, or one view for both: in place.
+template <class In, class X>
+void check_output(const StridedView<In>& in, const StridedView<X>& out) {
+  if (static_cast<const void*>(&in) != &out) check_other_output(in, out);
 }
 
 inline int sequence_axis(std::optional<Index> seq_dim, Index by_default, int rank) {
@@ -87,12 +94,14 @@ Index keys_before_queries(const StridedView<const Q>& q, const StridedView<const
 }
 
 /// The magnitude that `direction` asks of rows whose forward magnitude is `magnitude`.
+inline double directed(double factor, Direction direction) {
+  if (direction != Direction::inverse) return factor;
+  if (factor == 0) fail("the magnitude is 0, a rotation with it cannot be taken back");
+  return 1 / factor;
+}
 inline kernels::Magnitude directed(kernels::Magnitude magnitude, Direction direction) {
-  if (direction == Direction::inverse) {
-    if (magnitude.factor == 0) fail("the magnitude is 0, a rotation with it cannot be taken back");
-    magnitude.factor = 1 / magnitude.factor;
-    magnitude.slope = -magnitude.slope;
-  }
+  magnitude.factor = directed(magnitude.factor, direction);
+  if (direction == Direction::inverse) magnitude.slope = -magnitude.slope;
   return magnitude;
 }
 
@@ -114,17 +123,16 @@ void turn_between(Pairing pairing, Index rotary_dim, const RotateOptions& option
   turn(out, out);
 }
 
-/// Everything that a rotation can fail on. Returns the magnitude of its rows.
+/// Everything that a rotation can fail on. Returns the factor of its rows' magnitude.
 template <RowScalar T, class In, RotaryScalar X>
-kernels::Magnitude check_rotation(const StridedView<In>& in, const StridedView<X>& out, Index start,
-                                  Index width, const kernels::Magnitude& magnitude, Direction direction) {
+double check_rotation(const StridedView<In>& in, const StridedView<X>& out, Index start, Index width,
+                      double factor, Direction direction) {
   check_window(in, start, width);
   check_output(in, out);
-  const kernels::Magnitude wanted = directed(magnitude, direction);
-  if (!finite_bits(wanted.factor) ||
-      std::fabs(wanted.factor) > static_cast<double>(std::numeric_limits<T>::max()))
-    fail("the magnitude of the rotation is ", wanted.factor, ", it must be finite in the type of the rows");
-  return wanted;
+  factor = directed(factor, direction);
+  if (!finite_bits(factor) || std::fabs(factor) > static_cast<double>(std::numeric_limits<T>::max()))
+    fail("the magnitude of the rotation is ", factor, ", it must be finite in the type of the rows");
+  return factor;
 }
 
 /// Turns by rows made a few at a time on the stack, just before the heads that share them are turned. Nothing
@@ -163,21 +171,21 @@ void rotate_sequence(const SequenceRows<T>& rows, FixedPosition first, const ker
                      Direction direction, const StridedView<In>& in, const StridedView<X>& out, int seq_axis,
                      Index start) {
   const Index pairs = rows.pairs(), row_size = 2 * pairs, seq = in.extent(seq_axis);
-  const kernels::Magnitude wanted = check_rotation<T>(in, out, start, row_size, magnitude, direction);
+  const double factor = check_rotation<T>(in, out, start, row_size, magnitude.factor, direction);
   if (in.empty()) return;
 
   auto job = window_job<T>(in, out, start, pairs, rows.pairing(),
                            [&](int axis) { return axis == seq_axis ? row_size : 0; });
   job.negate_sin = direction != Direction::forward;
 
-  if (first.is_whole() && first.whole >= 0 && first.whole <= PTRDIFF_MAX - seq && wanted.log_scale.empty() &&
-      wanted.factor == rows.magnitude()) {
+  if (first.is_whole() && first.whole >= 0 && first.whole <= PTRDIFF_MAX - seq &&
+      magnitude.log_scale.empty() && factor == rows.magnitude()) {
     if (const T* kept = rows.kept(first.whole + seq)) {
       job.rows = kept + first.whole * row_size;
       return kernels::rotate(std::move(job));
     }
   }
-  rotate_making_rows(rows, Positions::consecutive(seq, first), wanted, job);
+  rotate_making_rows(rows, Positions::consecutive(seq, first), directed(magnitude, direction), job);
 }
 
 }  // namespace detail

@@ -100,10 +100,11 @@ template <class X, class Row>
 void copy_untouched(const RotationJob<X, Row>& job, const WindowRun<X, Row>& run) {
   const auto before = static_cast<std::size_t>(job.untouched_before),
              after = static_cast<std::size_t>(job.untouched_after);
+  const JobAxis &tokens = *run.loop.tokens, &heads = *run.loop.heads;
   for (Index n = 0; n < run.count; ++n) {
     for (Index w = 0; w < run.windows; ++w) {
-      const X* const in = run.in + n * run.tokens->in + w * run.heads->in;
-      X* const out = run.out + n * run.tokens->out + w * run.heads->out;
+      const X* const in = run.in + n * tokens.in + w * heads.in;
+      X* const out = run.out + n * tokens.out + w * heads.out;
       std::memcpy(static_cast<void*>(out - before), in - before, before * sizeof(X));
       std::memcpy(static_cast<void*>(out + 2 * job.pairs), in + 2 * job.pairs, after * sizeof(X));
     }
@@ -181,9 +182,9 @@ struct InnermostAxes {
 };
 
 /// The loops of `rotate_rows` where one run does not do: `group` heads at a time.
-template <class X, class Row>
+template <class X, class Row, class Turn_>
 ROTARY_NOINLINE void rotate_runs(const RotationJob<X, Row>& job, const InnermostAxes& innermost, Index group,
-                                 WindowRun<X, Row>& run, void (*turn)(const WindowRun<X, Row>*)) {
+                                 const WindowLoop& loop, Turn_ turn) {
   const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
   const bool copies = !job.in_place() && job.untouched_before + job.untouched_after != 0;
   const Loops<X, Row> loops(job, innermost.taken);
@@ -191,11 +192,10 @@ ROTARY_NOINLINE void rotate_runs(const RotationJob<X, Row>& job, const Innermost
   loops.run(
       job, tokens, rows_return ? block_of<Row>(2 * job.pairs) : tokens.extent, [](const Row*, Index) {},
       [&](const X* in, X* out, const Row* row, Index count) {
-        run.row = row, run.count = count;
         for (Index n = 0; n < heads.extent; n += group) {
-          run.in = in + n * heads.in, run.out = out + n * heads.out;
-          run.windows = std::min(group, heads.extent - n);
-          turn(&run);
+          const WindowRun<X, Row> run{
+              loop, in + n * heads.in, out + n * heads.out, row, count, std::min(group, heads.extent - n)};
+          turn(&loop, run.in, run.out, run.row, run.count, run.windows);
           if (copies) copy_untouched(job, run);
         }
       });
@@ -205,32 +205,34 @@ ROTARY_NOINLINE void rotate_runs(const RotationJob<X, Row>& job, const Innermost
 /// has its row, and for each of them some of the heads that share it.
 template <Pairing kPairing, class X, class Row>
 void rotate_rows(const RotationJob<X, Row>& job) {
+  using Kernels = RotateRun<kPairing, X, Row>;
   const InnermostAxes innermost(job);
   const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
-  const Index window_bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
-  const Index tensors = job.in_place() ? 1 : 2;
+  const Index window_bytes = 2 * job.pairs * static_cast<Index>(sizeof(X)), tensors = job.in_place() ? 1 : 2;
   const bool in_memory =
       tensors * window_bytes * tokens.extent * heads.extent * innermost.others > kCachedBytes;
   const bool near = tokens.extent == 1 || heads.out < tokens.out;
-  WindowRun<X, Row> run;
-  run.in = job.in, run.out = job.out, run.row = job.rows;
-  run.pairs = job.pairs;
-  run.count = tokens.extent, run.windows = heads.extent;
-  run.tokens = &tokens, run.heads = &heads;
-  run.backwards = job.negate_sin;
-  run.fetch_in_order = in_memory && window_bytes > kWideBytes;
-  run.stream = in_memory && !job.in_place() && starts_on_lines(job, kPairing);
-  const bool in_order = run.fetch_in_order || run.stream;  // of memory, window after window
-  run.apart = !near && !in_memory && heads.extent > 1 && can_turn_apart<X, Row>(job.pairs);
-  const Index heads_apart = std::max(kHeadsApart, kBytesApart / window_bytes);
-  run.pass = !in_order ? kHeadsOfPart : near ? 1 : heads_apart;
-  const auto turn = compiled<RotateRun<kPairing, X, Row>, const WindowRun<X, Row>*>();
-  const bool all = innermost.taken + 1 == 1u << job.axis_count;
+  const bool apart = !near && !in_memory && heads.extent > 1 && can_turn_apart<X, Row>(job.pairs);
   // Heads next to each other pass by all at once; those far apart a few at a time.
-  const Index group = near || run.apart ? heads.extent : std::min(heads.extent, heads_apart);
-  if (!all || group < heads.extent) return rotate_runs(job, innermost, group, run, turn);
-  turn(&run);
-  if (!job.in_place() && job.untouched_before + job.untouched_after != 0) copy_untouched(job, run);
+  const Index group = near || apart
+                          ? heads.extent
+                          : std::min(heads.extent, std::max(kHeadsApart, kBytesApart / window_bytes));
+  WindowLoop loop;
+  loop.pairs = job.pairs;
+  loop.tokens = &tokens, loop.heads = &heads;
+  loop.backwards = job.negate_sin;
+  loop.fetch_in_order = in_memory && window_bytes > kWideBytes;
+  loop.stream = in_memory && !job.in_place() && starts_on_lines(job, kPairing);
+  const bool in_order = loop.fetch_in_order || loop.stream;  // of memory, window after window
+  loop.pass = !in_order ? kHeadsOfPart : near ? 1 : group;
+  const auto turn = apart      ? Kernels::template kernel<typename Kernels::Apart>()
+                    : in_order ? Kernels::template kernel<typename Kernels::InParts>()
+                               : Kernels::template kernel<typename Kernels::Whole>();
+  const bool all = innermost.taken + 1 == 1u << job.axis_count;
+  if (!all || group < heads.extent) return rotate_runs(job, innermost, group, loop, turn);
+  turn(&loop, job.in, job.out, job.rows, tokens.extent, heads.extent);
+  if (!job.in_place() && job.untouched_before + job.untouched_after != 0)
+    copy_untouched(job, WindowRun<X, Row>{loop, job.in, job.out, job.rows, tokens.extent, heads.extent});
 }
 
 /// Copies the features outside the window, one line of neighbours after another.

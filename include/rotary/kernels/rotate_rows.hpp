@@ -163,25 +163,24 @@ struct WordStep<Pairing::interleaved, V> {
   ROTARY_ALWAYS_INLINE static void put_second(const Turned&, X*, Index) {}
 };
 
-/// Windows in two directions: `count` tokens, each with a row of its own, times `windows` heads that share
-/// it.
-///
-/// Nothing here is copied from neighbours in a job: of what was written a moment ago in two pieces, a load
-/// that takes both would wait for all stores before it. Hence the axes by address, and this order of members.
-template <class X, class Row>
-struct WindowRun {
-  const X* in;
+/// How windows are turned in two directions: tokens, each with a row of its own, times heads that share it.
+struct WindowLoop {
   Index pairs;
-  X* out;
-  Index count;
-  const Row* row;
-  Index windows;
   const JobAxis *tokens, *heads;
+  Index pass;  // heads that pass by one part of a row before its next part comes
   bool backwards;
   bool fetch_in_order;  // see there
   bool stream;          // write past the caches; all addresses are multiples of 64
-  bool apart;           // heads are far from each other, and `can_turn_apart`
-  Index pass;           // heads that pass by one part of a row before its next part comes
+};
+
+/// The same with where that is: `count` tokens times `windows` heads.
+template <class X, class Row>
+struct WindowRun {
+  const WindowLoop& loop;
+  const X* in;
+  X* out;
+  const Row* row;
+  Index count, windows;
 };
 
 /// Turns a run of windows.
@@ -199,52 +198,86 @@ struct RotateRun {
                                   Step<kPairing, Vector<A, kLanes<Isa, A>>>>;
   using Narrow = Step<kPairing, Vector<A, 16 / sizeof(A)>>;
 
-  template <class Isa>
-  ROTARY_ALWAYS_INLINE static void run(const WindowRun<X, Row>* run_) {
-    const WindowRun<X, Row>& of = *run_;
-    // Each row's length that is compiled for itself costs its users' compilers time: only those that are
-    // common, where registers are wide and speed is not that of memory.
-    if constexpr (Isa::kFused) {
-      if (of.stream) {
-        run_in_parts<Isa, true>(of);
-        return streamed();
-      }
-      if constexpr (kTurnsApart<X>) {
-        if (of.apart) {
-          // The fewer lines are open at once, the better for those that come back where they were; but a row
-          // that has to be shuffled, or results that go elsewhere, are worth more heads.
-          if (kPairing == Pairing::half && of.in == of.out) return run_apart<Isa, 2>(of);
-          return run_apart<Isa, 4>(of);
+  /// A kernel for the instruction set in use.
+  ///
+  /// What a call on one token writes to memory on its way here stands in line behind what the call before it
+  /// wrote: so a run comes in registers, and those that need more of these than `Whole` are functions of
+  /// their own.
+  template <class Body>
+  static auto kernel() {
+    return compiled<Body, const WindowLoop*, const X*, X*, const Row*, Index, Index>();
+  }
+
+  /// Rows of common lengths. Each that is compiled for itself costs its users' compilers time: hence only
+  /// where registers are wide.
+  struct Whole {
+    template <class Isa>
+    ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
+                                         Index count, Index windows) {
+      if constexpr (Isa::kFused) {
+        const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
+        const Index length = stream_length(kPairing, loop->pairs), steps = length / Wide<Isa>::kWidth;
+        if (steps * Wide<Isa>::kWidth == length) {
+          if (steps == 1) return run_whole<Isa, 1>(of);
+          if (steps == 2) return run_whole<Isa, 2>(of);
+          if (steps == 4) return run_whole<Isa, 4>(of);
+          if constexpr (Isa::kBytes == 64)  // and 32 registers
+            if (steps == 8) return run_whole<Isa, 8>(of);
         }
       }
-      const Index length = stream_length(kPairing, of.pairs), steps = length / Wide<Isa>::kWidth;
-      if (steps * Wide<Isa>::kWidth == length && !of.fetch_in_order) {
-        if (steps == 1) return run_whole<Isa, 1>(of);
-        if (steps == 2) return run_whole<Isa, 2>(of);
-        if (steps == 4) return run_whole<Isa, 4>(of);
-        if constexpr (Isa::kBytes == 64)  // and 32 registers
-          if (steps == 8) return run_whole<Isa, 8>(of);
+      kernel<InParts>()(loop, in, out, row, count, windows);
+    }
+  };
+
+  /// Rows of any length.
+  struct InParts {
+    template <class Isa>
+    ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
+                                         Index count, Index windows) {
+      const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
+      if constexpr (Isa::kFused) {
+        if (loop->stream) {
+          run_in_parts<Isa, true>(of);
+          return streamed();
+        }
+      }
+      run_in_parts<Isa, false>(of);
+    }
+  };
+
+  /// Heads far from each other, where `can_turn_apart`.
+  struct Apart {
+    template <class Isa>
+    ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
+                                         Index count, Index windows) {
+      if constexpr (Isa::kFused && kTurnsApart<X>) {
+        const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
+        // The fewer lines are open at once, the better for those that come back where they were; but a row
+        // that has to be shuffled, or results that go elsewhere, are worth more heads.
+        if (kPairing == Pairing::half && in == out) return run_apart<Isa, 2>(of);
+        return run_apart<Isa, 4>(of);
       }
     }
-    run_in_parts<Isa, false>(of);
-  }
+  };
 
  private:
   /// Rows of `kStepsOf` steps.
   template <class Isa, int kStepsOf>
-  ROTARY_ALWAYS_INLINE static void run_whole(WindowRun<X, Row> of) {  // a copy, which no store can change
-    const JobAxis tokens = *of.tokens, heads = *of.heads;
+  ROTARY_ALWAYS_INLINE static void run_whole(WindowRun<X, Row> of) {
+    const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;  // copies, which no store can change
+    const Index pairs = of.loop.pairs;
+    const bool backwards = of.loop.backwards;
     for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row)
-      turn_columns<Isa, false, Wide<Isa>, kStepsOf>(of.in, of.out, of.row, of.pairs, of.windows, heads,
-                                                    of.backwards);
+      turn_columns<Isa, false, Wide<Isa>, kStepsOf>(of.in, of.out, of.row, pairs, of.windows, heads,
+                                                    backwards);
   }
 
   /// Heads far from each other, `kHeads` at a time by the rows of a block of tokens.
   template <class Isa, int kHeads>
   ROTARY_ALWAYS_INLINE static void run_apart(WindowRun<X, Row> of) {
-    const JobAxis tokens = *of.tokens, heads = *of.heads;
+    const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;
     // What is read, and what is written unless that is the same.
-    const Index token = (of.in == of.out ? 2 : 4) * kHeads * of.pairs * static_cast<Index>(sizeof(X)),
+    const Index token = (of.in == of.out ? 2 : 4) * kHeads * of.loop.pairs * static_cast<Index>(sizeof(X)),
                 block = std::max<Index>(1, kCloseBytes / token);
     for (Index rest = of.count; rest > 0; rest -= of.count) {
       of.count = std::min(block, rest);
@@ -271,8 +304,8 @@ struct RotateRun {
     unrolled<kHeads>([&](auto h)
                          ROTARY_INLINE_LAMBDA { in[h] = in_ + h * heads.in, out[h] = out_ + h * heads.out; });
     const Row* row = of.row;
-    const Index partner = of.pairs, length = stream_length(kPairing, of.pairs);
-    const bool backwards = of.backwards;
+    const Index partner = of.loop.pairs, length = stream_length(kPairing, of.loop.pairs);
+    const bool backwards = of.loop.backwards;
     for (Index n = of.count; n > 0; --n) {
       Index rest = length;
       do {
@@ -306,14 +339,16 @@ struct RotateRun {
   /// Rows of any length, `pass` heads at a time.
   template <class Isa, bool kStream>
   ROTARY_ALWAYS_INLINE static void run_in_parts(WindowRun<X, Row> of) {
-    const JobAxis tokens = *of.tokens, heads = *of.heads;
+    const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;
+    const Index pairs = of.loop.pairs, pass = of.loop.pass;
+    const bool fetch = of.loop.fetch_in_order, backwards = of.loop.backwards;
     for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row) {
-      for (Index n = 0; n < of.windows; n += of.pass) {
+      for (Index n = 0; n < of.windows; n += pass) {
         const X* const in = of.in + n * heads.in;
-        const Index windows = of.pass < of.windows - n ? of.pass : of.windows - n;
-        if (of.fetch_in_order)
-          for (Index w = 0; w < windows; ++w) fetch_in_order(in + w * heads.in, 2 * of.pairs);
-        turn_windows<Isa, kStream>(of, in, of.out + n * heads.out, windows, heads);
+        const Index windows = pass < of.windows - n ? pass : of.windows - n;
+        if (fetch)
+          for (Index w = 0; w < windows; ++w) fetch_in_order(in + w * heads.in, 2 * pairs);
+        turn_windows<Isa, kStream>(in, of.out + n * heads.out, of.row, pairs, windows, heads, backwards);
       }
     }
   }
@@ -347,20 +382,20 @@ struct RotateRun {
   }
 
   template <class Isa, bool kStream>
-  ROTARY_ALWAYS_INLINE static void turn_windows(const WindowRun<X, Row>& of, const X* in, X* out,
-                                                Index windows, const JobAxis& heads) {
+  ROTARY_ALWAYS_INLINE static void turn_windows(const X* in, X* out, const Row* row, Index pairs,
+                                                Index windows, const JobAxis& heads, bool backwards) {
     constexpr Index kWidth = Wide<Isa>::kWidth;
-    const Index end = stream_length(kPairing, of.pairs);
+    const Index end = stream_length(kPairing, pairs);
     Index at = 0;
     const auto turn = [&](auto count) ROTARY_INLINE_LAMBDA {
       for (; at + count * kWidth <= end; at += count * kWidth)
-        turn_columns<Isa, kStream, Wide<Isa>, count>(in + at, out + at, of.row + at, of.pairs, windows, heads,
-                                                     of.backwards);
+        turn_columns<Isa, kStream, Wide<Isa>, count>(in + at, out + at, row + at, pairs, windows, heads,
+                                                     backwards);
     };
     turn(std::integral_constant<int, 4>());
     turn(std::integral_constant<int, 1>());
     if (at < end) [[unlikely]]
-      turn_rest<Isa>(of, in, out, windows, heads, at, end);
+      turn_rest<Isa>(in, out, row, pairs, windows, heads, backwards, at, end);
   }
 
   /// Asks for the cache lines of a window in the order of memory. Processors fetch ahead of such a sequence,
@@ -371,8 +406,8 @@ struct RotateRun {
   }
 
   template <class Isa>
-  ROTARY_ALWAYS_INLINE static void turn_rest(const WindowRun<X, Row>& of, const X* in, X* out, Index windows,
-                                             const JobAxis& heads, Index at, Index end) {
+  ROTARY_ALWAYS_INLINE static void turn_rest(const X* in, X* out, const Row* row, Index pairs, Index windows,
+                                             const JobAxis& heads, bool backwards, Index at, Index end) {
     constexpr Index kNarrow = Narrow::kWidth;
     for (; at < end; at += kNarrow) {
       const bool fits = at + kNarrow <= end;
@@ -385,14 +420,14 @@ struct RotateRun {
       };
       Row few_row[2 * kNarrow] = {};
       X few[2 * kNarrow] = {};
-      if (!fits) copy(few_row, kNarrow, of.row + at, of.pairs);
+      if (!fits) copy(few_row, kNarrow, row + at, pairs);
       for (Index n = 0; n < windows; ++n) {
         const X* const from = in + n * heads.in + at;
         X* const to = out + n * heads.out + at;
-        if (!fits) copy(few, kNarrow, from, of.pairs);
-        turn_columns<Isa, false, Narrow, 1>(fits ? from : few, fits ? to : few, fits ? of.row + at : few_row,
-                                            fits ? of.pairs : kNarrow, 1, heads, of.backwards);
-        if (!fits) copy(to, of.pairs, few, kNarrow);
+        if (!fits) copy(few, kNarrow, from, pairs);
+        turn_columns<Isa, false, Narrow, 1>(fits ? from : few, fits ? to : few, fits ? row + at : few_row,
+                                            fits ? pairs : kNarrow, 1, heads, backwards);
+        if (!fits) copy(to, pairs, few, kNarrow);
       }
     }
   }

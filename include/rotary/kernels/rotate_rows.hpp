@@ -275,17 +275,18 @@ struct RotateRun {
   /// Heads far from each other, `kHeads` at a time by the rows of a block of tokens.
   template <class Isa, int kHeads>
   ROTARY_ALWAYS_INLINE static void run_apart(WindowRun<X, Row> of) {
-    const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;
+    const WindowLoop loop = of.loop;
+    const JobAxis tokens = *loop.tokens, heads = *loop.heads;
     // What is read, and what is written unless that is the same.
-    const Index token = (of.in == of.out ? 2 : 4) * kHeads * of.loop.pairs * static_cast<Index>(sizeof(X)),
+    const Index token = (of.in == of.out ? 2 : 4) * kHeads * loop.pairs * static_cast<Index>(sizeof(X)),
                 block = std::max<Index>(1, kCloseBytes / token);
     for (Index rest = of.count; rest > 0; rest -= of.count) {
       of.count = std::min(block, rest);
       Index n = 0;
       for (; n + kHeads <= of.windows; n += kHeads)
-        turn_apart<Isa, kHeads>(of, of.in + n * heads.in, of.out + n * heads.out, tokens, heads);
+        turn_apart<Isa, kHeads>(of, loop, of.in + n * heads.in, of.out + n * heads.out, tokens, heads);
       for (; n < of.windows; ++n)
-        turn_apart<Isa, 1>(of, of.in + n * heads.in, of.out + n * heads.out, tokens, heads);
+        turn_apart<Isa, 1>(of, loop, of.in + n * heads.in, of.out + n * heads.out, tokens, heads);
       of.in += of.count * tokens.in, of.out += of.count * tokens.out, of.row += of.count * tokens.row;
     }
   }
@@ -294,8 +295,9 @@ struct RotateRun {
   /// first is written: where heads are a multiple of 4 KiB apart, a load that follows a store to the same
   /// place of another page waits for it.
   template <class Isa, int kHeads>
-  ROTARY_ALWAYS_INLINE static void turn_apart(const WindowRun<X, Row>& of, const X* in_, X* out_,
-                                              const JobAxis& tokens, const JobAxis& heads) {
+  ROTARY_ALWAYS_INLINE static void turn_apart(const WindowRun<X, Row>& of, const WindowLoop& loop,
+                                              const X* in_, X* out_, const JobAxis& tokens,
+                                              const JobAxis& heads) {
     using StepOf = Wide<Isa>;
     constexpr int kTogether = kPairing == Pairing::half ? 1 : 2, kSteps = 2 * kTogether;
     constexpr Index kWidth = StepOf::kWidth;
@@ -304,8 +306,8 @@ struct RotateRun {
     unrolled<kHeads>([&](auto h)
                          ROTARY_INLINE_LAMBDA { in[h] = in_ + h * heads.in, out[h] = out_ + h * heads.out; });
     const Row* row = of.row;
-    const Index partner = of.loop.pairs, length = stream_length(kPairing, of.loop.pairs);
-    const bool backwards = of.loop.backwards;
+    const Index partner = loop.pairs, length = stream_length(kPairing, loop.pairs);
+    const bool backwards = loop.backwards;
     for (Index n = of.count; n > 0; --n) {
       Index rest = length;
       do {

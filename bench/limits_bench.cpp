@@ -39,40 +39,64 @@ void add_copy_by_vectors(const Shape& shape) {
       });
 }
 
-/// S on windows of `length` numbers, `step` apart in each of `heads` places that take turns.
+/// S on windows of `length` numbers, `step` apart.
 template <class X>
-void add_windows(const std::string& what, const char* row, const Shape& shape, Index heads, Index length,
-                 Index step) {
-  add({"limits/" + what + "/" + kName<X> + "/" + shape.name, std::string(kRow) + row, "x *= a", no_goal()},
+void add_windows(const std::string& what, const Shape& shape, Index length, Index step) {
+  add({"limits/" + what + "/" + kName<X> + "/" + shape.name,
+       std::string(kRow) + "x *= a on 64 of 128, or of 192, numbers", "x *= a", no_goal()},
       [=] {
-        const Index tokens = shape.size() / (heads * length);
-        const auto apart = std::make_shared<Buffer<X>>(tokens * heads * step);
+        const Index windows = shape.size() / length;
+        const auto apart = std::make_shared<Buffer<X>>(windows * step);
         const auto in_a_row = std::make_shared<Buffer<X>>(shape.size());
         const double bytes = 2 * static_cast<double>(in_a_row->bytes());
-        const auto by_windows = [=] {
-          scale_windows(apart->data(), tokens, step, heads, tokens * step, length);
-        };
+        const auto by_windows = [=] { scale_windows(apart->data(), windows, step, length); };
         return Race{repeated(by_windows), repeated([=] { scale(in_a_row->data(), in_a_row->size()); }),
                     unchanged(apart, by_windows), bytes, bytes};
       });
 }
 
+/// Rows of 1, which a multiplication has to load all the same.
+std::shared_ptr<Buffer<float>> rows_of(const Shape& shape) {
+  const auto rows = std::make_shared<Buffer<float>>(shape.seq * shape.head_dim);
+  std::fill_n(rows->data(), rows->size(), 1.0f);
+  return rows;
+}
+
 /// x *= y, the rows of a sequence, one head after the other.
 void add_rows(const Shape& shape) {
   add({std::string("limits/x_times_rows/float/") + shape.name,
-       std::string(kRow) + "x *= y, numbers of its own for every token", "x *= a", no_goal()},
+       std::string(kRow) + "x *= y, a row for every token of each head", "x *= a", no_goal()},
       [=] {
-        const Index length = shape.seq * shape.head_dim;
         const auto x = std::make_shared<Buffer<float>>(shape.size());
-        const auto y = std::make_shared<Buffer<float>>(length);
-        std::fill_n(y->data(), length, 1.0f);
+        const auto rows = rows_of(shape);
         const double bytes = 2 * static_cast<double>(x->bytes());
         const auto by_rows = [=] {
-          for (Index head = 0; head < shape.batch * shape.heads; ++head)
-            scale_by(x->data() + head * length, y->data(), length);
+          for (float* head = x->data(); head != x->data() + x->size(); head += rows->size())
+            multiply_by_rows(head, head, rows->data(), shape.seq, 1, shape.head_dim);
         };
         return Race{repeated(by_rows), repeated([=] { scale(x->data(), x->size()); }), unchanged(x, by_rows),
                     bytes, bytes};
+      });
+}
+
+/// z = x · y into another tensor, [batch, seq, heads, head_dim], all heads of a token by its row.
+void add_copy_by_rows(const Shape& shape) {
+  add({std::string("limits/copy_by_rows/float/") + shape.name,
+       std::string(kRow) + "z = x * y, a row for every token", "memcpy", no_goal()},
+      [=] {
+        const auto from = std::make_shared<Buffer<float>>(shape.size());
+        const auto to = std::make_shared<Buffer<float>>(shape.size());
+        const auto rows = rows_of(shape);
+        const double bytes = 2 * static_cast<double>(from->bytes());
+        const auto by_rows = [=] {
+          multiply_by_rows(from->data(), to->data(), rows->data(), shape.seq, shape.heads, shape.head_dim);
+        };
+        const auto check = [=] {
+          by_rows();
+          return difference(*to, *from);
+        };
+        return Race{repeated(by_rows), repeated([=] { copy(from->data(), to->data(), from->bytes()); }),
+                    check, bytes, bytes};
       });
 }
 
@@ -149,17 +173,13 @@ void add_alignment(const Shape& shape) {
 }  // namespace
 
 void bench::register_benchmarks() {
-  for (const Shape& shape : {kDecode, kSmall, kCache}) add_copy_by_vectors(shape);
-  const Shape memory = memory_shape();
-  constexpr char kHeads[] = "x *= a, a window in each of four heads by turns",
-                 kGaps[] = "x *= a on 64 of 128, or of 192, numbers";
-  for (const Shape& shape : {kCache, memory}) {
-    add_windows<float>("four_heads_by_turns", kHeads, shape, 4, shape.head_dim, shape.head_dim);
-    add_windows<double>("four_heads_by_turns", kHeads, shape, 4, shape.head_dim, shape.head_dim);
+  for (const Shape& shape : {kDecode, kSmall, kCache}) {
+    add_copy_by_vectors(shape);
+    add_copy_by_rows(shape);
   }
-  add_windows<float>("64_of_128", kGaps, kCache, 1, 64, 128);
-  add_windows<double>("64_of_128", kGaps, kCache, 1, 64, 128);
-  add_windows<float>("64_of_192", kGaps, {"1024x64", 1, 1, 1024, 64}, 1, 64, 192);
+  add_windows<float>("64_of_128", kCache, 64, 128);
+  add_windows<double>("64_of_128", kCache, 64, 128);
+  add_windows<float>("64_of_192", {"1024x64", 1, 1, 1024, 64}, 64, 192);
   add_rows(kCache);
   add_16_bits<Eigen::half>();
   add_16_bits<Eigen::bfloat16>();

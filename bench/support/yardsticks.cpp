@@ -18,7 +18,7 @@ A one() {
 template <class X>
 struct Windows {
   X* x;
-  Index tokens, token_step, heads, head_step, length;
+  Index count, step, length;
   X a;
 };
 
@@ -73,9 +73,7 @@ struct ScaleWindows {
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(const Windows<X>* of_) {
     const Windows<X> of = *of_;
-    for (Index n = 0; n < of.tokens; ++n)
-      for (Index head = 0; head < of.heads; ++head)
-        Scale<X>::template run<Isa>(of.x + n * of.token_step + head * of.head_step, of.length, of.a);
+    for (Index n = 0; n < of.count; ++n) Scale<X>::template run<Isa>(of.x + n * of.step, of.length, of.a);
   }
 };
 
@@ -84,29 +82,40 @@ void scale_windows_by(const Windows<X>& of) {
   kernels::compiled<ScaleWindows<X>, const Windows<X>*>()(&of);
 }
 
-struct ScaleByRows {
+struct MultiplyByRows {
   template <class Isa>
-  ROTARY_ALWAYS_INLINE static void run(float* x, const float* y, Index size) {
+  ROTARY_ALWAYS_INLINE static void run(const float* from, float* to, const float* rows, Index tokens,
+                                       Index heads, Index length) {
+    for (; tokens > 0; --tokens, rows += length)
+      for (Index head = 0; head < heads; ++head, from += length, to += length)
+        multiply<Isa>(from, to, rows, length);
+  }
+
+ private:
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void multiply(const float* from, float* to, const float* row, Index size) {
     constexpr int kLanes = kernels::kLanes<Isa, float>, kSteps = 4;
     using V = kernels::Vector<float, kLanes>;
     Index n = 0;
     for (; n + kSteps * kLanes <= size; n += kSteps * kLanes) {
       V v[kSteps], w[kSteps];
       kernels::unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
-        kernels::load<Isa>(x + n + k * kLanes, v[k]);
-        kernels::load<Isa>(y + n + k * kLanes, w[k]);
+        kernels::load<Isa>(from + n + k * kLanes, v[k]);
+        kernels::load<Isa>(row + n + k * kLanes, w[k]);
       });
       kernels::unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
         v[k] = v[k] * w[k];
-        kernels::store<Isa>(x + n + k * kLanes, v[k]);
+        kernels::store<Isa>(to + n + k * kLanes, v[k]);
       });
     }
-    for (; n < size; ++n) x[n] *= y[n];
+    for (; n < size; ++n) to[n] = from[n] * row[n];
   }
 };
 
-void scale_with_registers(float* x, const float* y, Index size) {
-  kernels::compiled<ScaleByRows, float*, const float*, Index>()(x, y, size);
+void multiply_with_registers(const float* from, float* to, const float* rows, Index tokens, Index heads,
+                             Index length) {
+  kernels::compiled<MultiplyByRows, const float*, float*, const float*, Index, Index, Index>()(
+      from, to, rows, tokens, heads, length);
 }
 
 struct Copy {
@@ -139,13 +148,13 @@ void scale_by(X* x, Index size, rotary::detail::Arithmetic<X, float> a) {
 
 template <class X>
 void scale_windows_by(const Windows<X>& of) {
-  for (Index n = 0; n < of.tokens; ++n)
-    for (Index head = 0; head < of.heads; ++head)
-      scale_by(of.x + n * of.token_step + head * of.head_step, of.length, of.a);
+  for (Index n = 0; n < of.count; ++n) scale_by(of.x + n * of.step, of.length, of.a);
 }
 
-void scale_with_registers(float* x, const float* y, Index size) {
-  for (Index n = 0; n < size; ++n) x[n] *= y[n];
+void multiply_with_registers(const float* from, float* to, const float* rows, Index tokens, Index heads,
+                             Index length) {
+  for (Index n = 0; n < tokens * heads * length; ++n)
+    to[n] = from[n] * rows[n / (heads * length) * length + n % length];
 }
 
 void copy_with_registers(const float* from, float* to, Index size) {
@@ -170,13 +179,16 @@ void scale_as_float(void* x, std::size_t bytes) {
 }
 
 template <class X>
-void scale_windows(X* x, Index tokens, Index token_step, Index heads, Index head_step, Index length) {
-  scale_windows_by(Windows<X>{x, tokens, token_step, heads, head_step, length, one<X>()});
+void scale_windows(X* x, Index windows, Index step, Index length) {
+  scale_windows_by(Windows<X>{x, windows, step, length, one<X>()});
 }
-template void scale_windows(float*, Index, Index, Index, Index, Index);
-template void scale_windows(double*, Index, Index, Index, Index, Index);
+template void scale_windows(float*, Index, Index, Index);
+template void scale_windows(double*, Index, Index, Index);
 
-void scale_by(float* x, const float* y, Index size) { scale_with_registers(x, y, size); }
+void multiply_by_rows(const float* from, float* to, const float* rows, Index tokens, Index heads,
+                      Index length) {
+  multiply_with_registers(from, to, rows, tokens, heads, length);
+}
 
 void copy(const void* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
 

@@ -17,12 +17,14 @@ void scale(X* x, Index size);
 /// a is 1, so nothing changes.
 void scale_as_float(void* x, std::size_t bytes);
 
-/// S on windows of `length` numbers, a multiple of 64, one in every head before the next token's come.
+/// S on windows of `length` numbers, `step` apart.
 template <class X>
-void scale_windows(X* x, Index tokens, Index token_step, Index heads, Index head_step, Index length);
+void scale_windows(X* x, Index windows, Index step, Index length);
 
-/// x *= y, element by element.
-void scale_by(float* x, const float* y, Index size);
+/// to = from · row, element by element: `length` numbers of each head, `heads` of each token, and a row for
+/// every token. `from` and `to` may be the same.
+void multiply_by_rows(const float* from, float* to, const float* rows, Index tokens, Index heads,
+                      Index length);
 
 /// M: memcpy.
 void copy(const void* from, void* to, std::size_t bytes);

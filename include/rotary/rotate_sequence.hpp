@@ -107,10 +107,9 @@ inline kernels::Magnitude directed(kernels::Magnitude magnitude, Direction direc
 
 /// Calls turn(in, out), where `turn` knows one pairing only, and reorders features for the other one.
 template <class In, class X, class Turn>
-void turn_between(Pairing pairing, Index rotary_dim, const RotateOptions& options, const StridedView<In>& in,
-                  const StridedView<X>& out, const Turn& turn) {
-  const Pairing other = options.output_pairing.value_or(pairing);
-  if (other == pairing) return turn(in, out);
+ROTARY_COLD void turn_and_reorder(Pairing pairing, Pairing other, Index rotary_dim,
+                                  const RotateOptions& options, const StridedView<In>& in,
+                                  const StridedView<X>& out, const Turn& turn) {
   const HeadFeatures features{.rotary_dim = rotary_dim, .start_index = options.start_index, .axis = -1};
   if (options.direction == Direction::forward) {
     turn(in, out);
@@ -121,6 +120,13 @@ void turn_between(Pairing pairing, Index rotary_dim, const RotateOptions& option
   if (static_cast<const void*>(&in) != &out && in.data != out.data) copy_elements(in, out);
   reorder_pairs(out, features, other, pairing);
   turn(out, out);
+}
+template <class In, class X, class Turn>
+void turn_between(Pairing pairing, Index rotary_dim, const RotateOptions& options, const StridedView<In>& in,
+                  const StridedView<X>& out, const Turn& turn) {
+  const Pairing other = options.output_pairing.value_or(pairing);
+  if (other == pairing) return turn(in, out);
+  turn_and_reorder(pairing, other, rotary_dim, options, in, out, turn);
 }
 
 /// Everything that a rotation can fail on. Returns the factor of its rows' magnitude.

@@ -217,6 +217,12 @@ AddressRange address_range(const StridedView<Scalar>& view) {
   return range;
 }
 
+template <class A, class B>
+bool ranges_are_apart(const StridedView<A>& a, const StridedView<B>& b) {
+  const AddressRange of_a = address_range(a), of_b = address_range(b);
+  return of_a.last <= of_b.first || of_b.last <= of_a.first;
+}
+
 /// Are there indices i into `a` and j into `b` with Σ (i − j) · stride = distance? The strides of both must
 /// agree, and each be larger than all that the smaller ones span.
 template <class A, class B>
@@ -245,9 +251,7 @@ bool is_distance_between(const StridedView<A>& a, const StridedView<B>& b, Index
 /// one buffer, share none. Where strides differ that is hard to tell, and the answer is `if_unknown`.
 template <class A, class B>
 bool share_elements(const StridedView<A>& a, const StridedView<B>& b, bool if_unknown) {
-  if (a.empty() || b.empty()) return false;
-  const AddressRange of_a = address_range(a), of_b = address_range(b);
-  if (of_a.last <= of_b.first || of_b.last <= of_a.first) return false;
+  if (a.empty() || b.empty() || ranges_are_apart(a, b)) return false;
   constexpr Index kBytes = sizeof(A);
   if (sizeof(A) != sizeof(B) || a.rank != b.rank) return if_unknown;
   StridedView<A> both = a;
@@ -265,6 +269,7 @@ bool share_elements(const StridedView<A>& a, const StridedView<B>& b, bool if_un
 /// Do two views of one shape share elements without being the same elements in the same places?
 template <class In, class Scalar>
 bool overlap_partly(const StridedView<In>& in, const StridedView<Scalar>& out) {
+  if (ranges_are_apart(in, out)) return false;  // as mostly
   bool same = in.data == out.data;
   for (int axis = 0; axis < in.rank; ++axis)
     same = same && (in.extent(axis) <= 1 || in.stride(axis) == out.stride(axis));

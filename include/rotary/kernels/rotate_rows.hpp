@@ -79,6 +79,10 @@ struct Step<Pairing::interleaved, V> {
   ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool backwards) {
     V pairs;
     load<Isa>(row, pairs);
+    set_row<Isa>(pairs, backwards);
+  }
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE void set_row(const V& pairs, bool backwards) {
     repeat_neighbours(pairs, cos, sin);
     negate_if(backwards, sin);
     alternate_signs<Isa>(sin);
@@ -293,7 +297,8 @@ struct RotateRun {
 
   /// `kHeads` heads of a block of tokens, of each of them two registers at a time, all loaded before the
   /// first is written: where heads are a multiple of 4 KiB apart, a load that follows a store to the same
-  /// place of another page waits for it.
+  /// place of another page waits for it. The same happens to rows: so those of interleaved pairs, which take
+  /// few registers, are read before the windows of the rows before them are written.
   template <class Isa, int kHeads>
   ROTARY_ALWAYS_INLINE static void turn_apart(const WindowRun<X, Row>& of, const WindowLoop& loop,
                                               const X* in_, X* out_, const JobAxis& tokens,
@@ -308,6 +313,16 @@ struct RotateRun {
     const Row* row = of.row;
     const Index partner = loop.pairs, length = stream_length(kPairing, loop.pairs);
     const bool backwards = loop.backwards;
+    constexpr bool kReadsAhead = kPairing == Pairing::interleaved;
+    Vector<A, kLanes<Isa, A>> ahead[kTogether];
+    const auto read_ahead = [&](const Row* from) ROTARY_INLINE_LAMBDA {
+      if constexpr (kReadsAhead)
+        unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
+          load<Isa>(from + k * kWidth, ahead[k]);
+          keep_in_register<Isa>(ahead[k]);
+        });
+    };
+    read_ahead(row);
     for (Index n = of.count; n > 0; --n) {
       Index rest = length;
       do {
@@ -316,12 +331,23 @@ struct RotateRun {
           StepOf steps[kTogether];
           typename StepOf::Turned turned[kHeads][kTogether];
           unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-            steps[k].template load_row<Isa>(row + kAt + k * kWidth, partner, backwards);
+            if constexpr (kReadsAhead) {
+              steps[k].template set_row<Isa>(ahead[k], backwards);
+            } else {
+              steps[k].template load_row<Isa>(row + kAt + k * kWidth, partner, backwards);
+            }
           });
           unrolled<kHeads * kTogether>([&](auto at) ROTARY_INLINE_LAMBDA {
             constexpr int h = at / kTogether, k = at % kTogether;
             steps[k].template turn<Isa>(in[h] + kAt + k * kWidth, partner, turned[h][k]);
           });
+          if constexpr (kAt + kTogether * kWidth < kSteps * kWidth) {
+            read_ahead(row + kAt + kTogether * kWidth);
+          } else {
+            read_ahead(rest > kSteps * kWidth ? row + kSteps * kWidth
+                       : n > 1                ? row + kSteps * kWidth + tokens.row - length
+                                              : row);  // there is none
+          }
           unrolled<kHeads * kTogether>([&](auto at) ROTARY_INLINE_LAMBDA {
             constexpr int h = at / kTogether, k = at % kTogether;
             StepOf::template put_first<Isa, false>(turned[h][k], out[h] + kAt + k * kWidth);

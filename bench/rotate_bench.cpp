@@ -86,8 +86,8 @@ void add_kernel_alone() {
        "the kernel alone, without views, checks and choices: decode", "x *= a", no_goal()},
       [=] {
         const auto of = subject<float>(kDecode, Order::heads_first, kPairing);
-        const Index dim = kDecode.head_dim, heads = kDecode.heads;
-        const auto rotate = [of, dim, heads, kernel = Kernels::template kernel<typename Kernels::Whole>(),
+        constexpr Index dim = kDecode.head_dim, heads = kDecode.heads;
+        const auto rotate = [of, kernel = Kernels::template kernel<typename Kernels::Whole>(),
                              one = rotary::kernels::JobAxis{1, 0, 0, 0},
                              each = rotary::kernels::JobAxis{heads, dim, dim, 0}] {
           const rotary::kernels::WindowLoop loop{dim / 2, &one, &each, heads, false, false, false};

@@ -68,6 +68,9 @@ ROTARY_ALWAYS_INLINE void multiply_add(const V& a, const V& b, V& c) {
 #elif __has_builtin(__builtin_elementwise_fma)
     c = __builtin_elementwise_fma(a, b, c);
 #else
+#if defined(__clang__)  // Before version 17: written out it becomes one instruction, else one for each lane.
+#pragma clang loop unroll(full)
+#endif
     for (int lane = 0; lane < kSize<V>; ++lane) {
       if constexpr (sizeof(a[0]) == 4) {
         c[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);

@@ -505,11 +505,15 @@ TEST(Empty, ViewsMayHaveAnyStrides) {
     const StridedView<float> nothing(nullptr, {3, 0, 6}, {stride, stride, 1});
     EXPECT_EQ(nothing.size(), 0);
     EXPECT_NO_THROW(rotary_emb.rotate_in_place(nothing, {.start_index = 2}));
+    const StridedView<float> elsewhere = nothing;
+    EXPECT_NO_THROW(rotary_emb.rotate_into(nothing, elsewhere, {.start_index = 2}));
   }
   // As many elements as nobody can have, times none.
   const StridedView<float> vast(nullptr, {kLargest, kLargest, 0, 6}, {6, 6, 6, 1});
   EXPECT_EQ(vast.size(), 0);
   EXPECT_NO_THROW(rotary_emb.rotate_in_place(vast));
+  const StridedView<float> elsewhere = vast;
+  EXPECT_NO_THROW(rotary_emb.rotate_into(vast, elsewhere));
 }
 
 // No frequencies: everything passes through.

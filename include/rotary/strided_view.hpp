@@ -211,8 +211,10 @@ AddressRange address_range(const StridedView<Scalar>& view) {
   const auto start = reinterpret_cast<std::uintptr_t>(view.data);
   AddressRange range{start, start + sizeof(Scalar)};
   for (int axis = 0; axis < view.rank; ++axis) {
-    const Index bytes = (view.extent(axis) - 1) * view.stride(axis) * static_cast<Index>(sizeof(Scalar));
-    (bytes < 0 ? range.first : range.last) += static_cast<std::uintptr_t>(bytes);
+    // Unsigned, since an empty view may have extents and strides of any size.
+    const auto bytes = static_cast<std::uintptr_t>(view.extent(axis) - 1) *
+                       static_cast<std::uintptr_t>(view.stride(axis)) * sizeof(Scalar);
+    (static_cast<std::intptr_t>(bytes) < 0 ? range.first : range.last) += bytes;
   }
   return range;
 }

@@ -35,48 +35,68 @@ class LargeTensors : public ::testing::Test {};
 using Scalars = ::testing::Types<float, double, Eigen::half, Eigen::bfloat16>;
 TYPED_TEST_SUITE(LargeTensors, Scalars);
 
-// Results past the caches, wide windows fetched in order, blocks of rows: all give the bits of one token
-// alone.
-TYPED_TEST(LargeTensors, GiveTheBitsOfTokensAlone) {
-  Random random(91);
-  SCOPED_TRACE(random.replay());
-  const kernels::InstructionSet best = kernels::force_instruction_set(kernels::InstructionSet::avx512);
-  for (const kernels::InstructionSet isa :
-       {kernels::InstructionSet::baseline, kernels::InstructionSet::avx2, kernels::InstructionSet::avx512}) {
-    if (isa > best) continue;
-    kernels::force_instruction_set(isa);
-    for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
-      for (const Index head_dim : {64, 256}) {
-        constexpr Index kHeads = 6;
-        const Index seq = 5 * 1024 * 1024 / (kHeads * head_dim * static_cast<Index>(sizeof(TypeParam)));
-        const Index size = kHeads * seq * head_dim;
-        const Pages<TypeParam> from(size), to(size + 1);
-        for (Index n = 0; n < size; ++n)
-          from.data()[n] = static_cast<TypeParam>(static_cast<float>(random.uniform(-2, 2)));
-        const RotaryEmbedding<float> rotary_emb({.dim = head_dim, .pairing = pairing});
-        const StridedView<TypeParam> x(from.data(), {kHeads, seq, head_dim});
-        for (const Index misalignment : {0, 1}) {
-          const StridedView<TypeParam> y(to.data() + misalignment, {kHeads, seq, head_dim});
-          rotary_emb.rotate_into(x, y, {.offset = 3});
-          for (const Index n : {Index{0}, Index{1}, seq / 2, seq - 1}) {
-            for (Index h = 0; h < kHeads; ++h) {
-              std::vector<TypeParam> alone(static_cast<std::size_t>(head_dim));
-              const StridedView<TypeParam> token(x.data + h * x.stride(0) + n * x.stride(1), {1, head_dim});
-              rotary_emb.rotate_into(token, StridedView<TypeParam>(alone.data(), {1, head_dim}),
-                                     {.offset = 3 + n});
-              ASSERT_EQ(0, std::memcmp(static_cast<const void*>(alone.data()),
-                                       y.data + h * y.stride(0) + n * y.stride(1),
-                                       static_cast<std::size_t>(head_dim) * sizeof(TypeParam)))
-                  << "head " << h << ", token " << n;
-            }
-          }
-        }
-        rotary_emb.rotate_in_place(x, {.offset = 3});
-        ASSERT_EQ(0, std::memcmp(static_cast<const void*>(x.data), to.data() + 1,
-                                 static_cast<std::size_t>(size) * sizeof(TypeParam)));
+/// rotate_into() and rotate_in_place() of a tensor of 10 MB or more give the bits of one token alone.
+template <class X>
+void expect_bits_of_tokens_alone(Random& random, Pairing pairing, Index head_dim, bool heads_are_neighbours) {
+  constexpr Index kHeads = 6;
+  const Index seq = 5 * 1024 * 1024 / (kHeads * head_dim * static_cast<Index>(sizeof(X)));
+  const Index size = kHeads * seq * head_dim;
+  const Pages<X> from(size), to(size + 1);
+  for (Index n = 0; n < size; ++n) from.data()[n] = static_cast<X>(static_cast<float>(random.uniform(-2, 2)));
+  const RotaryEmbedding<float> rotary_emb({.dim = head_dim, .pairing = pairing});
+  const auto view = [&](X* data) {
+    return heads_are_neighbours
+               ? StridedView<X>(data, {kHeads, seq, head_dim}, {head_dim, kHeads * head_dim, 1})
+               : StridedView<X>(data, {kHeads, seq, head_dim});
+  };
+  const StridedView<X> x = view(from.data());
+  for (const Index misalignment : {0, 1}) {
+    const StridedView<X> y = view(to.data() + misalignment);
+    rotary_emb.rotate_into(x, y, {.offset = 3});
+    for (const Index n : {Index{0}, Index{1}, seq / 2, seq - 1}) {
+      for (Index h = 0; h < kHeads; ++h) {
+        std::vector<X> alone(static_cast<std::size_t>(head_dim));
+        const StridedView<X> token(x.data + h * x.stride(0) + n * x.stride(1), {1, head_dim});
+        rotary_emb.rotate_into(token, StridedView<X>(alone.data(), {1, head_dim}), {.offset = 3 + n});
+        ASSERT_EQ(
+            0, std::memcmp(static_cast<const void*>(alone.data()), y.data + h * y.stride(0) + n * y.stride(1),
+                           static_cast<std::size_t>(head_dim) * sizeof(X)))
+            << "head " << h << ", token " << n;
       }
     }
   }
+  rotary_emb.rotate_in_place(x, {.offset = 3});
+  ASSERT_EQ(0, std::memcmp(static_cast<const void*>(x.data), to.data() + 1,
+                           static_cast<std::size_t>(size) * sizeof(X)));
+}
+
+// Results past the caches, lines asked for ahead or in order, blocks of rows: all give the same bits.
+TYPED_TEST(LargeTensors, GiveTheBitsOfTokensAlone) {
+  using kernels::Cores, kernels::InstructionSet;
+  Random random(91);
+  SCOPED_TRACE(random.replay());
+  const Cores own = kernels::cores();
+  const InstructionSet best = kernels::force_instruction_set(InstructionSet::avx512);
+  for (const InstructionSet isa : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
+    if (isa > best) continue;
+    kernels::force_instruction_set(isa);
+    for (const Cores cores : {Cores::intel, Cores::other}) {
+      kernels::force_cores(cores);
+      for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
+        for (const Index head_dim : {64, 72, 256}) {  // 72: rows that fill no vector
+          for (const bool heads_are_neighbours : {false, true}) {
+            SCOPED_TRACE(::testing::Message()
+                         << "instruction set " << static_cast<int>(isa) << ", cores "
+                         << static_cast<int>(cores) << ", pairing " << static_cast<int>(pairing) << ", "
+                         << head_dim << " features, neighbours " << heads_are_neighbours);
+            expect_bits_of_tokens_alone<TypeParam>(random, pairing, head_dim, heads_are_neighbours);
+            if (this->HasFatalFailure()) return;
+          }
+        }
+      }
+    }
+  }
+  kernels::force_cores(own);
   kernels::force_instruction_set(best);
 }
 

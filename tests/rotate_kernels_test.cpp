@@ -21,11 +21,28 @@ constexpr InstructionSet kInstructionSets[] = {InstructionSet::baseline, Instruc
                                                InstructionSet::avx512};
 bool force(InstructionSet set) { return rotary::kernels::force_instruction_set(set) == set; }
 constexpr bool kBaselineIsFused = rotary::kernels::Baseline::kFused;
+
+/// check() as on every maker's cores.
+template <class Check>
+void on_all_cores(const Check& check) {
+  const rotary::kernels::Cores own = rotary::kernels::cores();
+  for (const auto cores : {rotary::kernels::Cores::intel, rotary::kernels::Cores::other}) {
+    SCOPED_TRACE(::testing::Message() << "cores " << static_cast<int>(cores));
+    rotary::kernels::force_cores(cores);
+    check();
+  }
+  rotary::kernels::force_cores(own);
+}
 #else
 enum class InstructionSet { baseline };
 constexpr InstructionSet kInstructionSets[] = {InstructionSet::baseline};
 bool force(InstructionSet) { return true; }
 constexpr bool kBaselineIsFused = true;  // the plain loops call std::fma
+
+template <class Check>
+void on_all_cores(const Check& check) {
+  check();
+}
 #endif
 
 /// A tensor [others, seq, head_dim] with room to be misaligned, its mirror image in storage orders, and its
@@ -184,8 +201,10 @@ TYPED_TEST(RotateKernels, HeadsFarApart) {
   for (const Index heads : {2, 3, 4, 9}) {
     for (const Index pairs : {32, 64}) {
       SCOPED_TRACE(::testing::Message() << heads << " heads, " << pairs << " pairs");
-      check<typename TypeParam::X, typename TypeParam::Row>(heads, 37, 2 * pairs + 3, pairs, 2, 1,
-                                                            static_cast<std::uint64_t>(heads * pairs));
+      on_all_cores([=] {
+        check<typename TypeParam::X, typename TypeParam::Row>(heads, 37, 2 * pairs + 3, pairs, 2, 1,
+                                                              static_cast<std::uint64_t>(heads * pairs));
+      });
       if (this->HasFailure()) return;
     }
   }

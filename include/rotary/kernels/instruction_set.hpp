@@ -15,6 +15,11 @@ namespace rotary::kernels {
 /// What the kernels can be compiled for. `baseline` is what the compiler's own flags allow.
 enum class InstructionSet { baseline, avx2, avx512 };
 
+/// Whose cores a program runs on, as far as those with the same instruction sets have other habits: Intel's
+/// fetch less ahead by themselves, and are disturbed sooner by writing elsewhere than they read. Decides
+/// between ways to the same bits.
+enum class Cores { intel, other };
+
 #if ROTARY_VECTOR_EXTENSIONS
 
 // How wide a register is, and what it can do.
@@ -64,6 +69,16 @@ inline InstructionSet best_instruction_set() {
   return InstructionSet::baseline;
 }
 
+inline std::atomic<Cores>& chosen_cores() {
+#if defined(__x86_64__)
+  static std::atomic<Cores> chosen{(__builtin_cpu_init(), __builtin_cpu_is("intel")) ? Cores::intel
+                                                                                     : Cores::other};
+#else
+  static std::atomic<Cores> chosen{Cores::other};
+#endif
+  return chosen;
+}
+
 inline std::atomic<InstructionSet>& chosen_instruction_set() {
   static std::atomic<InstructionSet> chosen{best_instruction_set()};
   return chosen;
@@ -93,6 +108,9 @@ inline InstructionSet instruction_set() {
   return detail::chosen_instruction_set().load(std::memory_order_relaxed);
 }
 
+/// Whose cores the kernels take these to be.
+inline Cores cores() { return detail::chosen_cores().load(std::memory_order_relaxed); }
+
 /// Has it a fused multiply-add?
 inline bool is_fused() { return Baseline::kFused || instruction_set() != InstructionSet::baseline; }
 
@@ -103,6 +121,9 @@ inline InstructionSet force_instruction_set(InstructionSet wanted) {
   detail::chosen_instruction_set() = wanted < best ? wanted : best;
   return instruction_set();
 }
+
+/// Takes the cores to be `wanted` from now on. For tests.
+inline void force_cores(Cores wanted) { detail::chosen_cores() = wanted; }
 
 /// `Body::run<Isa>`, an always-inlined static function of these arguments, compiled for the instruction set
 /// in use.

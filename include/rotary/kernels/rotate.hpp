@@ -32,6 +32,10 @@ inline constexpr Index kHeadsOfPart = 8;
 inline constexpr Index kCachedBytes = 8 * 1024 * 1024;
 inline constexpr Index kWideBytes = 512;
 
+/// How far ahead windows in memory are asked for, where that helps: of heads far apart, of which several are
+/// on their way at once, and of heads next to each other, which pass by a part of a row so many at a time.
+inline constexpr Index kAheadApart = 2048, kAheadNear = 4096;
+
 namespace detail {
 
 /// Are the axes in the order of memory, and none of extent 1?
@@ -201,38 +205,73 @@ ROTARY_NOINLINE void rotate_runs(const RotationJob<X, Row>& job, const Innermost
       });
 }
 
+/// Copies what lies around the windows of a whole job, if they went to another tensor.
+template <class X, class Row>
+void copy_untouched_of(const RotationJob<X, Row>& job, const WindowLoop& loop) {
+  if (job.in_place() || job.untouched_before + job.untouched_after == 0) return;
+  copy_untouched(job,
+                 WindowRun<X, Row>{loop, job.in, job.out, job.rows, loop.tokens->extent, loop.heads->extent});
+}
+
+/// What so many windows read, and write elsewhere.
+template <class X, class Row>
+Index bytes_of(const RotationJob<X, Row>& job, Index windows) {
+  return (job.in_place() ? 2 : 4) * job.pairs * static_cast<Index>(sizeof(X)) * windows;
+}
+
 /// All windows of a job whose features are contiguous: tokens along the innermost axis of which every index
 /// has its row, and for each of them some of the heads that share it.
 template <Pairing kPairing, class X, class Row>
-void rotate_rows(const RotationJob<X, Row>& job) {
+ROTARY_NOINLINE void rotate_many_rows(const RotationJob<X, Row>& job) {
   using Kernels = RotateRun<kPairing, X, Row>;
   const InnermostAxes innermost(job);
   const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
-  const Index window_bytes = 2 * job.pairs * static_cast<Index>(sizeof(X)), tensors = job.in_place() ? 1 : 2;
-  const bool in_memory =
-      tensors * window_bytes * tokens.extent * heads.extent * innermost.others > kCachedBytes;
+  const Index window_bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
+  const bool in_memory = bytes_of(job, tokens.extent * heads.extent * innermost.others) > kCachedBytes;
   const bool near = tokens.extent == 1 || heads.out < tokens.out;
   const bool apart = !near && !in_memory && heads.extent > 1 && can_turn_apart<X, Row>(job.pairs);
   // Heads next to each other pass by all at once; those far apart a few at a time.
   const Index group = near || apart
                           ? heads.extent
                           : std::min(heads.extent, std::max(kHeadsApart, kBytesApart / window_bytes));
-  WindowLoop loop;
-  loop.pairs = job.pairs;
-  loop.tokens = &tokens, loop.heads = &heads;
-  loop.backwards = job.negate_sin;
-  loop.fetch_in_order = in_memory && window_bytes > kWideBytes;
-  loop.stream = in_memory && !job.in_place() && starts_on_lines(job, kPairing);
-  const bool in_order = loop.fetch_in_order || loop.stream;  // of memory, window after window
-  loop.pass = !in_order ? kHeadsOfPart : near ? 1 : group;
-  const auto turn = apart      ? Kernels::template kernel<typename Kernels::Apart>()
-                    : in_order ? Kernels::template kernel<typename Kernels::InParts>()
-                               : Kernels::template kernel<typename Kernels::Whole>();
+  WindowLoop loop{job.pairs, &tokens, &heads, kHeadsOfPart, job.negate_sin};
+  auto turn = Kernels::template kernel<typename Kernels::Whole>();
+  if (in_memory) {
+    loop.stream = !job.in_place() && starts_on_lines(job, kPairing);
+    if (cores() == Cores::intel) {
+      loop.ahead = near ? kAheadNear : kAheadApart;
+      loop.pass = near ? std::max<Index>(1, kAheadNear / window_bytes) : group;
+    } else {
+      loop.fetch_in_order = window_bytes > kWideBytes;
+      if (loop.fetch_in_order || loop.stream) loop.pass = near ? 1 : group;  // in the order of memory
+    }
+    if (loop.ahead > 0 || loop.stream) {
+      turn = Kernels::template kernel<typename Kernels::Far>();
+    } else if (loop.fetch_in_order) {
+      turn = Kernels::template kernel<typename Kernels::InParts>();
+    }
+  } else if (apart) {
+    // The fewer lines are open at once, the better for those that come back where they were; but a row that
+    // has to be shuffled is worth more heads, and so are results that go elsewhere, if not to all processors.
+    loop.two_apart = job.in_place() ? kPairing == Pairing::half : cores() == Cores::intel;
+    turn = Kernels::template kernel<typename Kernels::Apart>();
+  }
   const bool all = innermost.taken + 1 == 1u << job.axis_count;
   if (!all || group < heads.extent) return rotate_runs(job, innermost, group, loop, turn);
   turn(&loop, job.in, job.out, job.rows, tokens.extent, heads.extent);
-  if (!job.in_place() && job.untouched_before + job.untouched_after != 0)
-    copy_untouched(job, WindowRun<X, Row>{loop, job.in, job.out, job.rows, tokens.extent, heads.extent});
+  copy_untouched_of(job, loop);
+}
+
+/// The same, and one token's heads without all that there is to decide about more of them.
+template <Pairing kPairing, class X, class Row>
+void rotate_rows(const RotationJob<X, Row>& job) {
+  using Kernels = RotateRun<kPairing, X, Row>;
+  const JobAxis& heads = job.axis_count == 0 ? InnermostAxes::kNone : job.axes[0];
+  if (job.axis_count > 1 || heads.row != 0 || bytes_of(job, heads.extent) > kCachedBytes)
+    return rotate_many_rows<kPairing>(job);
+  const WindowLoop loop{job.pairs, &InnermostAxes::kNone, &heads, kHeadsOfPart, job.negate_sin};
+  Kernels::template kernel<typename Kernels::Whole>()(&loop, job.in, job.out, job.rows, 1, heads.extent);
+  copy_untouched_of(job, loop);
 }
 
 /// Copies the features outside the window, one line of neighbours after another.

@@ -173,8 +173,10 @@ struct WindowLoop {
   const JobAxis *tokens, *heads;
   Index pass;  // heads that pass by one part of a row before its next part comes
   bool backwards;
-  bool fetch_in_order;  // see there
-  bool stream;          // write past the caches; all addresses are multiples of 64
+  bool fetch_in_order = false;  // see there
+  bool stream = false;          // write past the caches; all addresses are multiples of 64
+  bool two_apart = false;       // `Apart` loads two heads before it writes, and not four
+  Index ahead = 0;              // bytes; `Far` asks for the cache lines so far on
 };
 
 /// The same with where that is: `count` tokens times `windows` heads.
@@ -238,14 +240,23 @@ struct RotateRun {
     template <class Isa>
     ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
                                          Index count, Index windows) {
-      const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
+      run_in_parts<Isa, Reach::near>({*loop, in, out, row, count, windows});
+    }
+  };
+
+  /// Windows in memory: their lines are asked for ahead of time, or results go past the caches, or both.
+  struct Far {
+    template <class Isa>
+    ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
+                                         Index count, Index windows) {
       if constexpr (Isa::kFused) {
-        if (loop->stream) {
-          run_in_parts<Isa, true>(of);
-          return streamed();
-        }
+        const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
+        if (!loop->stream) return run_in_parts<Isa, Reach::ahead>(of);
+        run_in_parts<Isa, Reach::stream>(of);
+        streamed();
+      } else {
+        kernel<InParts>()(loop, in, out, row, count, windows);
       }
-      run_in_parts<Isa, false>(of);
     }
   };
 
@@ -256,15 +267,16 @@ struct RotateRun {
                                          Index count, Index windows) {
       if constexpr (Isa::kFused && kTurnsApart<X>) {
         const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
-        // The fewer lines are open at once, the better for those that come back where they were; but a row
-        // that has to be shuffled, or results that go elsewhere, are worth more heads.
-        if (kPairing == Pairing::half && in == out) return run_apart<Isa, 2>(of);
-        return run_apart<Isa, 4>(of);
+        if (loop->two_apart) return run_apart<Isa, 2>(of);
+        run_apart<Isa, 4>(of);
       }
     }
   };
 
  private:
+  /// What is done beside turning: nothing, asking for lines ahead, and that with results past the caches.
+  enum class Reach { near, ahead, stream };
+
   /// Rows of `kStepsOf` steps.
   template <class Isa, int kStepsOf>
   ROTARY_ALWAYS_INLINE static void run_whole(WindowRun<X, Row> of) {
@@ -272,8 +284,8 @@ struct RotateRun {
     const Index pairs = of.loop.pairs;
     const bool backwards = of.loop.backwards;
     for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row)
-      turn_columns<Isa, false, Wide<Isa>, kStepsOf>(of.in, of.out, of.row, pairs, of.windows, heads,
-                                                    backwards);
+      turn_columns<Isa, Reach::near, Wide<Isa>, kStepsOf>(of.in, of.out, of.row, pairs, of.windows, heads,
+                                                          backwards);
   }
 
   /// Heads far from each other, `kHeads` at a time by the rows of a block of tokens.
@@ -365,10 +377,10 @@ struct RotateRun {
   }
 
   /// Rows of any length, `pass` heads at a time.
-  template <class Isa, bool kStream>
+  template <class Isa, Reach kReach>
   ROTARY_ALWAYS_INLINE static void run_in_parts(WindowRun<X, Row> of) {
     const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;
-    const Index pairs = of.loop.pairs, pass = of.loop.pass;
+    const Index pairs = of.loop.pairs, pass = of.loop.pass, ahead = of.loop.ahead;
     const bool fetch = of.loop.fetch_in_order, backwards = of.loop.backwards;
     for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row) {
       for (Index n = 0; n < of.windows; n += pass) {
@@ -376,15 +388,18 @@ struct RotateRun {
         const Index windows = pass < of.windows - n ? pass : of.windows - n;
         if (fetch)
           for (Index w = 0; w < windows; ++w) fetch_in_order(in + w * heads.in, 2 * pairs);
-        turn_windows<Isa, kStream>(in, of.out + n * heads.out, of.row, pairs, windows, heads, backwards);
+        turn_windows<Isa, kReach>(in, of.out + n * heads.out, of.row, pairs, windows, heads, backwards,
+                                  ahead);
       }
     }
   }
 
   /// `kCount` steps of a row by all windows.
-  template <class Isa, bool kStream, class StepOf, int kCount>
+  template <class Isa, Reach kReach, class StepOf, int kCount>
   ROTARY_ALWAYS_INLINE static void turn_columns(const X* in, X* out, const Row* row, Index partner,
-                                                Index windows, const JobAxis& heads, bool backwards) {
+                                                Index windows, const JobAxis& heads, bool backwards,
+                                                [[maybe_unused]] Index ahead = 0) {
+    constexpr bool kStream = kReach == Reach::stream;
     StepOf steps[kCount];
     unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
       steps[k].template load_row<Isa>(row + k * StepOf::kWidth, partner, backwards);
@@ -392,6 +407,10 @@ struct RotateRun {
     // Two steps are turned before they are written in the order of memory; more would need more registers.
     constexpr int kTogether = kCount == 2 ? 2 : 1;
     do {
+      if constexpr (kReach != Reach::near) {
+        fetch<kCount * StepOf::kWidth>(in, ahead);
+        if constexpr (kPairing == Pairing::half) fetch<kCount * StepOf::kWidth>(in + partner, ahead);
+      }
       unrolled<kCount / kTogether>([&](auto group) ROTARY_INLINE_LAMBDA {
         constexpr Index kWidth = StepOf::kWidth, kAt = group * kTogether * kWidth;
         typename StepOf::Turned turned[kTogether];
@@ -409,18 +428,20 @@ struct RotateRun {
     } while (--windows > 0);
   }
 
-  template <class Isa, bool kStream>
+  template <class Isa, Reach kReach>
   ROTARY_ALWAYS_INLINE static void turn_windows(const X* in, X* out, const Row* row, Index pairs,
-                                                Index windows, const JobAxis& heads, bool backwards) {
+                                                Index windows, const JobAxis& heads, bool backwards,
+                                                Index ahead) {
     constexpr Index kWidth = Wide<Isa>::kWidth;
     const Index end = stream_length(kPairing, pairs);
     Index at = 0;
     const auto turn = [&](auto count) ROTARY_INLINE_LAMBDA {
       for (; at + count * kWidth <= end; at += count * kWidth)
-        turn_columns<Isa, kStream, Wide<Isa>, count>(in + at, out + at, row + at, pairs, windows, heads,
-                                                     backwards);
+        turn_columns<Isa, kReach, Wide<Isa>, count>(in + at, out + at, row + at, pairs, windows, heads,
+                                                    backwards, ahead);
     };
     turn(std::integral_constant<int, 4>());
+    if constexpr (kReach != Reach::near) turn(std::integral_constant<int, 2>());
     turn(std::integral_constant<int, 1>());
     if (at < end) [[unlikely]]
       turn_rest<Isa>(in, out, row, pairs, windows, heads, backwards, at, end);
@@ -431,6 +452,15 @@ struct RotateRun {
   ROTARY_ALWAYS_INLINE static void fetch_in_order(const X* in, Index features) {
     constexpr Index kLine = 64 / static_cast<Index>(sizeof(X));
     for (Index n = 0; n < features; n += kLine) __builtin_prefetch(in + n);
+  }
+
+  /// Asks for the cache lines that lie `ahead` bytes after `kCount` elements, wherever that is.
+  template <Index kCount>
+  ROTARY_ALWAYS_INLINE static void fetch(const X* in, Index ahead) {
+    const auto from = reinterpret_cast<std::uintptr_t>(in) + static_cast<std::uintptr_t>(ahead);
+    unrolled<(kCount * sizeof(X) + 63) / 64>([&](auto line) ROTARY_INLINE_LAMBDA {
+      __builtin_prefetch(reinterpret_cast<const void*>(from + 64 * line));
+    });
   }
 
   template <class Isa>
@@ -453,8 +483,9 @@ struct RotateRun {
         const X* const from = in + n * heads.in + at;
         X* const to = out + n * heads.out + at;
         if (!fits) copy(few, kNarrow, from, pairs);
-        turn_columns<Isa, false, Narrow, 1>(fits ? from : few, fits ? to : few, fits ? row + at : few_row,
-                                            fits ? pairs : kNarrow, 1, heads, backwards);
+        turn_columns<Isa, Reach::near, Narrow, 1>(fits ? from : few, fits ? to : few,
+                                                  fits ? row + at : few_row, fits ? pairs : kNarrow, 1, heads,
+                                                  backwards);
         if (!fits) copy(to, pairs, few, kNarrow);
       }
     }

@@ -13,35 +13,36 @@ namespace {
 
 using namespace bench;
 
-/// 32 heads of queries and 8 of keys: one call for both against one for each.
-void add_queries_and_keys(Index seq, const char* shape_name) {
+/// 32 heads of queries and 8 of keys, in place: one call for both against one for each. Rows are kept, or
+/// made for every call, as those of tokens beyond `cache_max_seq_len` are.
+void add_queries_and_keys(Index seq, bool kept, const std::string& how) {
   for (const Pairing pairing : kPairings) {
-    add({"calls/" + name_of(pairing) + "/float/q_and_k/" + shape_name, "q and k in one call (32 + 8 heads)",
+    add({"calls/" + name_of(pairing) + "/float/q_and_k/" + how, "q and k in one call (32 + 8 heads)",
          "the two calls", at_least(1.1)},
         [=] {
-          const Shape of_q{"q", 1, 32, seq, 128, 0}, of_k{"k", 1, 8, seq, 128, 0};
+          const Shape of_q{"q", 1, 32, seq, 128, 3}, of_k{"k", 1, 8, seq, 128, 3};
           struct Both {
             std::shared_ptr<Subject<float>> q, k;
-            rotary::Tensor<float, 4> rotated_q, rotated_k;
+            rotary::RotaryEmbedding<float> rotary_emb;
           };
-          const auto of = std::make_shared<Both>(Both{subject<float>(of_q, Order::heads_first, pairing),
-                                                      subject<float>(of_k, Order::heads_first, pairing),
-                                                      {},
-                                                      {}});
-          const auto together = [of, q = of->q->map(), k = of->k->map()] {
-            std::tie(of->rotated_q, of->rotated_k) = of->q->rotary_emb.rotate_queries_and_keys(q, k);
+          const auto of = std::make_shared<Both>(
+              Both{subject<float>(of_q, Order::heads_first, pairing),
+                   subject<float>(of_k, Order::heads_first, pairing),
+                   rotary::RotaryEmbedding<float>(
+                       {.dim = of_q.head_dim, .cache_if_possible = kept, .pairing = pairing})});
+          auto together = [of, q = of->q->map(), k = of->k->map(),
+                                 options = of->q->options()]() mutable {
+            of->rotary_emb.rotate_queries_and_keys_in_place(q, k, options);
           };
-          const auto apart = [of, q = of->q->map(), k = of->k->map()] {
-            of->rotated_q = of->q->rotary_emb.rotate_queries_or_keys(q);
-            of->rotated_k = of->q->rotary_emb.rotate_queries_or_keys(k);
+          auto apart = [of, q = of->q->map(), k = of->k->map(), options = of->q->options()]() mutable {
+            of->rotary_emb.rotate_in_place(q, options);
+            of->rotary_emb.rotate_in_place(k, options);
           };
-          const auto check = [of, together] {
+          const auto check = [of, together]() mutable {
+            const Buffer<float> want_q = of->q->expected(), want_k = of->k->expected();
             together();
-            Buffer<float> got_q(of->q->x), got_k(of->k->x);
-            std::copy_n(of->rotated_q.data(), got_q.size(), got_q.data());
-            std::copy_n(of->rotated_k.data(), got_k.size(), got_k.data());
-            const std::string wrong = difference(got_q, of->q->expected());
-            return wrong.empty() ? difference(got_k, of->k->expected()) : wrong;
+            const std::string wrong = difference(of->q->x, want_q);
+            return wrong.empty() ? difference(of->k->x, want_k) : wrong;
           };
           const double bytes = of->q->bytes() + of->k->bytes();
           return Race{repeated(together), repeated(apart), check, bytes, bytes};
@@ -191,8 +192,9 @@ void add_variants(Pairing pairing) {
 
 void bench::register_benchmarks() {
   for (const Pairing pairing : kPairings) add_variants(pairing);
-  add_queries_and_keys(1, "decode");
-  add_queries_and_keys(64, "64_tokens");
+  add_queries_and_keys(1, true, "decode");
+  add_queries_and_keys(1, false, "decode/rows_made");
+  add_queries_and_keys(64, false, "64_tokens/rows_made");
   for (const Pairing pairing : kPairings) add_from_angles<double>(pairing);
   add_from_angles<float>(Pairing::interleaved);
   for (const Pairing pairing : kPairings) add_axial(pairing);

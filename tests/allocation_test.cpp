@@ -117,6 +117,9 @@ TEST(Allocation, EmbeddingsDoNone) {
                 RotateOptions{.offset = 1 << 20, .scale = 2, .direction = Direction::inverse}}) {
             EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_in_place(x_view, options); }), 0);
             EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_into(in_view, out_view, options); }), 0);
+            EXPECT_EQ(allocations_in(
+                          [&] { rotary_emb.rotate_queries_and_keys_in_place(x_view, out_view, options); }),
+                      0);
           }
         }
       }

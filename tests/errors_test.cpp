@@ -190,6 +190,30 @@ TEST(Errors, QueriesLongerThanKeys) {
   expect_error([&] { xpos.rotate_queries_and_keys(q, k); }, {"5 queries", "4 keys", "as many"});
 }
 
+// What is wrong with the keys is found before the queries are turned.
+TEST(Errors, QueriesAndKeysTogether) {
+  Random random(602);
+  StridedArray<float> q({2, 3, 6}), k({2, 3, 6}), narrow({2, 3, 2});
+  for (auto* tensor : {&q, &k, &narrow}) tensor->fill(random);
+  const auto rotary_emb = embedding(4);
+  const auto expect_refused = [&](const StridedView<float>& queries, const StridedView<float>& keys,
+                                  const RotateOptions& options,
+                                  std::initializer_list<std::string_view> parts) {
+    const auto q_before = q, k_before = k, narrow_before = narrow;
+    expect_error([&] { rotary_emb.rotate_queries_and_keys_in_place(queries, keys, options); }, parts);
+    EXPECT_TRUE(same_bits(q, q_before) && same_bits(k, k_before) && same_bits(narrow, narrow_before));
+  };
+  for (const auto output : {Pairing::interleaved, Pairing::half}) {
+    const RotateOptions options{.output_pairing = output};
+    expect_refused(q.view(), narrow.view(), options, {"4 features", "[2, 3, 2]", "only 2"});
+    expect_refused(narrow.view(), k.view(), options, {"4 features", "[2, 3, 2]", "only 2"});
+    expect_refused(q.view(), q.view(), options, {"queries and keys", "memory"});
+    expect_refused(q.view().slice(1, 0, 2), q.view().slice(1, 1, 2), options, {"queries and keys", "memory"});
+  }
+  expect_refused(q.view(), k.view(), {.seq_dim = -1}, {"seq_dim is -1", "features"});
+  expect_refused(q.view(), k.view(), {.start_index = 3}, {"4 features", "start_index 3"});
+}
+
 // --- views
 // ------------------------------------------------------------------------------------------------------------
 

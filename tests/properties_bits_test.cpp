@@ -253,6 +253,59 @@ TEST(Law3, OneThreadEqualsMany) {
   });
 }
 
+// One call for queries and keys, fewer of these and of another scalar, against one call for each: with rows
+// that are kept and that are made, in blocks too, and where they are not as many.
+TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
+  Random random(311);
+  SCOPED_TRACE(random.replay());
+  for_each_scalar([&](auto scalar) {
+    using X = decltype(scalar);
+    using K = std::conditional_t<std::is_same_v<X, float>, Eigen::bfloat16, X>;
+    for (int round = 0; round < 100; ++round) {
+      const Pairing pairing = kPairings[round % 2];
+      const Index dim = 2 * random.integer<Index>(1, 20), features = dim + random.integer<Index>(0, 3);
+      const Index queries = random.integer<Index>(0, round % 10 == 0 ? 300 : 5);
+      const Index keys = round % 7 == 0 ? random.integer<Index>(0, 5) : queries;
+      RotateOptions options = any_options(random, random.integer(0, 1));
+      if (round % 3 == 0) options.output_pairing = random.pick({Pairing::half, Pairing::interleaved});
+      const bool seq_first = *options.seq_dim == 0;
+      StridedArray<X> q(seq_first ? std::vector<Index>{queries, 4, features}
+                                  : std::vector<Index>{4, queries, features});
+      StridedArray<K> k(seq_first ? std::vector<Index>{keys, 2, features}
+                                  : std::vector<Index>{2, keys, features});
+      q.fill(random);
+      k.fill(random);
+      const RotaryEmbedding<RowsFor<X>> rotary_emb(RotaryEmbeddingOptions{
+          .dim = dim, .cache_max_seq_len = random.pick<Index>({0, 4, 8192}), .pairing = pairing});
+      const auto wanted_q = turned(rotary_emb, q, options);
+      const auto wanted_k = turned(rotary_emb, k, options);
+      SCOPED_TRACE(text_of(q.extents()) + " and " + text_of(k.extents()));
+      auto in_place_q = q.laid_out(Layout::random(random, 3));
+      auto in_place_k = k.laid_out(Layout::random(random, 3));
+      rotary_emb.rotate_queries_and_keys_in_place(in_place_q.view(), in_place_k.view(), options);
+      ASSERT_TRUE(same_bits(in_place_q, wanted_q) && same_bits(in_place_k, wanted_k));
+      EXPECT_TRUE(in_place_q.guards_are_intact() && in_place_k.guards_are_intact());
+    }
+  });
+}
+
+// The same with tensors that are returned.
+TEST(Law3, QueriesAndKeysReturnedTogether) {
+  Random random(312);
+  SCOPED_TRACE(random.replay());
+  const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 8, .cache_max_seq_len = 4});
+  Tensor<float, 4> q(2, 4, 3, 9), k(2, 1, 3, 9);
+  random.fill(q);
+  random.fill(k);
+  for (const FixedPosition offset : {FixedPosition(0), FixedPosition(1000003)}) {
+    const auto [turned_q, turned_k] = rotary_emb.rotate_queries_and_keys(q, k, {.offset = offset});
+    const auto wanted_q = rotary_emb.rotate_queries_or_keys(q, {.offset = offset});
+    const auto wanted_k = rotary_emb.rotate_queries_or_keys(k, {.offset = offset});
+    for (Index n = 0; n < q.size(); ++n) ASSERT_EQ(turned_q.data()[n], wanted_q.data()[n]);
+    for (Index n = 0; n < k.size(); ++n) ASSERT_EQ(turned_k.data()[n], wanted_k.data()[n]);
+  }
+}
+
 // Tables and angles take other ways to the kernels; rows that are made of the same numbers turn alike.
 TEST(Law3, TablesEqualEmbeddings) {
   Random random(307);

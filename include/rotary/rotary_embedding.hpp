@@ -227,11 +227,39 @@ class RotaryEmbedding {
     }
   }
 
-  /// Queries and keys of the same positions: {rotated q, rotated k}.
+  /// Queries and keys of the same positions: {rotated q, rotated k}. Rows that are not kept are made once for
+  /// both, so that this takes less time than two calls.
   template <class Q, class K>
   std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
       const Q& q, const K& k, const RotateOptions& options = {}) const {
-    return {rotate_queries_or_keys(q, options), rotate_queries_or_keys(k, options)};
+    if constexpr (detail::check_rotatable<Q>() && detail::check_returnable<Q>() &&
+                  detail::check_rotatable<K>() && detail::check_returnable<K>()) {
+      decltype(auto) queries = detail::stored(q);
+      decltype(auto) keys = detail::stored(k);
+      std::pair<detail::Owned<Q>, detail::Owned<K>> result{detail::make_like(queries),
+                                                           detail::make_like(keys)};
+      rotate_both(detail::const_view_of(queries), view_of(result.first), detail::const_view_of(keys),
+                  view_of(result.second), options);
+      return result;
+    }
+  }
+  /// The same in place. They must not share memory, but may lie in one buffer.
+  ///
+  /// @code
+  ///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 64});
+  ///   rotary::Tensor<float, 4> q(1, 32, 1, 64), k(1, 8, 1, 64);             // [batch, heads, seq, head_dim]
+  ///   q.setRandom();
+  ///   k.setRandom();
+  ///   rotary_emb.rotate_queries_and_keys_in_place(q, k, {.offset = 100'000});
+  /// @endcode
+  template <class Q, class K>
+  void rotate_queries_and_keys_in_place(Q&& q, K&& k, const RotateOptions& options = {}) const {
+    if constexpr (detail::check_rotatable<Q>() && detail::check_writable<Q>() &&
+                  detail::check_rotatable<K>() && detail::check_writable<K>()) {
+      const auto queries = detail::writable_view_of(q);
+      const auto keys = detail::writable_view_of(k);
+      rotate_both(queries, queries, keys, keys, options);
+    }
   }
 
   /// The last q_len tokens as queries against all k_len cached, not yet rotated keys: {rotated q, rotated k}.
@@ -288,6 +316,10 @@ class RotaryEmbedding {
 
  private:
   Index default_seq_dim() const { return options_.seq_before_head_dim ? -3 : -2; }
+  template <class In>
+  int axis_of(const StridedView<In>& in, const RotateOptions& options) const {
+    return detail::sequence_axis(options.seq_dim, default_seq_dim(), in.rank);
+  }
 
   AxialFrequencies<T> axial() const {
     return AxialFrequencies<T>(frequencies_, options_.freqs_for, options_.pairing);
@@ -325,7 +357,7 @@ class RotaryEmbedding {
     Frequencies frequencies = frequencies_at(positions);
     frequencies.magnitude = factor;
     // A grid that is one sequence is a list of its cells.
-    const int seq_axis = detail::sequence_axis(options.seq_dim, default_seq_dim(), in.rank);
+    const int seq_axis = axis_of(in, options);
     const bool is_sequence = positions.batch() == 0 && positions.count() == in.extent(seq_axis);
     if (!is_sequence && positions.batch() == 0 && positions.shape().size() == 1)
       detail::fail("found ", positions.count(), " positions for a sequence of ", in.extent(seq_axis),
@@ -338,10 +370,10 @@ class RotaryEmbedding {
   template <class In, class X, class Device>
   void rotate(const StridedView<In>& in, const StridedView<X>& out, const RotateOptions& options,
               const Device& device) const {
-    const int seq_axis = detail::sequence_axis(options.seq_dim, default_seq_dim(), in.rank);
+    const int seq_axis = axis_of(in, options);
     const auto rotate_from = [&](const auto& from, const auto& to, FixedPosition first) {
-      detail::rotate_sequence(rows_, first, magnitude(options), options.direction, from, to, seq_axis,
-                              options.start_index);
+      detail::rotate_sequence<T>({rows_, first, magnitude(options), options.direction, options.start_index},
+                                 from, to, seq_axis);
     };
     if constexpr (std::is_same_v<Device, CallingThread>) {
       // Not as a part, which would give `out` the extent of `in` and hide that it had another.
@@ -357,6 +389,22 @@ class RotaryEmbedding {
     }
   }
 
+  template <class QIn, class Q, class KIn, class K>
+  void rotate_both(const StridedView<QIn>& q_in, const StridedView<Q>& q_out, const StridedView<KIn>& k_in,
+                   const StridedView<K>& k_out, const RotateOptions& options) const {
+    const detail::SequenceRotation<T> how{rows_, options.offset, magnitude(options), options.direction,
+                                          options.start_index};
+    const int q_axis = axis_of(q_in, options), k_axis = axis_of(k_in, options);
+    if (options.output_pairing.value_or(options_.pairing) == options_.pairing)
+      return detail::rotate_two_sequences(how, q_in, q_out, q_axis, k_in, k_out, k_axis);
+    how.check(q_in, q_out);  // both before either is written
+    how.check(k_in, k_out);
+    detail::check_apart(q_out, k_in);
+    const auto turn = [&](const auto& from, const auto& to) { rotate(from, to, options, CallingThread()); };
+    turn_between(q_in, q_out, options, turn);
+    turn_between(k_in, k_out, options, turn);
+  }
+
   template <class X, class G>
   std::pair<RotationGradients, Positions> gradients_of(const X& x, const G& grad,
                                                        const RotateOptions& options,
@@ -365,7 +413,7 @@ class RotaryEmbedding {
     decltype(auto) stored_x = detail::stored(x);
     decltype(auto) stored_grad = detail::stored(grad);
     const auto in = detail::const_view_of(stored_x);
-    const int axis = detail::sequence_axis(options.seq_dim, default_seq_dim(), in.rank);
+    const int axis = axis_of(in, options);
     const Positions positions = Positions::consecutive(in.extent(axis), options.offset);
     return {detail::rotation_gradients(rows_.steps(), positions, magnitude, options_.pairing, in,
                                        detail::const_view_of(stored_grad), axis, options.start_index),

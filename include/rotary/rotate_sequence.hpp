@@ -75,6 +75,13 @@ void check_output(const StridedView<In>& in, const StridedView<X>& out) {
   if (static_cast<const void*>(&in) != &out) check_other_output(in, out);
 }
 
+/// Queries that are written before keys are read must not be in their place.
+template <class Q, class K>
+void check_apart(const StridedView<Q>& queries, const StridedView<K>& keys) {
+  if (share_elements(queries, keys, false))
+    fail("queries and keys share memory, they would be turned twice; they must be apart");
+}
+
 inline int sequence_axis(std::optional<Index> seq_dim, Index by_default, int rank) {
   const int axis = resolve_axis(seq_dim.value_or(by_default), rank, "seq_dim");
   if (axis == rank - 1)
@@ -141,57 +148,121 @@ double check_rotation(const StridedView<In>& in, const StridedView<X>& out, Inde
   return factor;
 }
 
-/// Turns by rows made a few at a time on the stack, just before the heads that share them are turned. Nothing
-/// is allocated for them.
-template <RowScalar T, RotaryScalar X>
-ROTARY_COLD void rotate_making_rows(const SequenceRows<T>& rows, const Positions& positions,
-                                    const kernels::Magnitude& magnitude, kernels::RotationJob<X, T>& job) {
-  const Index row_size = 2 * rows.pairs(), seq = positions.count();
-  // The axis of the sequence is the one along which rows differ; a single token has none.
-  kernels::JobAxis single{1, 0, 0, 0}, *along = &single;
+/// The axis of a job along which rows differ, that of the sequence; a single token has none, and gets `none`.
+template <class T, class X>
+kernels::JobAxis& sequence_axis_of(kernels::RotationJob<X, T>& job, kernels::JobAxis& none) {
   for (int n = 0; n < job.axis_count; ++n)
-    if (job.axes[static_cast<std::size_t>(n)].row != 0) along = &job.axes[static_cast<std::size_t>(n)];
+    if (auto& axis = job.axes[static_cast<std::size_t>(n)]; axis.row != 0) return axis;
+  return none;
+}
+
+/// Turns tokens [begin, end) of a sequence by `rows`, which start with that of `begin`.
+template <class T, class X>
+void rotate_tokens(kernels::RotationJob<X, T> job, const T* rows, Index begin, Index end) {
+  kernels::JobAxis single{1, 0, 0, 0};
+  kernels::JobAxis& along = sequence_axis_of(job, single);
+  job.rows = rows;
+  job.in += begin * along.in, job.out += begin * along.out;
+  along.extent = end - begin;
+  kernels::rotate(std::move(job));
+}
+
+/// Turns by rows made a few at a time on the stack, just before the heads that share them are turned: those
+/// of one tensor, or of queries and keys. Nothing is allocated for them.
+template <RowScalar T, RotaryScalar... X>
+ROTARY_COLD void rotate_making_rows(const SequenceRows<T>& rows, const Positions& positions,
+                                    const kernels::Magnitude& magnitude,
+                                    const kernels::RotationJob<X, T>&... jobs) {
+  const Index row_size = 2 * rows.pairs(), seq = positions.count();
   constexpr Index kScratch = 8192 / sizeof(T);
   alignas(64) T scratch[kScratch];
   std::vector<T> wide_row(static_cast<std::size_t>(row_size > kScratch ? row_size : 0));
   T* const block = wide_row.empty() ? scratch : wide_row.data();
   const Index block_rows = !wide_row.empty() ? 1 : row_size > 0 ? kScratch / row_size : seq;
-  job.rows = block;
-  const X* const in_start = job.in;
-  X* const out_start = job.out;
   for (Index begin = 0; begin < seq; begin += block_rows) {
     const Index end = std::min(seq, begin + block_rows);
     kernels::cos_sin_rows(rows.steps(), positions, begin, end, magnitude, rows.pairing(), block);
-    along->extent = end - begin;
-    job.in = in_start + begin * along->in;
-    job.out = out_start + begin * along->out;
-    kernels::rotate(job);
+    (rotate_tokens(jobs, block, begin, end), ...);
   }
 }
 
-/// out = rotation of `in`, index n of `seq_axis` standing at `first` + n.
+/// How sequences are rotated: by which rows, where their first token stands, from which feature on.
 ///
-/// `magnitude` is taken in place of the rows' own. Rows that are kept are used where they are.
-template <RowScalar T, class In, RotaryScalar X>
-void rotate_sequence(const SequenceRows<T>& rows, FixedPosition first, const kernels::Magnitude& magnitude,
-                     Direction direction, const StridedView<In>& in, const StridedView<X>& out, int seq_axis,
-                     Index start) {
-  const Index pairs = rows.pairs(), row_size = 2 * pairs, seq = in.extent(seq_axis);
-  const double factor = check_rotation<T>(in, out, start, row_size, magnitude.factor, direction);
-  if (in.empty()) return;
+/// `magnitude` is taken in place of the rows' own.
+template <RowScalar T>
+struct SequenceRotation {
+  const SequenceRows<T>& rows;
+  FixedPosition first;
+  kernels::Magnitude magnitude;
+  Direction direction;
+  Index start;
 
-  auto job = window_job<T>(in, out, start, pairs, rows.pairing(),
-                           [&](int axis) { return axis == seq_axis ? row_size : 0; });
-  job.negate_sin = direction != Direction::forward;
-
-  if (first.is_whole() && first.whole >= 0 && first.whole <= PTRDIFF_MAX - seq &&
-      magnitude.log_scale.empty() && factor == rows.magnitude()) {
-    if (const T* kept = rows.kept(first.whole + seq)) {
-      job.rows = kept + first.whole * row_size;
-      return kernels::rotate(std::move(job));
-    }
+  /// Everything that can fail. Returns the factor of the rows' magnitude.
+  template <class In, RotaryScalar X>
+  double check(const StridedView<In>& in, const StridedView<X>& out) const {
+    return check_rotation<T>(in, out, start, 2 * rows.pairs(), magnitude.factor, direction);
   }
-  rotate_making_rows(rows, Positions::consecutive(seq, first), directed(magnitude, direction), job);
+
+  /// The job that turns one tensor, its rows still missing.
+  template <class In, class X>
+  kernels::RotationJob<X, T> job(const StridedView<In>& in, const StridedView<X>& out, int seq_axis) const {
+    const Index row_size = 2 * rows.pairs();
+    auto job = window_job<T>(in, out, start, rows.pairs(), rows.pairing(),
+                             [&](int axis) { return axis == seq_axis ? row_size : 0; });
+    job.negate_sin = direction != Direction::forward;
+    return job;
+  }
+
+  /// The row of the first of `seq` tokens, if they are kept and what is asked for; else null.
+  const T* kept_rows(Index seq, double factor) const {
+    if (!first.is_whole() || first.whole < 0 || first.whole > PTRDIFF_MAX - seq ||
+        !magnitude.log_scale.empty() || factor != rows.magnitude())
+      return nullptr;
+    const T* const kept = rows.kept(first.whole + seq);
+    return kept == nullptr ? nullptr : kept + first.whole * 2 * rows.pairs();
+  }
+
+  /// Rows for `seq` tokens are made, and all the jobs done.
+  template <class... Jobs>
+  void make_rows(Index seq, const Jobs&... jobs) const {
+    rotate_making_rows(rows, Positions::consecutive(seq, first), directed(magnitude, direction), jobs...);
+  }
+};
+
+/// out = rotation of `in`. Rows that are kept are used where they are.
+template <RowScalar T, class In, RotaryScalar X>
+void rotate_sequence(const SequenceRotation<T>& how, const StridedView<In>& in, const StridedView<X>& out,
+                     int seq_axis) {
+  const double factor = how.check(in, out);
+  if (in.empty()) return;
+  const Index seq = in.extent(seq_axis);
+  auto job = how.job(in, out, seq_axis);
+  job.rows = how.kept_rows(seq, factor);
+  if (job.rows != nullptr) return kernels::rotate(std::move(job));
+  how.make_rows(seq, job);
+}
+
+/// The same of queries and keys at the same positions, which share rows that have to be made. Nothing is
+/// written if anything fails.
+template <RowScalar T, class QIn, RotaryScalar Q, class KIn, RotaryScalar K>
+void rotate_two_sequences(const SequenceRotation<T>& how, const StridedView<QIn>& q_in,
+                          const StridedView<Q>& q_out, int q_axis, const StridedView<KIn>& k_in,
+                          const StridedView<K>& k_out, int k_axis) {
+  check_window(k_in, how.start, 2 * how.rows.pairs());
+  check_output(k_in, k_out);
+  const double factor = how.check(q_in, q_out);
+  check_apart(q_out, k_in);
+  const Index seq = q_in.extent(q_axis);
+  if (q_in.empty() || k_in.empty() || k_in.extent(k_axis) != seq) {
+    rotate_sequence(how, q_in, q_out, q_axis);
+    return rotate_sequence(how, k_in, k_out, k_axis);
+  }
+  auto queries = how.job(q_in, q_out, q_axis);
+  auto keys = how.job(k_in, k_out, k_axis);
+  queries.rows = keys.rows = how.kept_rows(seq, factor);
+  if (queries.rows == nullptr) return how.make_rows(seq, queries, keys);
+  kernels::rotate(std::move(queries));
+  kernels::rotate(std::move(keys));
 }
 
 }  // namespace detail

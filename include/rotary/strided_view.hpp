@@ -239,8 +239,8 @@ bool is_distance_between(const StridedView<A>& a, const StridedView<B>& b, Index
   used[static_cast<std::size_t>(largest)] = true;
   const Index step = step_size(a, largest);
   const bool backwards = a.stride(largest) < 0;
-  const Index furthest = (backwards ? b : a).extent(largest) - 1,
-              nearest = 1 - (backwards ? a : b).extent(largest);
+  const Index of_a = a.extent(largest), of_b = b.extent(largest);
+  const Index furthest = (backwards ? of_b : of_a) - 1, nearest = 1 - (backwards ? of_a : of_b);
   // The other axes span less than one step, so it is the last step before the goal or the first after it.
   const Index before = distance / step - (distance % step < 0 ? 1 : 0);
   for (const Index steps : {before, before + 1})

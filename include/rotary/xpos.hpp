@@ -304,12 +304,11 @@ class XPos {
     detail::check_window(k, 0, width);
     detail::check_output(q, q_out);
     detail::check_output(k, k_out);
-    if (detail::share_elements(q_out, k, false))
-      detail::fail("queries and keys share memory, they would be turned twice; they must be apart");
+    detail::check_apart(q_out, k);
     const auto turn = [&](const auto& in, const auto& out, const Run& run, int sign) {
       const int axis = axis_of(in.rank, options);
       const kernels::Magnitude scales = magnitude(run.centre, sign);
-      detail::rotate_sequence(rotary_.rows(), run.first, scales, options.direction, in, out, axis, 0);
+      detail::rotate_sequence<T>({rotary_.rows(), run.first, scales, options.direction, 0}, in, out, axis);
     };
     check_range(q.extent(axis_of(q.rank, options)), plan.queries, +1, options);
     check_range(k.extent(axis_of(k.rank, options)), plan.keys, -1, options);

@@ -22,21 +22,37 @@ std::function<std::string()> unchanged(std::shared_ptr<Buffer<X>> x, F f) {
   };
 }
 
-/// memcpy's work with the vectors of a rotation and ordinary stores, which fetch what they overwrite.
-void add_copy_by_vectors(const Shape& shape) {
-  add({std::string("limits/copy_by_vectors/float/") + shape.name, std::string(kRow) + "a copy by vectors",
-       "memcpy", no_goal()},
-      [=] {
-        const auto from = std::make_shared<Buffer<float>>(shape.size());
-        const auto to = std::make_shared<Buffer<float>>(shape.size());
-        const double bytes = 2 * static_cast<double>(from->bytes());
-        const auto check = [=] {
-          copy_by_vectors(from->data(), to->data(), from->size());
-          return difference(*to, *from);
-        };
-        return Race{repeated([=] { copy_by_vectors(from->data(), to->data(), from->size()); }),
-                    repeated([=] { copy(from->data(), to->data(), from->bytes()); }), check, bytes, bytes};
-      });
+/// memcpy's work with the vectors of a rotation: by ordinary stores, which fetch what they overwrite, or past
+/// the caches.
+void add_copy(const std::string& what, const std::string& row, const Shape& shape,
+              void (*copy_it)(const float*, float*, Index)) {
+  add({"limits/" + what + "/float/" + shape.name, kRow + row, "memcpy", no_goal()}, [=] {
+    const auto from = std::make_shared<Buffer<float>>(shape.size());
+    const auto to = std::make_shared<Buffer<float>>(shape.size());
+    const double bytes = 2 * static_cast<double>(from->bytes());
+    const auto check = [=] {
+      copy_it(from->data(), to->data(), from->size());
+      return difference(*to, *from);
+    };
+    return Race{repeated([=] { copy_it(from->data(), to->data(), from->size()); }),
+                repeated([=] { copy(from->data(), to->data(), from->bytes()); }), check, bytes, bytes};
+  });
+}
+
+/// What turning computes, and nothing else.
+template <class X>
+void add_straight_on(const Shape& shape) {
+  for (const Pairing pairing : kPairings) {
+    add({"limits/straight_on/" + name_of(pairing) + "/" + kName<X> + "/" + shape.name,
+         std::string(kRow) + "turning straight on, one row in registers", "x *= a", no_goal()},
+        [=] {
+          const auto x = std::make_shared<Buffer<X>>(shape.size());
+          const double bytes = 2 * static_cast<double>(x->bytes());
+          const auto turn = [=] { turn_straight_on(x->data(), x->size(), pairing); };
+          return Race{repeated(turn), repeated([=] { scale(x->data(), x->size()); }), unchanged(x, turn),
+                      bytes, bytes};
+        });
+  }
 }
 
 /// S on windows of `length` numbers, `step` apart.
@@ -62,17 +78,21 @@ std::shared_ptr<Buffer<float>> rows_of(const Shape& shape) {
   return rows;
 }
 
-/// x *= y, the rows of a sequence, one head after the other.
-void add_rows(const Shape& shape) {
-  add({std::string("limits/x_times_rows/float/") + shape.name,
-       std::string(kRow) + "x *= y, a row for every token of each head", "x *= a", no_goal()},
+/// x *= y, the rows of a sequence: one head after the other, or all heads of a token by its row.
+void add_rows(const Shape& shape, Order order) {
+  add({std::string("limits/x_times_rows/float/") + shape.name + suffix(order),
+       std::string(kRow) + "x *= y, a row for every token" +
+           (order == Order::heads_first ? " of each head" : ""),
+       "x *= a", no_goal()},
       [=] {
         const auto x = std::make_shared<Buffer<float>>(shape.size());
         const auto rows = rows_of(shape);
         const double bytes = 2 * static_cast<double>(x->bytes());
+        const Index heads_of_row = order == Order::heads_first ? 1 : shape.heads;
         const auto by_rows = [=] {
-          for (float* head = x->data(); head != x->data() + x->size(); head += rows->size())
-            multiply_by_rows(head, head, rows->data(), shape.seq, 1, shape.head_dim);
+          const Index step = rows->size() * heads_of_row;
+          for (float* part = x->data(); part != x->data() + x->size(); part += step)
+            multiply_by_rows(part, part, rows->data(), shape.seq, heads_of_row, shape.head_dim);
         };
         return Race{repeated(by_rows), repeated([=] { scale(x->data(), x->size()); }), unchanged(x, by_rows),
                     bytes, bytes};
@@ -174,13 +194,16 @@ void add_alignment(const Shape& shape) {
 
 void bench::register_benchmarks() {
   for (const Shape& shape : {kDecode, kSmall, kCache}) {
-    add_copy_by_vectors(shape);
+    add_copy("copy_by_vectors", "a copy by vectors", shape, copy_by_vectors);
     add_copy_by_rows(shape);
   }
+  add_copy("copy_past_caches", "a copy by vectors past the caches", memory_shape(), copy_past_caches);
+  add_straight_on<float>(kDecode);
+  add_straight_on<double>(kDecode);
   add_windows<float>("64_of_128", kCache, 64, 128);
   add_windows<double>("64_of_128", kCache, 64, 128);
   add_windows<float>("64_of_192", {"1024x64", 1, 1, 1024, 64}, 64, 192);
-  add_rows(kCache);
+  for (const Order order : kOrders) add_rows(kCache, order);
   add_16_bits<Eigen::half>();
   add_16_bits<Eigen::bfloat16>();
   for (const Shape& shape : {kManyHeads, kBatch}) add_threads(shape);

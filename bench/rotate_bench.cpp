@@ -90,7 +90,7 @@ void add_kernel_alone() {
         const auto rotate = [of, kernel = Kernels::template kernel<typename Kernels::Whole>(),
                              one = rotary::kernels::JobAxis{1, 0, 0, 0},
                              each = rotary::kernels::JobAxis{heads, dim, dim, 0}] {
-          const rotary::kernels::WindowLoop loop{dim / 2, &one, &each, heads, false};
+          const rotary::kernels::WindowLoop loop{dim / 2, &one, &each, false};
           const float* const row = of->rotary_emb.rows().kept(kDecode.offset + 1) + kDecode.offset * dim;
           kernel(&loop, of->x.data(), of->x.data(), row, 1, heads);
         };

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include <rotary/kernels/bfloat16_words.hpp>
+#include <rotary/kernels/rotate_reference.hpp>
 
 namespace bench {
 namespace {
@@ -22,9 +23,9 @@ struct Windows {
   X a;
 };
 
-#if ROTARY_VECTOR_EXTENSIONS
-
 namespace kernels = rotary::kernels;
+
+#if ROTARY_VECTOR_EXTENSIONS
 
 template <class X>
 struct Scale {
@@ -118,6 +119,7 @@ void multiply_with_registers(const float* from, float* to, const float* rows, In
       from, to, rows, tokens, heads, length);
 }
 
+template <bool kStream>
 struct Copy {
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(const float* from, float* to, Index size) {
@@ -128,15 +130,65 @@ struct Copy {
       V v[kSteps];
       kernels::unrolled<kSteps>(
           [&](auto k) ROTARY_INLINE_LAMBDA { kernels::load<Isa>(from + n + k * kLanes, v[k]); });
-      kernels::unrolled<kSteps>([&](auto k)
-                                    ROTARY_INLINE_LAMBDA { kernels::store<Isa>(to + n + k * kLanes, v[k]); });
+      kernels::unrolled<kSteps>(
+          [&](auto k) ROTARY_INLINE_LAMBDA { kernels::put<Isa, kStream>(to + n + k * kLanes, v[k]); });
     }
     for (; n < size; ++n) to[n] = from[n];
+    if constexpr (kStream) kernels::streamed();
   }
 };
 
+template <bool kStream>
 void copy_with_registers(const float* from, float* to, Index size) {
-  kernels::compiled<Copy, const float*, float*, Index>()(from, to, size);
+  kernels::compiled<Copy<kStream>, const float*, float*, Index>()(from, to, size);
+}
+
+template <class X, rotary::Pairing kPairing>
+struct TurnStraightOn {
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void run(X* x, Index size, X of_cos) {
+    constexpr int kLanes = kernels::kLanes<Isa, X>, kSteps = 4;
+    using V = kernels::Vector<X, kLanes>;
+    V cos = V{} + of_cos, sin = cos - 1;
+    Index n = 0;
+    for (; n + 2 * kSteps * kLanes <= size; n += 2 * kSteps * kLanes) {
+      kernels::unrolled<kSteps>([&](auto k) ROTARY_INLINE_LAMBDA {
+        X* const first = x + n + k * kLanes;
+        X* const second = first + kSteps * kLanes;
+        V a, b;
+        kernels::load<Isa>(first, a);
+        kernels::load<Isa>(second, b);
+        if constexpr (kPairing == rotary::Pairing::half) {
+          kernels::turn_pairs<Isa>(a, b, cos, sin);
+        } else {
+          turn_interleaved<Isa>(a, cos, sin);
+          turn_interleaved<Isa>(b, cos, sin);
+        }
+        kernels::store<Isa>(first, a);
+        kernels::store<Isa>(second, b);
+      });
+    }
+  }
+
+ private:
+  template <class Isa, class V>
+  ROTARY_ALWAYS_INLINE static void turn_interleaved(V& v, const V& cos, const V& sin) {
+    V turned;
+    kernels::keep_in_register<Isa>(v);
+    kernels::swap_neighbours(v, turned);
+    turned = turned * sin;
+    kernels::multiply_alternate<Isa>(v, cos, turned);
+    v = turned;
+  }
+};
+
+template <class X>
+void turn_with_registers(X* x, Index size, rotary::Pairing pairing) {
+  using rotary::Pairing;
+  const auto turn = pairing == Pairing::half
+                        ? kernels::compiled<TurnStraightOn<X, Pairing::half>, X*, Index, X>()
+                        : kernels::compiled<TurnStraightOn<X, Pairing::interleaved>, X*, Index, X>();
+  turn(x, size, one<X>());
 }
 
 #else
@@ -157,8 +209,19 @@ void multiply_with_registers(const float* from, float* to, const float* rows, In
     to[n] = from[n] * rows[n / (heads * length) * length + n % length];
 }
 
+template <bool>
 void copy_with_registers(const float* from, float* to, Index size) {
   for (Index n = 0; n < size; ++n) to[n] = from[n];
+}
+
+template <class X>
+void turn_with_registers(X* x, Index size, rotary::Pairing) {
+  const X cos = one<X>(), sin = cos - 1;
+  for (Index i = 0; i + 1 < size; i += 2) {
+    const X a = x[i], b = x[i + 1];
+    x[i] = kernels::turned(a, b, cos, sin);
+    x[i + 1] = kernels::turned(b, a, cos, -sin);
+  }
 }
 
 #endif
@@ -192,6 +255,14 @@ void multiply_by_rows(const float* from, float* to, const float* rows, Index tok
 
 void copy(const void* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
 
-void copy_by_vectors(const float* from, float* to, Index size) { copy_with_registers(from, to, size); }
+void copy_by_vectors(const float* from, float* to, Index size) { copy_with_registers<false>(from, to, size); }
+void copy_past_caches(const float* from, float* to, Index size) { copy_with_registers<true>(from, to, size); }
+
+template <class X>
+void turn_straight_on(X* x, Index size, rotary::Pairing pairing) {
+  turn_with_registers(x, size, pairing);
+}
+template void turn_straight_on(float*, Index, rotary::Pairing);
+template void turn_straight_on(double*, Index, rotary::Pairing);
 
 }  // namespace bench

@@ -24,10 +24,6 @@ inline constexpr Index kLineBytes = 8 * 1024, kLinePairs = 8;
 /// bytes: each reads and writes at a place of its own, but fewer of them load a row more often.
 inline constexpr Index kHeadsApart = 4, kBytesApart = 2048;
 
-/// Heads next to each other that pass by one part of a row: more of them would push their first features out
-/// of the cache before their last are turned.
-inline constexpr Index kHeadsOfPart = 8;
-
 /// What is larger is taken to lie in memory, and windows wider than this to be fetched in order from there.
 inline constexpr Index kCachedBytes = 8 * 1024 * 1024;
 inline constexpr Index kWideBytes = 512;
@@ -234,7 +230,7 @@ ROTARY_NOINLINE void rotate_many_rows(const RotationJob<X, Row>& job) {
   const Index group = near || apart
                           ? heads.extent
                           : std::min(heads.extent, std::max(kHeadsApart, kBytesApart / window_bytes));
-  WindowLoop loop{job.pairs, &tokens, &heads, kHeadsOfPart, job.negate_sin};
+  WindowLoop loop{job.pairs, &tokens, &heads, job.negate_sin};
   auto turn = Kernels::template kernel<typename Kernels::Whole>();
   if (in_memory) {
     loop.stream = !job.in_place() && starts_on_lines(job, kPairing);
@@ -269,7 +265,7 @@ void rotate_rows(const RotationJob<X, Row>& job) {
   const JobAxis& heads = job.axis_count == 0 ? InnermostAxes::kNone : job.axes[0];
   if (job.axis_count > 1 || heads.row != 0 || bytes_of(job, heads.extent) > kCachedBytes)
     return rotate_many_rows<kPairing>(job);
-  const WindowLoop loop{job.pairs, &InnermostAxes::kNone, &heads, kHeadsOfPart, job.negate_sin};
+  const WindowLoop loop{job.pairs, &InnermostAxes::kNone, &heads, job.negate_sin};
   Kernels::template kernel<typename Kernels::Whole>()(&loop, job.in, job.out, job.rows, 1, heads.extent);
   copy_untouched_of(job, loop);
 }

@@ -171,11 +171,11 @@ struct WordStep<Pairing::interleaved, V> {
 struct WindowLoop {
   Index pairs;
   const JobAxis *tokens, *heads;
-  Index pass;  // heads that pass by one part of a row before its next part comes
   bool backwards;
   bool fetch_in_order = false;  // see there
   bool stream = false;          // write past the caches; all addresses are multiples of 64
   bool two_apart = false;       // `Apart` loads two heads before it writes, and not four
+  Index pass = 0;               // heads that pass by one part of a row, if not as many as are close
   Index ahead = 0;              // bytes; `Far` asks for the cache lines so far on
 };
 
@@ -380,7 +380,12 @@ struct RotateRun {
   template <class Isa, Reach kReach>
   ROTARY_ALWAYS_INLINE static void run_in_parts(WindowRun<X, Row> of) {
     const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;
-    const Index pairs = of.loop.pairs, pass = of.loop.pass, ahead = of.loop.ahead;
+    const Index pairs = of.loop.pairs, ahead = of.loop.ahead;
+    // More heads would push their first features out of the first level cache before their last are turned.
+    const Index close = kCloseBytes / (2 * pairs * static_cast<Index>(sizeof(X))), pass = of.loop.pass > 0
+                                                                                              ? of.loop.pass
+                                                                                          : close > 0 ? close
+                                                                                                      : 1;
     const bool fetch = of.loop.fetch_in_order, backwards = of.loop.backwards;
     for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row) {
       for (Index n = 0; n < of.windows; n += pass) {

@@ -135,6 +135,20 @@ void add_16_bits() {
       });
 }
 
+/// The same in memory, against S on the same bytes.
+template <class X>
+void add_16_bits_in_memory() {
+  add({std::string("limits/x_times_a/") + kName<X> + "/memory",
+       std::string(kRow) + "x *= a of 16-bit numbers, bytes/s", "x *= a (float)", no_goal()},
+      [=] {
+        const auto x = std::make_shared<Buffer<X>>(memory_shape().size());
+        const double bytes = 2 * static_cast<double>(x->bytes());
+        const auto scale_it = [=] { scale(x->data(), x->size()); };
+        return Race{repeated(scale_it), repeated([=] { scale_as_float(x->data(), x->bytes()); }),
+                    unchanged(x, scale_it), bytes, bytes};
+      });
+}
+
 /// S shared by two threads of Eigen's pool, against one.
 void add_threads(const Shape& shape) {
   add({std::string("limits/two_threads/float/") + shape.name,
@@ -206,6 +220,8 @@ void bench::register_benchmarks() {
   for (const Order order : kOrders) add_rows(kCache, order);
   add_16_bits<Eigen::half>();
   add_16_bits<Eigen::bfloat16>();
+  add_16_bits_in_memory<Eigen::half>();
+  add_16_bits_in_memory<Eigen::bfloat16>();
   for (const Shape& shape : {kManyHeads, kBatch}) add_threads(shape);
   add_alignment(kDecode);
   add_alignment(kCache);

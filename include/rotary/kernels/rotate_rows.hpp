@@ -446,7 +446,6 @@ struct RotateRun {
                                                     backwards, ahead);
     };
     turn(std::integral_constant<int, 4>());
-    if constexpr (kReach != Reach::near) turn(std::integral_constant<int, 2>());
     turn(std::integral_constant<int, 1>());
     if (at < end) [[unlikely]]
       turn_rest<Isa>(in, out, row, pairs, windows, heads, backwards, at, end);

@@ -31,7 +31,8 @@ inline float float_quotient(float a, float b) {
 template <class Fill>
 CosSinTable<float> table_of_angles(const Positions& positions, Index pairs, Pairing pairing, float magnitude,
                                    Fill fill) {
-  CosSinTable<float> table(positions.shape(), pairs, pairing);
+  // With three arguments the compiler would spend long on whether a shape is a list of frequencies.
+  CosSinTable<float> table(positions.shape(), pairs, pairing, false);
   const kernels::PairStrides strides = kernels::pair_strides(pairing, pairs);
   std::vector<float> angles(static_cast<std::size_t>(pairs));
   float* row = table.data();

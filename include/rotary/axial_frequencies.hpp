@@ -133,7 +133,7 @@ class AxialFrequencies {
           const double start = of.freqs_for_ == FreqsFor::pixel && size == 1 ? -1 : coordinate;
           lists[axis].push_back(start + (offsets.empty() ? 0.0 : offsets[axis]));
         }
-        axes[axis] = AxisPositions::listed(std::span<const double>(lists[axis]));
+        axes[axis] = AxisPositions::listed(detail::span_of(lists[axis]));
       }
       positions = Positions::grid(axes);
     }
@@ -141,7 +141,7 @@ class AxialFrequencies {
   };
 
   static Frequencies frequencies_of(const AxialFrequenciesOptions& options) {
-    if (!options.custom_freqs.empty()) return custom_frequencies(options.custom_freqs);
+    if (!options.custom_freqs.empty()) return custom_frequencies(detail::span_of(options.custom_freqs));
     if (options.freqs_for == FreqsFor::constant) return constant_frequencies(options.num_freqs);
     if (options.dim < 1 || options.dim % 2 != 0)
       detail::fail("dim is ", options.dim, ", it must be even and positive");

@@ -29,6 +29,12 @@ struct Frequencies {
 
 namespace detail {
 
+/// `list` as a span. By pointer and size: the compiler looks at a vector, as any range, much longer.
+template <class Entry>
+std::span<const Entry> span_of(const std::vector<Entry>& list) {
+  return {list.data(), list.size()};
+}
+
 inline void check_positive(const char* name, const DoubleDouble& x) {
   if (!isfinite(x) || x <= 0) fail(name, " is ", x.hi, ", it must be positive and finite");
 }
@@ -166,7 +172,7 @@ inline Frequencies axial(const Frequencies& frequencies, Index axes) {
       axis_of_pair.push_back(axis);
     }
   }
-  return on_axes(repeated, axis_of_pair, axes);
+  return on_axes(repeated, detail::span_of(axis_of_pair), axes);
 }
 
 }  // namespace rotary

@@ -157,7 +157,7 @@ class Positions {
   }
   template <class P>
   static Positions listed(const std::vector<P>& list, FixedPosition offset = {}) {
-    return AxisPositions::listed(std::span<const P>(list), offset);
+    return AxisPositions::listed(std::span<const P>(list.data(), list.size()), offset);  // faster to compile
   }
   template <class P>
   static Positions listed(std::vector<P>&& list, FixedPosition offset = {}) = delete;  // it would be gone

@@ -33,7 +33,7 @@ class KeyScales {
   bool decay() const { return !log_scale_.empty(); }
 
   /// Refers to this object's ζ.
-  kernels::Magnitude magnitude(double factor) const { return {factor, log_scale_, slope_, origin_}; }
+  kernels::Magnitude magnitude(double factor) const { return {factor, span_of(log_scale_), slope_, origin_}; }
 
   /// Fails where a position is out of range, or a scale there is in the scalar X of keys.
   template <class X>

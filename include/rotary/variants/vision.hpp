@@ -124,7 +124,7 @@ inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, const
       axis_of_pair.push_back(static_cast<Index>(axis));
     }
   }
-  return on_axes(of_all_axes, axis_of_pair, static_cast<Index>(axis_dims.size()));
+  return on_axes(of_all_axes, detail::span_of(axis_of_pair), static_cast<Index>(axis_dims.size()));
 }
 
 /// Axes (t, y, x): y and x have 2 ⌊D/6⌋ features each, t the rest; exponents are over the size of the axis.
@@ -133,7 +133,8 @@ inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, const
 inline Frequencies wan_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {
   detail::check_head_dim(head_dim, 2);
   const Index side = 2 * (head_dim / 6);
-  return diffusion_frequencies(std::array<Index, 3>{head_dim - 2 * side, side, side}, theta);
+  const Index dims[] = {head_dim - 2 * side, side, side};
+  return diffusion_frequencies({dims, 3}, theta);
 }
 
 }  // namespace rotary

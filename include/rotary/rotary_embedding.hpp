@@ -32,7 +32,7 @@ struct RotaryEmbeddingOptions {
 namespace detail {
 
 inline Frequencies frequencies_of(const RotaryEmbeddingOptions& options) {
-  if (!options.custom_freqs.empty()) return custom_frequencies(options.custom_freqs);
+  if (!options.custom_freqs.empty()) return custom_frequencies(span_of(options.custom_freqs));
   if (options.freqs_for == FreqsFor::constant) return constant_frequencies(options.num_freqs);
   if (options.dim < 1) fail("dim is ", options.dim, ", it must be positive");
   if (options.dim % 2 != 0 && !options.allow_odd_dim)

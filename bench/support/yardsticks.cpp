@@ -1,9 +1,10 @@
 #include "yardsticks.hpp"
 
+#include <cstdint>
 #include <cstring>
 
 #include <rotary/kernels/bfloat16_words.hpp>
-#include <rotary/kernels/rotate_reference.hpp>
+#include <rotary/kernels/rotate.hpp>
 
 namespace bench {
 namespace {
@@ -27,7 +28,9 @@ namespace kernels = rotary::kernels;
 
 #if ROTARY_VECTOR_EXTENSIONS
 
-template <class X>
+/// With `kAhead` it asks for lines 4 KiB ahead: on Intel's cores, where the library asks for some in memory,
+/// that makes S faster by a sixth, too.
+template <class X, bool kAhead = false>
 struct Scale {
   using A = rotary::detail::Arithmetic<X, float>;
 
@@ -38,6 +41,12 @@ struct Scale {
     const V factor = V{} + a;
     const X* const end = x + size;
     for (; end - x >= kSteps * kLanes; x += kSteps * kLanes) {
+      if constexpr (kAhead)
+        kernels::unrolled<kSteps * kLanes* static_cast<int>(sizeof(X)) / 64>(
+            [&](auto line) ROTARY_INLINE_LAMBDA {
+              __builtin_prefetch(
+                  reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(x) + 4096 + 64 * line));
+            });
       V v[kSteps];
       if constexpr (std::is_same_v<X, Eigen::bfloat16>) {  // two to a 32-bit word
         kernels::unrolled<kSteps / 2>([&](auto k) ROTARY_INLINE_LAMBDA {
@@ -66,7 +75,12 @@ struct Scale {
 
 template <class X>
 void scale_by(X* x, Index size, typename Scale<X>::A a) {
-  kernels::compiled<Scale<X>, X*, Index, typename Scale<X>::A>()(x, size, a);
+  using A = typename Scale<X>::A;
+  const bool ahead = kernels::cores() == kernels::Cores::intel &&
+                     size * static_cast<Index>(sizeof(X)) > kernels::kCachedBytes;
+  const auto scale =
+      ahead ? kernels::compiled<Scale<X, true>, X*, Index, A>() : kernels::compiled<Scale<X>, X*, Index, A>();
+  scale(x, size, a);
 }
 
 template <class X>

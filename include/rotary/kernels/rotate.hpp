@@ -30,7 +30,7 @@ inline constexpr Index kWideBytes = 512;
 
 /// How far ahead windows in memory are asked for, where that helps: of heads far apart, of which several are
 /// on their way at once, and of heads next to each other, which pass by a part of a row so many at a time.
-inline constexpr Index kAheadApart = 2048, kAheadNear = 4096;
+inline constexpr Index kAheadApart = 2048, kAheadNear = 8192;
 
 namespace detail {
 

@@ -446,6 +446,8 @@ struct RotateRun {
                                                     backwards, ahead);
     };
     turn(std::integral_constant<int, 4>());
+    // A window of 128 bfloat16 is two steps, whose lines then follow each other in memory.
+    if constexpr (kReach != Reach::near && sizeof(X) == 2) turn(std::integral_constant<int, 2>());
     turn(std::integral_constant<int, 1>());
     if (at < end) [[unlikely]]
       turn_rest<Isa>(in, out, row, pairs, windows, heads, backwards, at, end);

@@ -30,8 +30,7 @@ void add_queries_and_keys(Index seq, bool kept, const std::string& how) {
                    subject<float>(of_k, Order::heads_first, pairing),
                    rotary::RotaryEmbedding<float>(
                        {.dim = of_q.head_dim, .cache_if_possible = kept, .pairing = pairing})});
-          auto together = [of, q = of->q->map(), k = of->k->map(),
-                                 options = of->q->options()]() mutable {
+          auto together = [of, q = of->q->map(), k = of->k->map(), options = of->q->options()]() mutable {
             of->rotary_emb.rotate_queries_and_keys_in_place(q, k, options);
           };
           auto apart = [of, q = of->q->map(), k = of->k->map(), options = of->q->options()]() mutable {

@@ -274,7 +274,7 @@ struct RotateRun {
   };
 
  private:
-  /// What is done beside turning: nothing, asking for lines ahead, and that with results past the caches.
+  /// What is done beside turning: nothing, asking for lines ahead, or that and writing past the caches.
   enum class Reach { near, ahead, stream };
 
   /// Rows of `kStepsOf` steps.
@@ -382,10 +382,8 @@ struct RotateRun {
     const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;
     const Index pairs = of.loop.pairs, ahead = of.loop.ahead;
     // More heads would push their first features out of the first level cache before their last are turned.
-    const Index close = kCloseBytes / (2 * pairs * static_cast<Index>(sizeof(X))), pass = of.loop.pass > 0
-                                                                                              ? of.loop.pass
-                                                                                          : close > 0 ? close
-                                                                                                      : 1;
+    const Index close = kCloseBytes / (2 * pairs * static_cast<Index>(sizeof(X)));
+    const Index pass = of.loop.pass > 0 ? of.loop.pass : close > 0 ? close : 1;
     const bool fetch = of.loop.fetch_in_order, backwards = of.loop.backwards;
     for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row) {
       for (Index n = 0; n < of.windows; n += pass) {

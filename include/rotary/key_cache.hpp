@@ -284,7 +284,8 @@ class KeyCache {
       auto job = detail::window_job<T>(std::as_const(raw_).tokens(first, end), keys_.tokens(first, end),
                                        start_index_, rows_.pairs(), rows_.pairing(),
                                        [&](int axis) { return axis == 1 ? 2 * rows_.pairs() : 0; });
-      detail::rotate_making_rows(rows_, tokens_.run(end - first, tokens_.at(first)), magnitude, job);
+      detail::rotate_making_rows(rows_, tokens_.run(end - first, tokens_.at(first)), magnitude,
+                                 std::move(job));
     }
   }
 

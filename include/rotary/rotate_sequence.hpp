@@ -172,16 +172,23 @@ void rotate_tokens(kernels::RotationJob<X, T> job, const T* rows, Index begin, I
 template <RowScalar T, RotaryScalar... X>
 ROTARY_COLD void rotate_making_rows(const SequenceRows<T>& rows, const Positions& positions,
                                     const kernels::Magnitude& magnitude,
-                                    const kernels::RotationJob<X, T>&... jobs) {
+                                    kernels::RotationJob<X, T>&&... jobs) {
   const Index row_size = 2 * rows.pairs(), seq = positions.count();
   constexpr Index kScratch = 8192 / sizeof(T);
   alignas(64) T scratch[kScratch];
   std::vector<T> wide_row(static_cast<std::size_t>(row_size > kScratch ? row_size : 0));
   T* const block = wide_row.empty() ? scratch : wide_row.data();
   const Index block_rows = !wide_row.empty() ? 1 : row_size > 0 ? kScratch / row_size : seq;
+  const auto make = [&](Index begin, Index end) {
+    kernels::cos_sin_rows(rows.steps(), positions, begin, end, magnitude, rows.pairing(), block);
+  };
+  if (seq <= block_rows) {  // a token's job is not worth a copy
+    make(0, seq);
+    return ((jobs.rows = block, kernels::rotate(std::move(jobs))), ...);
+  }
   for (Index begin = 0; begin < seq; begin += block_rows) {
     const Index end = std::min(seq, begin + block_rows);
-    kernels::cos_sin_rows(rows.steps(), positions, begin, end, magnitude, rows.pairing(), block);
+    make(begin, end);
     (rotate_tokens(jobs, block, begin, end), ...);
   }
 }
@@ -223,9 +230,10 @@ struct SequenceRotation {
   }
 
   /// Rows for `seq` tokens are made, and all the jobs done.
-  template <class... Jobs>
-  void make_rows(Index seq, const Jobs&... jobs) const {
-    rotate_making_rows(rows, Positions::consecutive(seq, first), directed(magnitude, direction), jobs...);
+  template <class... X>
+  void make_rows(Index seq, kernels::RotationJob<X, T>&&... jobs) const {
+    rotate_making_rows(rows, Positions::consecutive(seq, first), directed(magnitude, direction),
+                       std::move(jobs)...);
   }
 };
 
@@ -239,7 +247,7 @@ void rotate_sequence(const SequenceRotation<T>& how, const StridedView<In>& in, 
   auto job = how.job(in, out, seq_axis);
   job.rows = how.kept_rows(seq, factor);
   if (job.rows != nullptr) return kernels::rotate(std::move(job));
-  how.make_rows(seq, job);
+  how.make_rows(seq, std::move(job));
 }
 
 /// The same of queries and keys at the same positions, which share rows that have to be made. Nothing is
@@ -260,7 +268,7 @@ void rotate_two_sequences(const SequenceRotation<T>& how, const StridedView<QIn>
   auto queries = how.job(q_in, q_out, q_axis);
   auto keys = how.job(k_in, k_out, k_axis);
   queries.rows = keys.rows = how.kept_rows(seq, factor);
-  if (queries.rows == nullptr) return how.make_rows(seq, queries, keys);
+  if (queries.rows == nullptr) return how.make_rows(seq, std::move(queries), std::move(keys));
   kernels::rotate(std::move(queries));
   kernels::rotate(std::move(keys));
 }

@@ -160,14 +160,16 @@ struct CosSinOfPhases {
     horner<Isa>(z, cos, 1);
     sin = sin * x;
     // An odd quarter exchanges them; sin is negative in the quarters 2 and 3, cos in 1 and 2.
-    const U odd = U{} - ((quarter >> 62) & 1);
-    U cos_bits, sin_bits;
-    load_bits(&cos, cos_bits);
-    load_bits(&sin, sin_bits);
-    const U exchanged = (cos_bits ^ sin_bits) & odd;
+    U of_cos, of_sin;
+    load_bits(&cos, of_cos);
+    load_bits(&sin, of_sin);
+    const U low_bit_first = quarter << 1;
+    Vector<std::int64_t, kSize<V>> is_odd_below_0;
+    load_bits(&low_bit_first, is_odd_below_0);
     constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
-    cos_bits ^= exchanged ^ ((quarter + (std::uint64_t{1} << 62)) & kSign);
-    sin_bits ^= exchanged ^ (quarter & kSign);
+    const U cos_bits =
+        (is_odd_below_0 < 0 ? of_sin : of_cos) ^ ((quarter + (std::uint64_t{1} << 62)) & kSign);
+    const U sin_bits = (is_odd_below_0 < 0 ? of_cos : of_sin) ^ (quarter & kSign);
     load_bits(&cos_bits, cos);
     load_bits(&sin_bits, sin);
     cos_out = __builtin_convertvector(cos * scale, F);

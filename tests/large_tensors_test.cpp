@@ -35,34 +35,41 @@ class LargeTensors : public ::testing::Test {};
 using Scalars = ::testing::Types<float, double, Eigen::half, Eigen::bfloat16>;
 TYPED_TEST_SUITE(LargeTensors, Scalars);
 
+/// How [heads, seq, head_dim] lies in memory, outermost axis first.
+enum class Order { heads_seq_features, seq_heads_features, heads_features_seq, features_seq_heads };
+
 /// rotate_into() and rotate_in_place() of a tensor of 9 MiB, which counts as lying in memory, give the bits
 /// of one token alone.
 template <class X>
-void expect_bits_of_tokens_alone(Random& random, Pairing pairing, Index head_dim, bool heads_are_neighbours) {
-  constexpr Index kHeads = 6;
-  const Index seq = 9 * 1024 * 1024 / (kHeads * head_dim * static_cast<Index>(sizeof(X)));
-  const Index size = kHeads * seq * head_dim;
+void expect_bits_of_tokens_alone(Random& random, Pairing pairing, Index head_dim, Order order) {
+  const Index heads = order == Order::features_seq_heads ? 21 : 6;
+  const Index seq = 9 * 1024 * 1024 / (heads * head_dim * static_cast<Index>(sizeof(X)));
+  const Index size = heads * seq * head_dim;
   const Pages<X> from(size), to(size + 1);
   for (Index n = 0; n < size; ++n) from.data()[n] = static_cast<X>(static_cast<float>(random.uniform(-2, 2)));
   const RotaryEmbedding<float> rotary_emb({.dim = head_dim, .pairing = pairing});
   const auto view = [&](X* data) {
-    return heads_are_neighbours
-               ? StridedView<X>(data, {kHeads, seq, head_dim}, {head_dim, kHeads * head_dim, 1})
-               : StridedView<X>(data, {kHeads, seq, head_dim});
+    const std::array<std::array<Index, 3>, 4> strides{{{seq * head_dim, head_dim, 1},
+                                                       {head_dim, heads * head_dim, 1},
+                                                       {seq * head_dim, 1, seq},
+                                                       {1, heads, heads * seq}}};
+    return StridedView<X>(data, std::array{heads, seq, head_dim}, strides[static_cast<std::size_t>(order)]);
   };
   const StridedView<X> x = view(from.data());
   for (const Index misalignment : {0, 1}) {
     const StridedView<X> y = view(to.data() + misalignment);
     rotary_emb.rotate_into(x, y, {.offset = 3});
     for (const Index n : {Index{0}, Index{1}, seq / 2, seq - 1}) {
-      for (Index h = 0; h < kHeads; ++h) {
+      for (Index h = 0; h < heads; ++h) {
         std::vector<X> alone(static_cast<std::size_t>(head_dim));
-        const StridedView<X> token(x.data + h * x.stride(0) + n * x.stride(1), {1, head_dim});
-        rotary_emb.rotate_into(token, StridedView<X>(alone.data(), {1, head_dim}), {.offset = 3 + n});
-        ASSERT_EQ(
-            0, std::memcmp(static_cast<const void*>(alone.data()), y.data + h * y.stride(0) + n * y.stride(1),
-                           static_cast<std::size_t>(head_dim) * sizeof(X)))
-            << "head " << h << ", token " << n;
+        const auto first = h * x.stride(0) + n * x.stride(1);
+        for (Index j = 0; j < head_dim; ++j)
+          alone[static_cast<std::size_t>(j)] = x.data[first + j * x.stride(2)];
+        rotary_emb.rotate_in_place(StridedView<X>(alone.data(), {1, head_dim}), {.offset = 3 + n});
+        for (Index j = 0; j < head_dim; ++j)
+          ASSERT_EQ(0, std::memcmp(&alone[static_cast<std::size_t>(j)], y.data + first + j * y.stride(2),
+                                   sizeof(X)))
+              << "head " << h << ", token " << n << ", feature " << j;
       }
     }
   }
@@ -85,12 +92,14 @@ TYPED_TEST(LargeTensors, GiveTheBitsOfTokensAlone) {
       kernels::force_cores(cores);
       for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
         for (const Index head_dim : {64, 72, 256}) {  // 72: rows that fill no vector
-          for (const bool heads_are_neighbours : {false, true}) {
+          for (const Order order : {Order::heads_seq_features, Order::seq_heads_features,
+                                    Order::heads_features_seq, Order::features_seq_heads}) {
+            if (order >= Order::heads_features_seq && head_dim != 72) continue;  // tokens fill the vectors
             SCOPED_TRACE(::testing::Message()
                          << "instruction set " << static_cast<int>(isa) << ", cores "
                          << static_cast<int>(cores) << ", pairing " << static_cast<int>(pairing) << ", "
-                         << head_dim << " features, neighbours " << heads_are_neighbours);
-            expect_bits_of_tokens_alone<TypeParam>(random, pairing, head_dim, heads_are_neighbours);
+                         << head_dim << " features, order " << static_cast<int>(order));
+            expect_bits_of_tokens_alone<TypeParam>(random, pairing, head_dim, order);
             if (this->HasFatalFailure()) return;
           }
         }

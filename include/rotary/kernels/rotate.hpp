@@ -31,6 +31,9 @@ inline constexpr Index kWideBytes = 512;
 /// How far ahead windows in memory are asked for, where that helps: of heads far apart, of which several are
 /// on their way at once, and of heads next to each other, which pass by a part of a row so many at a time.
 inline constexpr Index kAheadApart = 2048, kAheadNear = 8192;
+/// The same of lines of features that lie apart: of tokens, a block of which is no longer than that, and of
+/// heads of a token after the other.
+inline constexpr Index kAheadOfTokens = 1024, kAheadOfHeads = 4096;
 
 namespace detail {
 
@@ -370,6 +373,9 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
   run.in_pairs = pair_strides(job.pairing, job.pairs, job.in_feature);
   run.out_pairs = pair_strides(job.pairing, job.pairs, job.out_feature);
   run.backwards = job.negate_sin;
+  if (cores() == Cores::intel &&
+      bytes_of(job, tokens.extent * heads.extent * innermost.others) > kCachedBytes)
+    run.ahead = &line == &tokens ? kAheadOfTokens : kAheadOfHeads;
   if (&line == &tokens) {
     rotate_lanes_by_tokens(job, 1, heads, tokens, loops, run);
   } else if (tokens.in == heads.extent && tokens.out == heads.extent) {

@@ -21,6 +21,7 @@ struct LaneRun {
   Index pairs, lines, length, repeat;
   Index in_step, out_step, coefficient_step;  // from line to line
   Index heads, in_head, out_head;             // elsewhere, with the same coefficients
+  Index ahead;                                // bytes: lines in memory are asked for so far ahead, others not
   bool by_turns;  // lines of first and of second members follow each other without a gap
   bool backwards;
 };
@@ -49,9 +50,12 @@ struct RotateLanes {
         if (of.repeat == 16) lines<Isa, 16>(of);
       }
     }
+    if (of.ahead > 0)
+      return for_each_run(
+          of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa, true>(of, at, of.repeat); });
     if (of.repeat == kElements<kWide>) return whole_vectors<Isa, kWide>(of);
     if (of.repeat == kElements<kWide / 2>) return whole_vectors<Isa, kWide / 2>(of);
-    for_each_run(of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa>(at, of.repeat); });
+    for_each_run(of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa, false>(of, at, of.repeat); });
   }
 
  private:
@@ -318,6 +322,14 @@ struct RotateLanes {
   ROTARY_ALWAYS_INLINE static void each(const LaneRun<X, C>& of, Pointers& at, Index& rest) {
     constexpr Index kStep = kElements<kLanesOf>;
     for (; rest >= kCount * kStep; rest -= kCount * kStep, at.step(kCount * kStep, kCount * kStep)) {
+      if (of.ahead > 0) {
+        ask_for_members<kCount * kStep>(at, of.ahead);
+        Pointers other = at;
+        for (int head = 1; head < kHeads; ++head) {
+          other.step_head(of);
+          ask_for_members<kCount * kStep>(other, of.ahead);
+        }
+      }
       Coefficients<Vector<A, kLanesOf>> by[kCount];
       unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
         by[n].template load_from<Isa>(at.cos + n * kStep, at.sin + n * kStep);
@@ -327,20 +339,31 @@ struct RotateLanes {
   }
 
   /// `rest` elements that share a coefficient.
-  template <class Isa>
-  ROTARY_ALWAYS_INLINE static void shared(Pointers at, Index rest) {
+  template <class Isa, bool kAhead>
+  ROTARY_ALWAYS_INLINE static void shared(const LaneRun<X, C>& of, Pointers at, Index rest) {
     constexpr int kWide = kLanes<Isa, A>;
-    shared_steps<Isa, kWide>(at, rest);
-    if constexpr (kWide / 2 > kNarrow) shared_steps<Isa, kWide / 2>(at, rest);
-    if constexpr (kWide > kNarrow) shared_steps<Isa, kNarrow>(at, rest);
+    shared_steps<Isa, kAhead, kWide>(of, at, rest);
+    if constexpr (kWide / 2 > kNarrow) shared_steps<Isa, kAhead, kWide / 2>(of, at, rest);
+    if constexpr (kWide > kNarrow) shared_steps<Isa, kAhead, kNarrow>(of, at, rest);
     if (rest > 0) padded<Isa>(at, rest, 0);
   }
-  template <class Isa, int kLanesOf>
-  ROTARY_ALWAYS_INLINE static void shared_steps(Pointers& at, Index& rest) {
+  template <class Isa, bool kAhead, int kLanesOf>
+  ROTARY_ALWAYS_INLINE static void shared_steps(const LaneRun<X, C>& of, Pointers& at, Index& rest) {
     constexpr Index kStep = kElements<kLanesOf>;
     if (rest < kStep) return;
     const Coefficients<Vector<A, kLanesOf>> by[1] = {{*at.cos, *at.sin}};
-    for (; rest >= kStep; rest -= kStep, at.step(kStep, 0)) turn<Isa>(by, at);
+    for (; rest >= kStep; rest -= kStep, at.step(kStep, 0)) {
+      if constexpr (kAhead) ask_for_members<kStep>(at, of.ahead);
+      turn<Isa>(by, at);
+    }
+  }
+
+  /// Asks for `kCount` elements of either member, `ahead` bytes further on.
+  template <Index kCount>
+  ROTARY_ALWAYS_INLINE static void ask_for_members(const Pointers& at, Index ahead) {
+    constexpr std::size_t kBytes = kCount * sizeof(X);
+    ask_for<kBytes>(at.first, ahead);
+    ask_for<kBytes>(at.second, ahead);
   }
 
   /// The last few, their coefficients `step` apart.

@@ -411,8 +411,9 @@ struct RotateRun {
     constexpr int kTogether = kCount == 2 ? 2 : 1;
     do {
       if constexpr (kReach != Reach::near) {
-        fetch<kCount * StepOf::kWidth>(in, ahead);
-        if constexpr (kPairing == Pairing::half) fetch<kCount * StepOf::kWidth>(in + partner, ahead);
+        constexpr std::size_t kBytes = kCount * StepOf::kWidth * sizeof(X);
+        ask_for<kBytes>(in, ahead);
+        if constexpr (kPairing == Pairing::half) ask_for<kBytes>(in + partner, ahead);
       }
       unrolled<kCount / kTogether>([&](auto group) ROTARY_INLINE_LAMBDA {
         constexpr Index kWidth = StepOf::kWidth, kAt = group * kTogether * kWidth;
@@ -456,15 +457,6 @@ struct RotateRun {
   ROTARY_ALWAYS_INLINE static void fetch_in_order(const X* in, Index features) {
     constexpr Index kLine = 64 / static_cast<Index>(sizeof(X));
     for (Index n = 0; n < features; n += kLine) __builtin_prefetch(in + n);
-  }
-
-  /// Asks for the cache lines that lie `ahead` bytes after `kCount` elements, wherever that is.
-  template <Index kCount>
-  ROTARY_ALWAYS_INLINE static void fetch(const X* in, Index ahead) {
-    const auto from = reinterpret_cast<std::uintptr_t>(in) + static_cast<std::uintptr_t>(ahead);
-    unrolled<(kCount * sizeof(X) + 63) / 64>([&](auto line) ROTARY_INLINE_LAMBDA {
-      __builtin_prefetch(reinterpret_cast<const void*>(from + 64 * line));
-    });
   }
 
   template <class Isa>

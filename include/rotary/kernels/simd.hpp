@@ -350,6 +350,15 @@ ROTARY_ALWAYS_INLINE void unrolled(const F& f) {
   (std::make_integer_sequence<int, Count>());
 }
 
+/// Asks for the cache lines of `kBytes` bytes, `ahead` bytes after `from`, wherever that is.
+template <std::size_t kBytes>
+ROTARY_ALWAYS_INLINE void ask_for(const void* from, Index ahead) {
+  const auto first = reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(ahead);
+  unrolled<(kBytes + 63) / 64>([&](auto line) ROTARY_INLINE_LAMBDA {
+    __builtin_prefetch(reinterpret_cast<const void*>(first + 64 * line));
+  });
+}
+
 #endif  // ROTARY_VECTOR_EXTENSIONS
 
 }  // namespace rotary::kernels

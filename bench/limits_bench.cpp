@@ -99,17 +99,23 @@ void add_rows(const Shape& shape, Order order) {
       });
 }
 
-/// z = x · y into another tensor, [batch, seq, heads, head_dim], all heads of a token by its row.
-void add_copy_by_rows(const Shape& shape) {
-  add({std::string("limits/copy_by_rows/float/") + shape.name,
-       std::string(kRow) + "z = x * y, a row for every token", "memcpy", no_goal()},
+/// z = x · y into another tensor: all heads of a token by its row, or one head after the other.
+void add_copy_by_rows(const Shape& shape, Order order) {
+  add({std::string("limits/copy_by_rows/float/") + shape.name + suffix(order),
+       std::string(kRow) + "z = x * y, a row for every token" +
+           (order == Order::heads_first ? " of each head" : ""),
+       "memcpy", no_goal()},
       [=] {
         const auto from = std::make_shared<Buffer<float>>(shape.size());
         const auto to = std::make_shared<Buffer<float>>(shape.size());
         const auto rows = rows_of(shape);
         const double bytes = 2 * static_cast<double>(from->bytes());
+        const Index heads_of_row = order == Order::heads_first ? 1 : shape.heads;
         const auto by_rows = [=] {
-          multiply_by_rows(from->data(), to->data(), rows->data(), shape.seq, shape.heads, shape.head_dim);
+          const Index step = rows->size() * heads_of_row;
+          for (Index n = 0; n < from->size(); n += step)
+            multiply_by_rows(from->data() + n, to->data() + n, rows->data(), shape.seq, heads_of_row,
+                             shape.head_dim);
         };
         const auto check = [=] {
           by_rows();
@@ -209,8 +215,11 @@ void add_alignment(const Shape& shape) {
 void bench::register_benchmarks() {
   for (const Shape& shape : {kDecode, kSmall, kCache}) {
     add_copy("copy_by_vectors", "a copy by vectors", shape, copy_by_vectors);
-    add_copy_by_rows(shape);
+    add_copy_by_rows(shape, Order::seq_first);
   }
+  // The bytes of kSmall in float and in double.
+  for (const Shape& shape : {kSmall, Shape{"small_of_double", 1, 8, 64, 128}})
+    add_copy_by_rows(shape, Order::heads_first);
   add_copy("copy_past_caches", "a copy by vectors past the caches", memory_shape(), copy_past_caches);
   add_straight_on<float>(kDecode);
   add_straight_on<double>(kDecode);

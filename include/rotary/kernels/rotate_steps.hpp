@@ -1,0 +1,154 @@
+// How a few pairs turn whose features lie side by side: their row in registers, for every pairing and scalar.
+#pragma once
+
+#include "../pairing.hpp"
+#include "bfloat16_words.hpp"
+
+#if ROTARY_VECTOR_EXTENSIONS
+namespace rotary::kernels {
+
+/// What a window's features, and its row, are made of: two streams side by side, or one.
+///
+///     half           a0 a1 a2 a3 ... | b0 b1 b2 b3 ...          c0 c1 c2 c3 ... | s0 s1 s2 s3 ...
+///     interleaved    a0 b0 a1 b1 ...                            c0 s0 c1 s1 ...
+constexpr Index stream_length(Pairing pairing, Index pairs) {
+  return pairing == Pairing::half ? pairs : 2 * pairs;
+}
+
+/// A stretch of the streams, `kWidth` elements long: its cosines and sines in registers, and how it turns by
+/// them.
+template <Pairing kPairing, class V>
+struct Step;
+
+/// (a, b) in separate registers, `partner` elements apart in memory.
+template <class V>
+struct Step<Pairing::half, V> {
+  static constexpr Index kWidth = kSize<V>;
+  struct Turned {
+    V a, b;
+  };
+  V cos, sin;
+
+  template <class Isa, class Row>
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool backwards) {
+    load<Isa>(row, cos);
+    load<Isa>(row + partner, sin);
+    negate_if(backwards, sin);
+  }
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index partner, Turned& x) const {
+    load<Isa>(from, x.a);
+    load<Isa>(from + partner, x.b);
+    turn_pairs<Isa>(x.a, x.b, cos, sin);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
+    put<Isa, kStream>(to, x.a);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index partner) {
+    put<Isa, kStream>(to + partner, x.b);
+  }
+};
+
+/// Complex numbers in one register.
+template <class V>
+struct Step<Pairing::interleaved, V> {
+  static constexpr Index kWidth = kSize<V>;
+  using Turned = V;
+  V cos, sin;
+
+  template <class Isa, class Row>
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool backwards) {
+    V pairs;
+    load<Isa>(row, pairs);
+    set_row<Isa>(pairs, backwards);
+  }
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE void set_row(const V& pairs, bool backwards) {
+    repeat_neighbours(pairs, cos, sin);
+    negate_if(backwards, sin);
+    alternate_signs<Isa>(sin);
+  }
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Turned& turned) const {
+    V x;
+    load<Isa>(from, x);
+    keep_in_register<Isa>(x);
+    swap_neighbours(x, turned);
+    turned = turned * sin;
+    multiply_alternate<Isa>(x, cos, turned);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
+    put<Isa, kStream>(to, x);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned&, X*, Index) {}  // one stream only
+};
+
+/// The same for bfloat16, two of which are the halves of a 32-bit word: those with even and those with odd
+/// indices are in a register of their own, without a shuffle.
+template <Pairing kPairing, class V>
+struct WordStep;
+
+template <class V>
+struct WordStep<Pairing::half, V> {
+  static constexpr Index kWidth = 2 * kSize<V>;
+  struct Turned {
+    V a[2], b[2];
+  };
+  V cos[2], sin[2];
+
+  template <class Isa, class Row>
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool backwards) {
+    load_apart<Isa>(row, cos[0], cos[1]);
+    load_apart<Isa>(row + partner, sin[0], sin[1]);
+    negate_if(backwards, sin[0]);
+    negate_if(backwards, sin[1]);
+  }
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index partner, Turned& x) const {
+    load_words(from, x.a[0], x.a[1]);
+    load_words(from + partner, x.b[0], x.b[1]);
+    turn_pairs<Isa>(x.a[0], x.b[0], cos[0], sin[0]);
+    turn_pairs<Isa>(x.a[1], x.b[1], cos[1], sin[1]);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
+    store_words<Isa, kStream>(to, x.a[0], x.a[1]);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index partner) {
+    store_words<Isa, kStream>(to + partner, x.b[0], x.b[1]);
+  }
+};
+
+template <class V>
+struct WordStep<Pairing::interleaved, V> {
+  static constexpr Index kWidth = 2 * kSize<V>;
+  struct Turned {
+    V a, b;
+  };
+  V cos, sin;
+
+  template <class Isa, class Row>
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool backwards) {
+    load_apart<Isa>(row, cos, sin);
+    negate_if(backwards, sin);
+  }
+  template <class Isa, class X>
+  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Turned& x) const {
+    load_words(from, x.a, x.b);
+    turn_pairs<Isa>(x.a, x.b, cos, sin);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
+    store_words<Isa, kStream>(to, x.a, x.b);
+  }
+  template <class Isa, bool kStream, class X>
+  ROTARY_ALWAYS_INLINE static void put_second(const Turned&, X*, Index) {}
+};
+
+}  // namespace rotary::kernels
+#endif  // ROTARY_VECTOR_EXTENSIONS

@@ -5,6 +5,7 @@
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/kernels/simd.hpp>
 #include <rotary/rotary_embedding.hpp>
+#include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"
 #include "support/strided_array.hpp"
@@ -287,6 +288,22 @@ TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
       EXPECT_TRUE(in_place_q.guards_are_intact() && in_place_k.guards_are_intact());
     }
   });
+}
+
+// XPos turns queries and keys of two scalars as it turns each beside another of its own.
+TEST(Law3, XPosQueriesAndKeysOfTwoScalars) {
+  Random random(313);
+  SCOPED_TRACE(random.replay());
+  const XPos<float> xpos(XPosOptions{.dim = 8});
+  StridedArray<float> q({2, 3, 9}), other_k({2, 3, 9});
+  StridedArray<Eigen::bfloat16> k({2, 3, 9}), other_q({2, 3, 9});
+  q.fill(random), k.fill(random), other_q.fill(random), other_k.fill(random);
+  auto wanted_q = q;
+  auto wanted_k = k;
+  xpos.rotate_queries_and_keys_in_place(wanted_q.view(), other_k.view(), {.offset = 5});
+  xpos.rotate_queries_and_keys_in_place(other_q.view(), wanted_k.view(), {.offset = 5});
+  xpos.rotate_queries_and_keys_in_place(q.view(), k.view(), {.offset = 5});
+  EXPECT_TRUE(same_bits(q, wanted_q) && same_bits(k, wanted_k));
 }
 
 // The same with tensors that are returned.

@@ -228,7 +228,7 @@ class RotaryEmbedding {
   }
 
   /// Queries and keys of the same positions: {rotated q, rotated k}. Rows that are not kept are made once for
-  /// both, so that this takes less time than two calls.
+  /// both.
   template <class Q, class K>
   std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
       const Q& q, const K& k, const RotateOptions& options = {}) const {

@@ -69,7 +69,7 @@ class CosSinTable {
  public:
   CosSinTable(const Frequencies& frequencies, const Positions& positions,
               Pairing pairing = Pairing::interleaved)
-      : CosSinTable(positions.shape(), frequencies.pairs(), pairing, false) {
+      : CosSinTable(positions.shape(), frequencies.pairs(), pairing, /*separate=*/false) {
     if (positions.axis_count() != frequencies.axes)
       detail::fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ",
                    frequencies.axes);

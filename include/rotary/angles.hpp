@@ -8,7 +8,7 @@
 #include "pairing.hpp"
 #include "positions.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The gradients of a loss with respect to the positions and the frequencies that made a tensor of angles.
 struct AngleGradients {
@@ -130,4 +130,4 @@ AngleGradients angle_gradients(const Frequencies& frequencies, Pairing pairing, 
 }
 
 }  // namespace detail
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

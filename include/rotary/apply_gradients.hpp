@@ -4,7 +4,7 @@
 #include "apply_rotary_emb.hpp"
 #include "rotation_gradients.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 namespace detail {
 
@@ -144,4 +144,4 @@ ScaledApplyGradients<X, F, S> apply_rotary_emb_backward(const F& freqs, const X&
   return result;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

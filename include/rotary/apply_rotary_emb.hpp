@@ -5,7 +5,7 @@
 #include "kernels/cos_sin_of_angles.hpp"
 #include "kernels/rotate_gradient.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Where and how `apply_rotary_emb` rotates.
 struct ApplyOptions {
@@ -353,4 +353,4 @@ void apply_rotary_emb_in_place(const CosSinTable<T>& table, X&& t, const ApplyTa
   apply_rotary_emb_into(table, t, t, options);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -5,7 +5,7 @@
 
 #include "rotate_sequence.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// The axis of a tensor that axis n of a table's rows belongs to.
 template <class T>
@@ -51,4 +51,4 @@ void apply_table(const CosSinTable<T>& table, const StridedView<In>& in, const S
   kernels::rotate(std::move(job));
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

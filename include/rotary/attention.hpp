@@ -3,7 +3,7 @@
 
 #include "attention/attention_core.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// What a RotaryMultiHeadAttention is. labml's first listing is `.rope_percentage = 1, .bias = false`, its
 /// plain MultiHeadAttention `.rope_percentage = 0`.
@@ -243,4 +243,4 @@ class RotaryValueMultiHeadAttention : public RotaryMultiHeadAttention<T> {
                                     options.rope_value_percentage, seed) {}
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -4,7 +4,7 @@
 #include "angles.hpp"
 #include "cos_sin_table.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// How the frequencies of each axis of a grid are made.
 struct AxialFrequenciesOptions {
@@ -154,4 +154,4 @@ class AxialFrequencies {
   Pairing pairing_;
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -5,7 +5,7 @@
 
 #include "tensor.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Options of `broadcat`.
 struct BroadcatOptions {
@@ -116,4 +116,4 @@ requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broa
   return broadcat(BroadcatOptions{}, first, rest...);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -10,7 +10,7 @@
 #include "kernels/cos_sin_rows.hpp"
 #include "kernels/rotate.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 namespace detail {
 
@@ -238,4 +238,4 @@ class SequenceRows {
   mutable std::atomic<Kept*> newest_{nullptr};
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -11,7 +11,7 @@
 
 #include "config.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 namespace detail {
 
 /// The result of one operation, as a double the optimiser knows nothing about.
@@ -244,4 +244,4 @@ inline DoubleDouble pow(const DoubleDouble& x, const DoubleDouble& y) {
   return detail::scale_by_power_of_two(power, static_cast<int>(whole));
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

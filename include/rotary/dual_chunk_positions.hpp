@@ -6,7 +6,7 @@
 
 #include "position_ids.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// How dual chunk attention (An et al., "Training-Free Long-Context Scaling of Large Language Models"; Qwen's
 /// models of a million tokens) cuts a sequence. With n = chunk_size − local_size, a key at position p rotates
@@ -94,4 +94,4 @@ std::vector<std::int64_t> dual_chunk_query_positions(const Ids& positions, DualC
   return ids;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -17,14 +17,21 @@ namespace rotary {
 /// Receives the message of an error in programs built without exceptions, before `std::abort`.
 using ErrorHandler = void (*)(const char* message);
 
+}  // namespace rotary
+
+namespace rotary_shared {
+
+/// The handler that the user has set, or null. Outside the inline namespace, so that one handler serves units
+/// that were compiled with different flags; a variable, since a function's code would depend on these.
+inline constinit std::atomic<rotary::ErrorHandler> error_handler{nullptr};
+
+}  // namespace rotary_shared
+
+namespace rotary::inline ROTARY_ABI {
+
 namespace detail {
 
 inline void print_error(const char* message) { std::fprintf(stderr, "%s\n", message); }
-
-inline std::atomic<ErrorHandler>& error_handler() {
-  static std::atomic<ErrorHandler> handler{&print_error};
-  return handler;
-}
 
 template <class Part>
 std::string to_text(const Part& part) {
@@ -44,7 +51,8 @@ std::string to_text(const Part& part) {
 #if ROTARY_EXCEPTIONS
   throw std::invalid_argument(message);
 #else
-  error_handler().load()(message.c_str());
+  const ErrorHandler handler = rotary_shared::error_handler.load();
+  (handler != nullptr ? handler : &print_error)(message.c_str());
   std::abort();
 #endif
 }
@@ -86,9 +94,11 @@ inline Index checked_sum(Index a, Index b) {
 
 }  // namespace detail
 
-/// Sets who hears of errors when exceptions are off; returns the previous handler. Safe from any thread.
+/// Sets the function that receives the message of an error when exceptions are off, before `std::abort`; null
+/// restores the default, which prints to stderr. Returns the previous handler. Safe from any thread.
 inline ErrorHandler set_error_handler(ErrorHandler handler) {
-  return detail::error_handler().exchange(handler ? handler : &detail::print_error);
+  const ErrorHandler previous = rotary_shared::error_handler.exchange(handler);
+  return previous != nullptr ? previous : &detail::print_error;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

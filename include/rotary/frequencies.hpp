@@ -8,7 +8,7 @@
 #include "double_double.hpp"
 #include "error.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The kinds of frequencies of rotary-embedding-torch.
 ///
@@ -175,4 +175,4 @@ inline Frequencies axial(const Frequencies& frequencies, Index axes) {
   return on_axes(repeated, detail::span_of(axis_of_pair), axes);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

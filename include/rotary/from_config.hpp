@@ -12,7 +12,7 @@
 #include "model_configuration.hpp"
 #include "model_embedding.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Reads the text of a config.json in any of its forms.
 ///
@@ -51,4 +51,4 @@ ModelConfiguration from_config(const Json& json) {
   return detail::read_model(json);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -7,7 +7,7 @@
 #include "key_cache/token_log.hpp"
 #include "key_cache/token_store.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// What a key cache holds.
 struct KeyCacheOptions {
@@ -297,4 +297,4 @@ class KeyCache {
   detail::TokenStore<X> raw_, keys_;
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

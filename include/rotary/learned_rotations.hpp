@@ -5,7 +5,7 @@
 #include "apply_gradients.hpp"
 #include "broadcat.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Where learned rotations apply.
 struct LearnedRotationOptions {
@@ -120,4 +120,4 @@ LearnedRotationGradients<R, X> apply_learned_rotations_backward(
   return result;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

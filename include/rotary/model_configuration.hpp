@@ -9,7 +9,7 @@
 
 #include "rope_parameters.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Something a configuration said, or left unsaid, that its reader should know of.
 struct ConfigurationNote {
@@ -117,4 +117,4 @@ struct ModelConfiguration {
   }
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

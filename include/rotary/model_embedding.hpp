@@ -4,7 +4,7 @@
 #include "rope_parameters.hpp"
 #include "rotary_embedding.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The embedding of a layer: its frequencies for a text of `length` tokens, of all axes where it has several,
 /// and its pairing. `length` matters for dynamic NTK, Qwen-1 and LongRoPE only.
@@ -29,4 +29,4 @@ inline RotateOptions rotate_options(const RopeParameters& rope, FixedPosition of
   return options;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

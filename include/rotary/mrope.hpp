@@ -6,7 +6,7 @@
 
 #include "error.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 // M-RoPE keeps the frequencies of plain RoPE and deals the pairs out to the axes (time, height, width): pair
 // i turns by φ_i = p^(a(i)) f_i. All of the orders in use are lists a(0), a(1), ... for `on_axes`, which
@@ -156,4 +156,4 @@ inline std::vector<Index> mrope_axes_ggml_interleaved(const std::array<Index, 4>
   return axis_of_pair;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -7,7 +7,7 @@
 #include "position_ids.hpp"
 #include "token_positions.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Where the text after an image or a video starts; published codes differ.
 enum class NextStart {
@@ -209,4 +209,4 @@ inline TokenPositions xdrope_positions(Index token_count, std::span<const Indexe
   return tokens;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -1,7 +1,7 @@
 // Which two features form a pair.
 #pragma once
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Which two features of the rotated window form a pair. A fact about the weights, not a taste: a model
 /// trained with one and run with the other is silently wrong. For 6 features, pair i being (a_i, b_i):
@@ -18,4 +18,4 @@ enum class Pairing { interleaved, half };
 ///     transpose   A R(−φ)         the gradient with respect to what was rotated
 enum class Direction { forward, inverse, transpose };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

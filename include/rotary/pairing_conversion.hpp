@@ -8,7 +8,7 @@
 #include "pairing.hpp"
 #include "tensor.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Where the features of the heads are in a tensor that is to be reordered.
 struct HeadFeatures {
@@ -149,4 +149,4 @@ void half_to_interleaved_in_place(X&& x, const HeadFeatures& features = {}) {
   detail::reorder_in_place(x, features, Pairing::half, Pairing::interleaved);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

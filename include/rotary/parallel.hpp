@@ -5,7 +5,7 @@
 
 #include "tensor.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// What `device` arguments are: Eigen::ThreadPoolDevice, or anything that splits [0, n) among threads as it
 /// does, and waits for them.
@@ -57,4 +57,4 @@ void in_parts(const Device& device, const StridedView<X>& view, int seq_axis, co
 }
 
 }  // namespace detail
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -10,7 +10,7 @@
 #include "frequencies.hpp"
 #include "positions.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// An angle: (high · 2^64 + low) · 2^-128 of a turn. It wraps at a full turn by itself, for angles of either
 /// sign.
@@ -266,4 +266,4 @@ constexpr CosSin cos_sin(const Phase128& phase) {
           std::bit_cast<double>(sin ^ change ^ (lower_half << 63))};
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -5,7 +5,7 @@
 
 #include "apply_rotary_emb.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// f_j = theta^(−j/dim), one for every feature.
 inline Frequencies polar_frequencies(Index dim, const DoubleDouble& theta = 10000) {
@@ -207,4 +207,4 @@ class PolarEmbedding {
   Frequencies frequencies_;
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

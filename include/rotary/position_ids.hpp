@@ -9,7 +9,7 @@
 
 #include "frequencies.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// A list of integers of any width, or of flags: a std::vector, std::array, std::span or C array of them.
 template <class List>
@@ -194,4 +194,4 @@ inline std::vector<double> interpolated_positions(Index length, const LengthInte
   return positions;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -11,7 +11,7 @@
 #include "double_double.hpp"
 #include "tensor.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// A position as a 64.64-bit fixed-point number: `whole + fraction / 2^64`.
 ///
@@ -252,4 +252,4 @@ class Positions {
   std::array<Axis, kMaxPositionAxes> axes_;
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

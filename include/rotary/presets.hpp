@@ -13,7 +13,7 @@
 #include "presets/phi.hpp"
 #include "presets/qwen.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 namespace detail {
 
 /// Calls visit for every preset until it returns true.
@@ -57,4 +57,4 @@ inline ModelConfiguration preset(std::string_view name) {
   return found->make();
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -17,7 +17,7 @@
 #include "variants/proportional.hpp"
 #include "variants/yarn.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// f_i = theta^(−2i/rotary_dim).
 struct DefaultOptions {};
@@ -187,4 +187,4 @@ inline std::vector<Index> RopeParameters::axis_of_pair() const {
   detail::fail("mrope_order is ", static_cast<int>(mrope_order), ", which MropeOrder has not");
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -8,7 +8,7 @@
 #include "parallel.hpp"
 #include "rotation_gradients.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The constructor arguments of rotary-embedding-torch, with its defaults, and the pairing.
 struct RotaryEmbeddingOptions {
@@ -426,4 +426,4 @@ class RotaryEmbedding {
   SequenceRows<T> rows_;
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

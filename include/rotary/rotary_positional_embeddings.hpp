@@ -5,7 +5,7 @@
 
 #include "rotary_embedding.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 namespace detail {
 
@@ -164,4 +164,4 @@ class RotaryPositionalEmbeddingsListing : public detail::LabmlEmbeddings<T, Dire
       : detail::LabmlEmbeddings<T, Direction::forward>(detail::labml_frequencies(d, base), d + d % 2) {}
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

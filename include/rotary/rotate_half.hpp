@@ -4,7 +4,7 @@
 #include "pairing.hpp"
 #include "tensor.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// A quarter turn of every pair of the last axis: (a, b) becomes (−b, a).
 ///
@@ -47,4 +47,4 @@ detail::Owned<X> rotate_half(const X& x, Pairing pairing = Pairing::interleaved)
   return result;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

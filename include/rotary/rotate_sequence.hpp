@@ -8,7 +8,7 @@
 #include "cos_sin_table.hpp"
 #include "pairing_conversion.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// How a call rotates. Axis numbers may be negative, −1 being the last; the last axis always holds the
 /// features.
@@ -274,4 +274,4 @@ void rotate_two_sequences(const SequenceRotation<T>& how, const StridedView<QIn>
 }
 
 }  // namespace detail
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

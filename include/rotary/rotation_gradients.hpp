@@ -4,7 +4,7 @@
 #include "kernels/rotate_gradient.hpp"
 #include "rotate_sequence.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Gradients of the loss with respect to the angle, and to the logarithm of the magnitude, of every pair at
 /// every position of a sequence, summed over all heads: [seq, pairs], row-major.
@@ -172,4 +172,4 @@ std::vector<double> position_gradient(const Frequencies& frequencies, const Posi
   return sums;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

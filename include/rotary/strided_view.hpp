@@ -8,7 +8,7 @@
 
 #include "error.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The largest number of axes a view can have.
 inline constexpr int kMaxRank = 12;
@@ -279,4 +279,4 @@ bool overlap_partly(const StridedView<In>& in, const StridedView<Scalar>& out) {
 }
 
 }  // namespace detail
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -20,7 +20,7 @@
 
 #include "strided_view.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Row-major tensors, the order in which all shapes here are written: [batch, heads, seq, head_dim].
 template <class Scalar, int Rank>
@@ -291,4 +291,4 @@ Owned<X> make_like(const X& x) {
 }
 
 }  // namespace detail
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -9,7 +9,7 @@
 
 #include "positions.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The coordinates of tokens, 1 to 4 each, which grow token by token: position_ids of shape [axes, tokens].
 ///
@@ -119,4 +119,4 @@ inline TokenPositions merge_block_positions(const VisionGrid& grid, Index merge 
   return patches;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -5,7 +5,7 @@
 
 #include "rotary_embedding.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The constructor arguments of rotary-embedding-torch with `use_xpos`, with its defaults, and the pairing.
 struct XPosOptions {
@@ -339,4 +339,4 @@ class XPos {
   std::vector<double> scale_, log_scale_;
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -11,7 +11,7 @@
 #include "scaled_dot_product.hpp"
 #include "token_rows.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// How a call attends.
 struct AttendOptions {
@@ -244,4 +244,4 @@ void AttentionCore<T>::backward(const StridedView<const T>& grad_out, Activation
 }
 
 }  // namespace detail
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -6,7 +6,7 @@
 
 #include "../tensor.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// A mask as labml's attention takes it: [seq_q or 1, seq_k, batch or 1], 0 where a key is hidden from a
 /// query.
@@ -70,4 +70,4 @@ class AttentionMask {
   std::vector<std::uint8_t> visible_;  // [batch, seq_q, seq_k]
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

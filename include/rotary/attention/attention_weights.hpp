@@ -6,7 +6,7 @@
 
 #include "token_rows.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The four linear maps of multi-head attention, y = x Wᵀ + b: weights [out, in] row-major, as PyTorch stores
 /// them.
@@ -107,4 +107,4 @@ struct AttentionWeights {
   }
 };
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -6,7 +6,7 @@
 #include "../rotary_positional_embeddings.hpp"
 #include "../xpos.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// int(d_k · percentage) features, as labml counts them.
 inline Index rotating_features(Index d_k, double percentage, const char* name) {
@@ -62,4 +62,4 @@ class HeadRotation {
   std::optional<XPos<T>> xpos_;
 };
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

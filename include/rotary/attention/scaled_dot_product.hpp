@@ -8,7 +8,7 @@
 
 #include "token_rows.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// Which attention probabilities are dropped: a hash of seed and place, so that backward finds the same ones
 /// without their being kept, and the order or number of threads does not matter.
@@ -188,4 +188,4 @@ void attend_backward(const AttentionHead<T>& head, const HeadRows<const T>& quer
   grad_values = scratch.grad_values.transpose();
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

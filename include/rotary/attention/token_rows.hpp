@@ -9,7 +9,7 @@
 
 #include "../tensor.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 template <class T>
 using RowMajorMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -127,4 +127,4 @@ void dot_products_backward(const StridedView<const T>& queries, const StridedVie
     }
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -13,7 +13,7 @@
 
 #include "../model_configuration.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// What reading has come upon so far: notes, and the keys that were put to use.
 class ConfigReport {
@@ -257,4 +257,4 @@ class ConfigObject {
   ConfigReport* report_;
 };
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

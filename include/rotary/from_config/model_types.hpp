@@ -9,7 +9,7 @@
 #include "../pairing.hpp"
 #include "../rope_parameters.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// How the types of layers follow each other where `layer_types` is missing. Layers count from 0.
 enum class LayerPattern {
@@ -190,4 +190,4 @@ inline bool is_attention(std::string_view layer_type) {
   return true;
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -10,7 +10,7 @@
 
 #include "../error.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// Configurations have a few kilobytes and three levels; whatever passes these limits is something else. The
 /// depth keeps everything that walks a document within the stack, the size keeps it within memory.
@@ -115,4 +115,4 @@ inline nlohmann::json parse_json(std::string_view text) {
   return builder.take();
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

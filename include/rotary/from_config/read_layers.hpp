@@ -10,7 +10,7 @@
 #include "config_object.hpp"
 #include "model_types.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 inline constexpr Index kMaxLayers = 100000;
 inline constexpr std::size_t kMaxLayerTypes = 100;
@@ -123,4 +123,4 @@ inline LayerPlan read_layers(const ConfigObject& model, const ModelType& type) {
   return plan;
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -13,7 +13,7 @@
 #include "read_layers.hpp"
 #include "read_rope.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// The object that describes the language model, in a configuration that has others beside it.
 inline ConfigObject language_part(const ConfigObject& root) {
@@ -222,4 +222,4 @@ inline ModelConfiguration read_model(const nlohmann::json& json) {
   return configuration;
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -8,7 +8,7 @@
 
 #include "read_scaling.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// Larger heads are typing errors, and frequencies of them would fill the memory.
 inline constexpr Index kMaxHeadDim = 65536;
@@ -206,4 +206,4 @@ inline RopeParameters read_rope(const RopeSource& source) {
   return parameters;
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -8,7 +8,7 @@
 #include "config_object.hpp"
 #include "model_types.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// Where the rotary embedding of one type of layers is described.
 struct RopeSource {
@@ -244,4 +244,4 @@ inline RopeScaling read_scaling(const RopeSource& source, const std::string& rop
        "mrope and xdrope");
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

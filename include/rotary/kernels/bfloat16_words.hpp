@@ -4,7 +4,7 @@
 #include "simd.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// Two vectors of bfloat16 that take turns in memory: those with even indices, and those with odd ones.
 template <class V>
@@ -57,5 +57,5 @@ ROTARY_ALWAYS_INLINE void store_words(Eigen::bfloat16* to, const V& even, const 
   }
 }
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels
 #endif  // ROTARY_VECTOR_EXTENSIONS

@@ -3,7 +3,7 @@
 
 #include "cos_sin_rows.hpp"
 
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 #if ROTARY_VECTOR_EXTENSIONS
 
@@ -174,4 +174,4 @@ bool cos_sin_of_shared_angles([[maybe_unused]] const Angle* angles, [[maybe_unus
   return false;
 }
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels

@@ -10,7 +10,7 @@
 #include "rotate_reference.hpp"
 #include "simd.hpp"
 
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// The magnitude folded into a row at position p: factor · exp(log_scale_i · slope · (p − origin)) for
 /// pair i. Plain embeddings have a factor only; XPos has a scale for each pair.
@@ -261,4 +261,4 @@ void cos_sin_rows(const TurnSteps& steps, const Positions& positions, Index begi
   cos_sin_rows_reference(steps, positions, begin, end, magnitude, pairing, rows);
 }
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels

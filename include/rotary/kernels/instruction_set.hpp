@@ -10,7 +10,7 @@
 
 #include "../config.hpp"
 
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// What the kernels can be compiled for. `baseline` is what the compiler's own flags allow.
 enum class InstructionSet { baseline, avx2, avx512 };
@@ -144,4 +144,4 @@ auto compiled() -> void (*)(Arguments...) {
 
 #endif  // ROTARY_VECTOR_EXTENSIONS
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels

@@ -7,7 +7,7 @@
 #include "rotate_reference.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
-namespace rotary::kernels::detail {
+namespace rotary::inline ROTARY_ABI::kernels::detail {
 
 /// Are the axes in the order of memory, and none of extent 1?
 template <class X, class Row>
@@ -124,5 +124,5 @@ struct InnermostAxes {
   }
 };
 
-}  // namespace rotary::kernels::detail
+}  // namespace rotary::inline ROTARY_ABI::kernels::detail
 #endif  // ROTARY_VECTOR_EXTENSIONS

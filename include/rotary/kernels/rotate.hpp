@@ -8,7 +8,7 @@
 #include "rotate_rows.hpp"
 #include "transpose_rows.hpp"
 
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 #if ROTARY_VECTOR_EXTENSIONS
 
@@ -296,4 +296,4 @@ void rotate(const RotationJob<X, Row>& job) {
   rotate(RotationJob<X, Row>(job));
 }
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels

@@ -3,7 +3,7 @@
 
 #include "rotate_reference.hpp"
 
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// What a rotation y = R x leaves to differentiate: x, the gradient g of the loss with respect to y, and the
 /// rows of R.
@@ -76,4 +76,4 @@ void rotate_gradient(const RotationGradientJob<X, G, Row>& job) {
   detail::rotate_gradient_axis(job, 0, job.in, job.grad, Index{0});
 }
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels

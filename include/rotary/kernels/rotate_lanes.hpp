@@ -6,7 +6,7 @@
 #include "rotate_reference.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// Lines of elements that are neighbours in memory, `lines` of them for every pair, each `length` long.
 ///
@@ -384,5 +384,5 @@ struct RotateLanes {
   }
 };
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels
 #endif  // ROTARY_VECTOR_EXTENSIONS

@@ -6,7 +6,7 @@
 #include "../pairing.hpp"
 #include "../tensor.hpp"
 
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// Where the two members of pair i lie: at `i * pair` and at `i * pair + partner`.
 struct PairStrides {
@@ -109,4 +109,4 @@ void rotate_reference(const RotationJob<X, Row>& job) {
   detail::rotate_reference_axis(job, 0, job.in, job.out, job.rows);
 }
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels

@@ -7,7 +7,7 @@
 #include "rotate_steps.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// So many bytes of their windows, and the rows of these, stay in the first level cache.
 inline constexpr Index kCloseBytes = 16 * 1024;
@@ -345,5 +345,5 @@ struct RotateRun {
   }
 };
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels
 #endif  // ROTARY_VECTOR_EXTENSIONS

@@ -5,7 +5,7 @@
 #include "bfloat16_words.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// What a window's features, and its row, are made of: two streams side by side, or one.
 ///
@@ -150,5 +150,5 @@ struct WordStep<Pairing::interleaved, V> {
   ROTARY_ALWAYS_INLINE static void put_second(const Turned&, X*, Index) {}
 };
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels
 #endif  // ROTARY_VECTOR_EXTENSIONS

@@ -13,7 +13,7 @@
 #include "../tensor.hpp"
 #include "instruction_set.hpp"
 
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 #if ROTARY_VECTOR_EXTENSIONS
 
@@ -361,4 +361,4 @@ ROTARY_ALWAYS_INLINE void ask_for(const void* from, Index ahead) {
 
 #endif  // ROTARY_VECTOR_EXTENSIONS
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels

@@ -4,7 +4,7 @@
 #include "simd.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 /// lines[i * line_step + n] = rows[n * row_step + i] for `numbers` numbers i of `tokens` rows n, square tiles
 /// of them in registers.
@@ -59,5 +59,5 @@ struct TransposeRows {
   }
 };
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels
 #endif  // ROTARY_VECTOR_EXTENSIONS

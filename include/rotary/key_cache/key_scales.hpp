@@ -6,7 +6,7 @@
 
 #include "../xpos.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// A ζ_i^(slope · (p − origin)) for pair i of a key at p. Without XPos there is no ζ, and all have A.
 class KeyScales {
@@ -56,4 +56,4 @@ class KeyScales {
   double interpolate_factor_ = 1;
 };
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

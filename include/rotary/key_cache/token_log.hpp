@@ -7,7 +7,7 @@
 
 #include "../positions.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// One number for each coordinate of a token; those beyond its axes are not looked at.
 using Coordinates = std::array<FixedPosition, kMaxPositionAxes>;
@@ -98,4 +98,4 @@ class TokenLog {
   std::vector<FixedPosition> positions_;
 };
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

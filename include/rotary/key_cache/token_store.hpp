@@ -3,7 +3,7 @@
 
 #include "../cos_sin_table.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// [heads, capacity, head_dim], row-major. How many tokens it holds is the owner's to know.
 template <class X>
@@ -72,4 +72,4 @@ class TokenStore {
   AlignedVector<X> memory_;
 };
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -9,7 +9,7 @@
 #include "../position_ids.hpp"
 #include "given_tables.hpp"
 
-namespace rotary::flash_attention {
+namespace rotary::inline ROTARY_ABI::flash_attention {
 
 /// The arguments of `apply_rotary` that are no tensors of floats, with its defaults.
 struct ApplyRotaryOptions {
@@ -191,4 +191,4 @@ ApplyRotaryGradients<G, C, S> apply_rotary_backward(const X& x, const C& cos, co
   return gradients;
 }
 
-}  // namespace rotary::flash_attention
+}  // namespace rotary::inline ROTARY_ABI::flash_attention

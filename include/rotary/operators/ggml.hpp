@@ -11,7 +11,7 @@
 #include "../variants/reference_float32.hpp"
 #include "ggml_parameters.hpp"
 
-namespace rotary::ggml {
+namespace rotary::inline ROTARY_ABI::ggml {
 
 namespace detail {
 
@@ -121,4 +121,4 @@ rotary::detail::Owned<G> rope_back(const G& grad, std::span<const std::int32_t> 
   return rope(grad, positions, options, Direction::transpose);
 }
 
-}  // namespace rotary::ggml
+}  // namespace rotary::inline ROTARY_ABI::ggml

@@ -12,7 +12,7 @@
 #include "../variants/check_parameter.hpp"
 #include "../variants/correction_range.hpp"
 
-namespace rotary::ggml {
+namespace rotary::inline ROTARY_ABI::ggml {
 
 /// GGML_ROPE_TYPE_*, with ggml's numbers.
 ///
@@ -131,4 +131,4 @@ inline Frequencies rope_frequencies(const RopeOptions& options) {
   return streams.empty() ? frequencies : on_axes(frequencies, streams, 4);
 }
 
-}  // namespace rotary::ggml
+}  // namespace rotary::inline ROTARY_ABI::ggml

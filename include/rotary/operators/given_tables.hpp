@@ -8,7 +8,7 @@
 #include "../apply_rotary_emb.hpp"
 #include "../rotation_gradients.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// Stands for a row that leaves features as they are: every cosine 1, every sine 0.
 inline constexpr Index kIdentityRow = -1;
@@ -117,4 +117,4 @@ void write_table_gradients(const StridedView<const X>& x, const StridedView<cons
   }
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

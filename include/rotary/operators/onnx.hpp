@@ -7,7 +7,7 @@
 
 #include "given_tables.hpp"
 
-namespace rotary::onnx {
+namespace rotary::inline ROTARY_ABI::onnx {
 
 /// The operator's attributes, with its defaults.
 struct RotaryEmbeddingAttributes {
@@ -196,4 +196,4 @@ rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, co
   }
 }
 
-}  // namespace rotary::onnx
+}  // namespace rotary::inline ROTARY_ABI::onnx

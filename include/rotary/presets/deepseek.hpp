@@ -5,7 +5,7 @@
 
 #include "preset.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// Latent attention: of a head of 192 features the last 64 rotate. YaRN's magnitude cancels, and the softmax
 /// is scaled instead.
@@ -73,4 +73,4 @@ inline constexpr auto kDeepseekPresets = std::to_array<Preset>({
      }},
 });
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -5,7 +5,7 @@
 
 #include "preset.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// `period` − 1 layers with a sliding window and theta 10000, then one that sees all.
 inline ModelConfiguration gemma(const char* model_type, std::size_t layers, std::size_t period,
@@ -72,4 +72,4 @@ inline constexpr auto kGemmaPresets = std::to_array<Preset>({
      }},
 });
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -5,7 +5,7 @@
 
 #include "preset.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// Llama 2 and others before it: theta 10000, heads of 128.
 inline ModelConfiguration llama2(RopeScaling scaling = {}) {
@@ -76,4 +76,4 @@ inline constexpr auto kLlamaPresets = std::to_array<Preset>({
      }},
 });
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

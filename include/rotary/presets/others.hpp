@@ -5,7 +5,7 @@
 
 #include "preset.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// theta 10000, and a part of the head.
 inline RopeParameters partial_rope(Index head_dim, Index rotary_dim, Pairing pairing = Pairing::half) {
@@ -68,4 +68,4 @@ inline constexpr auto kOtherPresets = std::to_array<Preset>({
      [] { return uniform_model("seed_oss", 64, whole_head(128, 10000000)); }},
 });
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

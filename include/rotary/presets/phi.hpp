@@ -5,7 +5,7 @@
 
 #include "preset.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 /// From 4096 to 131072 tokens.
 inline LongRopeOptions phi_longrope(std::vector<double> short_factor, std::vector<double> long_factor) {
@@ -167,4 +167,4 @@ inline constexpr auto kPhiPresets = std::to_array<Preset>({
     {"microsoft/phi-4", [] { return uniform_model("phi3", 40, {.theta = 250000, .head_dim = 128}); }},
 });
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -7,7 +7,7 @@
 
 #include "../model_configuration.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 struct Preset {
   std::string_view name;
@@ -50,4 +50,4 @@ inline ModelConfiguration model_of_two_types(TwoTypes types) {
   return model;
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

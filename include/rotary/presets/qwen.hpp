@@ -5,7 +5,7 @@
 
 #include "preset.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 inline ModelConfiguration qwen(const char* model_type, std::size_t layers, double theta,
                                RopeScaling scaling = {}) {
@@ -64,4 +64,4 @@ inline constexpr auto kQwenPresets = std::to_array<Preset>({
      }},
 });
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

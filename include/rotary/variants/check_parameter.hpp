@@ -3,7 +3,7 @@
 
 #include "../frequencies.hpp"
 
-namespace rotary::detail {
+namespace rotary::inline ROTARY_ABI::detail {
 
 inline void check_finite(const char* name, const DoubleDouble& x) {
   if (!isfinite(x)) fail(name, " is ", x.hi, ", it must be finite");
@@ -13,4 +13,4 @@ inline void check_not_negative(const char* name, const DoubleDouble& x) {
   if (!isfinite(x) || x < 0) fail(name, " is ", x.hi, ", it must be finite and not negative");
 }
 
-}  // namespace rotary::detail
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -7,7 +7,7 @@
 
 #include "../frequencies.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Pairs up to `low` keep their frequency, those from `high` on are interpolated, those between in part.
 struct CorrectionRange {
@@ -61,4 +61,4 @@ inline DoubleDouble correction_ramp(const CorrectionRange& range, Index pair) {
   return std::clamp((pair - range.low) / (range.high - range.low), DoubleDouble(0), DoubleDouble(1));
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

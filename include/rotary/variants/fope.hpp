@@ -5,7 +5,7 @@
 
 #include "check_parameter.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// f_i = theta^(−2i/dim), and 0 for pairs that make no full turn over `max_position_embeddings` positions;
 /// or, if `num_inv_freq` is given, for all but the first so many.
@@ -31,4 +31,4 @@ inline Frequencies fope_frequencies(Index dim, const DoubleDouble& theta, double
   return frequencies;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -17,7 +17,7 @@
 #include "ntk.hpp"
 #include "proportional.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// Gradients with respect to theta and to the factor of a variant.
 struct ThetaGradients {
@@ -244,4 +244,4 @@ inline std::vector<double> axial_gradient(Index axes, std::span<const double> gr
   return sums;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

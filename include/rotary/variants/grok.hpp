@@ -4,7 +4,7 @@
 #include "check_parameter.hpp"
 #include "correction_range.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// With μ_i as in YaRN and s the factor:
 ///
@@ -55,4 +55,4 @@ inline Frequencies grok_frequencies(Index dim, const DoubleDouble& theta, const 
   return frequencies;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

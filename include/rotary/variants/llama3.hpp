@@ -5,7 +5,7 @@
 
 #include "check_parameter.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The parameters of `llama3`, called as configurations call them; the values of Llama 3.1.
 struct Llama3Options {
@@ -59,4 +59,4 @@ inline Frequencies llama3_scaled(Frequencies frequencies, const Llama3Options& o
   return frequencies;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -7,7 +7,7 @@
 
 #include "check_parameter.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The parameters of LongRoPE, called as configurations call them.
 struct LongRopeOptions {
@@ -81,4 +81,4 @@ inline Frequencies longrope_frequencies(Index dim, const DoubleDouble& theta, co
   return frequencies;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

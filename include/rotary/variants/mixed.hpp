@@ -8,7 +8,7 @@
 
 #include "check_parameter.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The initial frequencies of a head whose axes are turned by `angle`, on axes (y, x): a patch turns pair i
 /// by y · f(0, i) + x · f(1, i).
@@ -48,4 +48,4 @@ std::vector<Frequencies> random_mixed_frequencies(Index head_dim, Index heads, G
   return of_heads;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

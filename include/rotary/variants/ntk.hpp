@@ -7,7 +7,7 @@
 
 #include "check_parameter.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 namespace detail {
 
 /// rescaled_theta, whose errors call the factor `name`.
@@ -108,4 +108,4 @@ inline double qwen_ntk_alpha(double length, double original_max_position_embeddi
   return std::max(std::exp2(doublings) - 1, 1.0);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

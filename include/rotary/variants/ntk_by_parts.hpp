@@ -6,7 +6,7 @@
 #include "correction_range.hpp"
 #include "ntk.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// The parameters of NTK-by-parts.
 struct NtkByPartsOptions {
@@ -49,4 +49,4 @@ inline Frequencies ntk_by_parts_frequencies(Index dim, const DoubleDouble& theta
   return frequencies;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

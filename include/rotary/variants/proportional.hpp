@@ -5,7 +5,7 @@
 
 #include "check_parameter.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// f_i = theta^(−2i/head_dim) / factor for i < ⌊partial_rotary_factor · head_dim / 2⌋, else 0 (Gemma 4's
 /// layers of full attention; Barbero et al. 2024, p-RoPE).
@@ -28,4 +28,4 @@ inline Frequencies proportional_frequencies(Index head_dim, const DoubleDouble& 
   return frequencies;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

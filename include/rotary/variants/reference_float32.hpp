@@ -12,7 +12,7 @@
 #include "../cos_sin_table.hpp"
 #include "check_parameter.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 namespace detail {
 
 /// Float operations by way of double, which changes no bit, so that no compiler fuses or inverts them.
@@ -216,4 +216,4 @@ inline CosSinTable<float> ggml_float32_table(Index n_dims, const Positions& posi
   return detail::table_of_angles(positions, static_cast<Index>(pairs), pairing, yarn.magnitude, fill);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -12,7 +12,7 @@
 
 #include "check_parameter.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 namespace detail {
 
 inline void check_head_dim(Index head_dim, Index divisor) {
@@ -137,4 +137,4 @@ inline Frequencies wan_frequencies(Index head_dim, const DoubleDouble& theta = 1
   return diffusion_frequencies({dims, 3}, theta);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

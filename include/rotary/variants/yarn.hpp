@@ -8,7 +8,7 @@
 #include "check_parameter.hpp"
 #include "correction_range.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// How the magnitude A follows from the parameters: implementations differ. With s the factor and g(s, m) =
 /// `yarn_mscale`:
@@ -128,4 +128,4 @@ inline Frequencies dynamic_yarn_frequencies(Index dim, const DoubleDouble& theta
   return yarn_frequencies(dim, theta, options);
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

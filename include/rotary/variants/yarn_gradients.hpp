@@ -10,7 +10,7 @@
 #include "ntk_by_parts.hpp"
 #include "yarn.hpp"
 
-namespace rotary {
+namespace rotary::inline ROTARY_ABI {
 
 /// ∂A/∂factor of `yarn_magnitude`.
 inline double yarn_magnitude_gradient(const YarnOptions& options) {
@@ -159,4 +159,4 @@ inline NtkByPartsGradients ntk_by_parts_gradients(Index dim, double theta, const
   return gradients;
 }
 
-}  // namespace rotary
+}  // namespace rotary::inline ROTARY_ABI

@@ -80,7 +80,7 @@ struct Problem {
     result.out = out.data() + shift + start * feature_step;
     result.rows = rows.data();
     result.pairs = pairs;
-    result.pairing = pairing;
+    result.set_pairing(pairing);
     result.negate_sin = backwards;
     result.axis_count = 2;
     result.axes[0] = {others, other_step, other_step, 0};
@@ -216,6 +216,49 @@ TYPED_TEST(RotateKernels, MoreTokensThanABlock) {
     check<typename TypeParam::X, typename TypeParam::Row>(heads, 1100, 2 * 9, 9, 0, 0, 5);
     if (this->HasFailure()) return;
   }
+}
+
+/// `x` with the pairs of every window of `2 * pairs` elements moved from one pairing to the other.
+template <class X>
+std::vector<X> reordered(const std::vector<X>& x, Index pairs, Pairing from, Pairing to) {
+  const auto source = rotary::kernels::pair_strides(from, pairs),
+             target = rotary::kernels::pair_strides(to, pairs);
+  std::vector<X> result(x.size());
+  for (Index window = 0; window < static_cast<Index>(x.size()); window += 2 * pairs)
+    for (Index i = 0; i < pairs; ++i)
+      for (Index member : {0, 1})
+        result[static_cast<std::size_t>(window + i * target.pair + member * target.partner)] =
+            x[static_cast<std::size_t>(window + i * source.pair + member * source.partner)];
+  return result;
+}
+
+// The reference reads, writes and takes rows in any pairing: as if everything were reordered around it.
+TYPED_TEST(RotateKernels, ReferenceOfMixedPairings) {
+  using X = typename TypeParam::X;
+  using Row = typename TypeParam::Row;
+  constexpr Index kPairs = 5, kHeads = 3, kTokens = 4;
+  constexpr Pairing kPairings[] = {Pairing::half, Pairing::interleaved};
+  for (const Pairing in : kPairings)
+    for (const Pairing out : kPairings)
+      for (const Pairing row : kPairings)
+        for (const bool backwards : {false, true}) {
+          Problem<X, Row> problem(kHeads, kTokens, 2 * kPairs, kPairs, 0, 0, in, backwards, 3);
+          auto expected = problem;
+          rotary::kernels::rotate_reference(expected.job(kTokens * 2 * kPairs, 2 * kPairs, 1, false));
+          const auto wanted = reordered(expected.out, kPairs, in, out);
+
+          problem.rows = reordered(problem.rows, kPairs, in, row);
+          auto in_place = problem;
+          in_place.out = in_place.in;
+          for (const bool same_place : {false, true}) {
+            auto& run = same_place ? in_place : problem;
+            auto job = run.job(kTokens * 2 * kPairs, 2 * kPairs, 1, same_place);
+            job.out_pairing = out, job.row_pairing = row;
+            rotary::kernels::rotate_reference(job);
+            EXPECT_TRUE(same_bits(run.out, wanted))
+                << "pairings " << static_cast<int>(in) << static_cast<int>(out) << static_cast<int>(row);
+          }
+        }
 }
 
 /// The bits, but of a NaN without its sign, which compilers may change.

@@ -44,7 +44,7 @@ void rotate_by_reference(const rotary::StridedView<X>& x, const Rotation& how, c
   job.out = x.data;
   job.rows = rows;
   job.pairs = pairs;
-  job.pairing = how.pairing;
+  job.set_pairing(how.pairing);
   job.in_feature = job.out_feature = feature;
   job.negate_sin = how.direction != rotary::Direction::forward;
   job.axis_count = x.rank - 1;

@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "kernels/rotate_reference.hpp"
+#include "kernels/rotation_job.hpp"
 #include "pairing.hpp"
 #include "tensor.hpp"
 

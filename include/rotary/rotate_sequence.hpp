@@ -37,7 +37,7 @@ kernels::RotationJob<X, T> window_job(const StridedView<In>& in, const StridedVi
   job.out_feature = out.stride(features);
   job.in = in.data + start * job.in_feature;
   job.out = out.data + start * job.out_feature;
-  job.pairing = pairing;
+  job.set_pairing(pairing);
   job.pairs = pairs;
   job.untouched_before = start;
   job.untouched_after = in.extent(features) - start - 2 * pairs;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "rotate_reference.hpp"
+#include "rotation_job.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels::detail {

@@ -5,6 +5,7 @@
 
 #include "job_axes.hpp"
 #include "rotate_lanes.hpp"
+#include "rotate_reference.hpp"
 #include "rotate_rows.hpp"
 #include "transpose_rows.hpp"
 
@@ -175,12 +176,12 @@ void copy_untouched_lines(const RotationJob<X, Row>& job, Index length) {
 template <class X, class Row>
 void rotate_lanes_by_rows(const RotationJob<X, Row>& job, const JobAxis& heads, const JobAxis& tokens,
                           const Loops<X, Row>& loops, LaneRun<X, Row>& run) {
-  run.coefficient_pairs = pair_strides(job.pairing, job.pairs);
+  run.coefficient_pairs = pair_strides(job.in_pairing, job.pairs);
   run.in_step = tokens.in, run.out_step = tokens.out, run.coefficient_step = tokens.row;
   run.pairs = job.pairs;
   run.length = run.repeat = heads.extent;
   if (job.in_feature == heads.extent && job.out_feature == heads.extent) {
-    if (job.pairing == Pairing::half) {  // the heads of all pairs are one line
+    if (job.in_pairing == Pairing::half) {  // the heads of all pairs are one line
       run.pairs = 1;
       run.length = job.pairs * heads.extent;
     } else {
@@ -212,7 +213,7 @@ void rotate_lanes_by_tokens(const RotationJob<X, Row>& job, Index repeat, const 
   const Index group = std::min(job.pairs, kNumbers / (2 * step * kLinePairs) * kLinePairs);
   alignas(64) Row lines[kNumbers];
   run.coefficients = lines;
-  run.coefficient_pairs = pair_strides(job.pairing, group, step);
+  run.coefficient_pairs = pair_strides(job.in_pairing, group, step);
   run.lines = 1;
   run.repeat = few ? 1 : repeat;
   run.heads = heads.extent, run.in_head = heads.in, run.out_head = heads.out;
@@ -229,7 +230,7 @@ void rotate_lanes_by_tokens(const RotationJob<X, Row>& job, Index repeat, const 
     loops.run(
         job, tokens, block,
         [&](const Row* rows, Index count) {
-          if (job.pairing == Pairing::half) {
+          if (job.in_pairing == Pairing::half) {
             transpose_numbers(rows + first, run.pairs, count, lines);
             transpose_numbers(rows + job.pairs + first, run.pairs, count, lines + group * step);
           } else {
@@ -255,8 +256,8 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
   const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
   const Loops<X, Row> loops(job, innermost.taken);
   LaneRun<X, Row> run{};
-  run.in_pairs = pair_strides(job.pairing, job.pairs, job.in_feature);
-  run.out_pairs = pair_strides(job.pairing, job.pairs, job.out_feature);
+  run.in_pairs = pair_strides(job.in_pairing, job.pairs, job.in_feature);
+  run.out_pairs = pair_strides(job.in_pairing, job.pairs, job.out_feature);
   run.backwards = job.negate_sin;
   if (cores() == Cores::intel &&
       bytes_of(job, tokens.extent * heads.extent * innermost.others) > kCachedBytes)
@@ -280,11 +281,12 @@ bool rotate_lanes(const RotationJob<X, Row>& job) {
 template <class X, class Row>
 void rotate(RotationJob<X, Row>&& job) {
 #if ROTARY_VECTOR_EXTENSIONS
-  if (job.second_row == 0 && job.pairs > 0) {
+  if (job.second_row == 0 && job.pairs > 0 && job.in_pairing == job.out_pairing &&
+      job.in_pairing == job.row_pairing) {
     if (!detail::axes_are_ordered(job)) detail::order_axes(job);
     if (job.in_feature == 1 && job.out_feature == 1) {
-      return job.pairing == Pairing::half ? detail::rotate_rows<Pairing::half>(job)
-                                          : detail::rotate_rows<Pairing::interleaved>(job);
+      return job.in_pairing == Pairing::half ? detail::rotate_rows<Pairing::half>(job)
+                                             : detail::rotate_rows<Pairing::interleaved>(job);
     }
     if (detail::rotate_lanes(job)) return;
   }

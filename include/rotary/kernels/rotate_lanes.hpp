@@ -3,7 +3,7 @@
 #pragma once
 
 #include "bfloat16_words.hpp"
-#include "rotate_reference.hpp"
+#include "rotation_job.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "rotate_reference.hpp"
 #include "rotate_steps.hpp"
+#include "rotation_job.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {

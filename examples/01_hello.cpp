@@ -1,5 +1,5 @@
-// Turns a query and a key by their positions, and shows what rotary embeddings are for: the product of the
-// two depends on how far apart they stand, and not on where.
+// Rotates a query and a key by their positions, and shows what rotary embeddings are for: the product of the
+// two depends on the distance of the positions alone.
 #include <cstdio>
 #include <rotary/rotary.hpp>
 
@@ -11,10 +11,10 @@ int main() {
   k.setValues({{{{4.f, 3.f, 2.f, 1.f}}}});
 
   for (const long first : {0L, 1000L, 1000000L}) {
-    const auto turned_q = rotary_emb.rotate_queries_or_keys(q, {.offset = first + 5});
-    const auto turned_k = rotary_emb.rotate_queries_or_keys(k, {.offset = first});
+    const auto rotated_q = rotary_emb.rotate_queries_or_keys(q, first + 5);
+    const auto rotated_k = rotary_emb.rotate_queries_or_keys(k, first);
     float product = 0;
-    for (int i = 0; i < 4; ++i) product += turned_q.data()[i] * turned_k.data()[i];
+    for (int i = 0; i < 4; ++i) product += rotated_q.data()[i] * rotated_k.data()[i];
     std::printf("query at %7ld, key at %7ld: %.4f\n", first + 5, first, static_cast<double>(product));
   }
 }

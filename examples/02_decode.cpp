@@ -25,8 +25,8 @@ int main() {
   for (long n = 0; n < kTokens; ++n) {
     cached_keys.conservativeResize(n + 1, kFeatures);
     cached_keys.row(n) = k.row(n);
-    rotary_emb.rotate_in_place(cached_keys.bottomRows(1), {.offset = n});
-    const Matrix query = rotary_emb.rotate_queries_or_keys(q.middleRows(n, 1), {.offset = n});
+    rotary_emb.rotate_in_place(cached_keys.bottomRows(1), n);
+    const Matrix query = rotary_emb.rotate_queries_or_keys(q.middleRows(n, 1), n);
     const Matrix row = query * cached_keys.transpose();
     largest_difference =
         std::max(largest_difference, (row - scores.block(n, 0, 1, n + 1)).cwiseAbs().maxCoeff());

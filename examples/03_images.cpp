@@ -1,4 +1,4 @@
-// Turns the queries of an image by row and column, first by angles and then by a table of their cosines and
+// Rotates the queries of an image by row and column, first by angles and then by a table of their cosines and
 // sines.
 #include <array>
 #include <cmath>
@@ -7,7 +7,7 @@
 
 int main() {
   constexpr long kHeight = 3, kWidth = 4, kFeatures = 8;
-  // Four features turn by the row, the next four by the column; coordinates run from −1 to 1.
+  // Four features rotate by the row, the next four by the column; coordinates run from −1 to 1.
   const rotary::AxialFrequencies<float> pixels(
       {.dim = 4, .freqs_for = rotary::FreqsFor::pixel, .max_freq = 10});
 
@@ -19,14 +19,14 @@ int main() {
   for (int i = 0; i < kFeatures; ++i) std::printf(" %.2f", freqs(0, 0, i));
   std::printf("\n");
 
-  const auto turned = rotary::apply_rotary_emb(freqs, q);
+  const auto rotated = rotary::apply_rotary_emb(freqs, q);
   // The same angles once for many layers.
   const auto table = pixels.table(std::array<rotary::Index, 2>{kHeight, kWidth});
   rotary::apply_rotary_emb_in_place(table, q);
 
   float largest_difference = 0;
   for (long i = 0; i < q.size(); ++i)
-    largest_difference = std::max(largest_difference, std::fabs(q.data()[i] - turned.data()[i]));
+    largest_difference = std::max(largest_difference, std::fabs(q.data()[i] - rotated.data()[i]));
   std::printf("angles and table agree: %s\n", largest_difference < 1e-6f ? "yes" : "no");
   return largest_difference < 1e-6f ? 0 : 1;
 }

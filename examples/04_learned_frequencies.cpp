@@ -1,4 +1,4 @@
-// Learns frequencies by gradient descent: from turned queries, finds out how fast they were turned.
+// Learns frequencies by gradient descent: from rotated queries, finds out how fast they were rotated.
 #include <cmath>
 #include <cstdio>
 #include <rotary/rotary.hpp>

@@ -24,17 +24,16 @@ int main() {
       raw_keys.erase(raw_keys.begin() + kKept, raw_keys.begin() + kKept + dropped);
       ++shifts;
     }
-    // The newest query stands where its key does, and sees all keys in the cache.
+    // The newest query has the position of its key, and sees all keys in the cache.
     const rotary::FixedPosition position = cache.next_position();
     raw_keys.push_back(Matrix::Random(1, kFeatures));
     cache.append(raw_keys.back());
-    const Matrix query =
-        rotary_emb.rotate_queries_or_keys(Matrix(Matrix::Random(1, kFeatures)), {.offset = position});
+    const Matrix query = rotary_emb.rotate_queries_or_keys(Matrix(Matrix::Random(1, kFeatures)), position);
     const Matrix scores = query * cache.head(0).transpose();  // [1, tokens in the cache]
     finite = finite && scores.allFinite();
   }
 
-  // No rounding has piled up: all keys are what rotating them once, where they stand now, gives.
+  // No rounding has piled up: all keys are what rotating them once, at their present positions, gives.
   Matrix once(cache.size(), kFeatures);
   for (long n = 0; n < cache.size(); ++n) once.row(n) = raw_keys[static_cast<std::size_t>(n)];
   rotary_emb.rotate_in_place(once);

@@ -1,4 +1,4 @@
-// Reads the configuration that Llama 3.1 is published with, and turns queries and keys as the model does.
+// Reads the configuration that Llama 3.1 is published with, and rotates queries and keys as the model does.
 #include <cstdio>
 #include <rotary/from_config.hpp>
 #include <rotary/rotary.hpp>
@@ -26,9 +26,9 @@ int main() {
   const rotary::ModelConfiguration llama = rotary::from_config(kConfig);
   for (const rotary::ConfigurationNote& note : llama.notes) std::printf("%s\n", note.text.c_str());
 
-  // Pairs that turn fast are those of Llama 3; slow ones turn 8 times slower.
+  // Pairs that rotate fast are those of Llama 3; slow ones rotate 8 times slower.
   const rotary::RopeParameters& rope = llama.layer(0);
-  const auto rotary_emb = rotary::rotary_embedding<float>(rope);
+  const rotary::RotaryEmbedding<float> rotary_emb(rope);
   const rotary::RotaryEmbedding<float> llama3({.dim = rope.rotary_dim, .theta = rope.theta});
   for (const std::size_t pair : {0u, 20u, 30u, 40u, 63u})
     std::printf("pair %2zu: %.2e radians per token, %.2f times slower\n", pair, rotary_emb.freqs()[pair],
@@ -39,11 +39,11 @@ int main() {
   q.setConstant(1);
   k.setConstant(1);
   for (const long first : {0, 100000}) {
-    const auto turned_q = rotary_emb.rotate_queries_or_keys(q, {.offset = first + 999});
-    const auto turned_k = rotary_emb.rotate_queries_or_keys(k, {.offset = first});
+    const auto rotated_q = rotary_emb.rotate_queries_or_keys(q, first + 999);
+    const auto rotated_k = rotary_emb.rotate_queries_or_keys(k, first);
     double score = 0;
     for (int i = 0; i < 128; ++i)
-      score += static_cast<double>(turned_q(0, 31, 0, i)) * static_cast<double>(turned_k(0, 31 / 4, 0, i));
+      score += static_cast<double>(rotated_q(0, 31, 0, i)) * static_cast<double>(rotated_k(0, 31 / 4, 0, i));
     std::printf("query at %6ld, key at %6ld: %.2f\n", first + 999, first, score);
   }
 }

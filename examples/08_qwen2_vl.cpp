@@ -1,4 +1,4 @@
-// Turns the queries and keys of Qwen2-VL: a prompt of text and an image, then a token decoded after it.
+// Rotates the queries and keys of Qwen2-VL: a prompt of text and an image, then a token decoded after it.
 #include <cstdio>
 #include <rotary/from_config.hpp>
 #include <rotary/rotary.hpp>
@@ -17,8 +17,7 @@ constexpr const char* kConfig = R"({
 
 int main() {
   const rotary::ModelConfiguration qwen = rotary::from_config(kConfig);
-  const rotary::RopeParameters& rope = qwen.layer(0);
-  const auto rotary_emb = rotary::rotary_embedding<float>(rope);
+  const rotary::RotaryEmbedding<float> rotary_emb(qwen);
 
   // Text, <|vision_start|>, an image of 4 by 6 patches, four to a token, <|vision_end|>, text.
   const std::vector<int> input_ids = {40, 151652, 151655, 151655, 151655, 151655, 151655, 151655, 151653, 41};
@@ -42,19 +41,19 @@ int main() {
   rotary::Tensor<float, 4> next(1, 28, 1, 128);
   next.setConstant(1);
   const rotary::Index position = 10 + prompt.delta();
-  rotary_emb.rotate_in_place(next, {.offset = position});
+  rotary_emb.rotate_in_place(next, position);
   double before_image = 0, after_image = 0;
   for (int i = 0; i < 128; ++i) {
     before_image += static_cast<double>(q(0, 0, 1, i) * k(0, 0, 0, i));
     after_image += static_cast<double>(next(0, 0, 0, i) * k(0, 0, 9, i));
   }
-  std::printf("token 10 stands at %td\n", position);
-  std::printf("scores of neighbours: %.2f before the image, %.2f after\n", before_image, after_image);
+  std::printf("token 10 is at position %td\n", position);
+  std::printf("scores of adjacent tokens: %.2f before the image, %.2f after\n", before_image, after_image);
 }
 
 // prints:
 //   t: 0 1 2 2 2 2 2 2 5 6
 //   h: 0 1 2 2 2 3 3 3 5 6
 //   w: 0 1 2 3 4 2 3 4 5 6
-//   token 10 stands at 7
-//   scores of neighbours: 125.29 before the image, 125.29 after
+//   token 10 is at position 7
+//   scores of adjacent tokens: 125.29 before the image, 125.29 after

@@ -12,10 +12,11 @@ constexpr rotary::Index kHeads = 4, kKeyHeads = 2, kHeadDim = 8, kFeatures = 16,
 /// The scores of all heads, one below the other, [heads · seq, seq].
 Matrix scores(const Matrix& x, const Matrix& wq, const Matrix& wk, rotary::Pairing pairing) {
   Matrix q = x * wq.transpose(), k = x * wk.transpose();  // [seq, heads · head_dim]
-  const rotary::RotaryEmbedding<float> rotary_emb({.dim = kHeadDim, .pairing = pairing});
+  const rotary::RotaryEmbedding<float> rotary_emb(rotary::language_frequencies(kHeadDim),
+                                                  {.pairing = pairing, .seq_dim = 0});
   using Heads = Eigen::TensorMap<rotary::Tensor<float, 3>>;
-  rotary_emb.rotate_in_place(Heads(q.data(), kTokens, kHeads, kHeadDim), {.seq_dim = 0});
-  rotary_emb.rotate_in_place(Heads(k.data(), kTokens, kKeyHeads, kHeadDim), {.seq_dim = 0});
+  rotary_emb.rotate_in_place(Heads(q.data(), kTokens, kHeads, kHeadDim));
+  rotary_emb.rotate_in_place(Heads(k.data(), kTokens, kKeyHeads, kHeadDim));
 
   Matrix result(kHeads * kTokens, kTokens);
   for (rotary::Index head = 0; head < kHeads; ++head) {

@@ -3,6 +3,7 @@
 #include <rotary/broadcat.hpp>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "support/errors.hpp"
 #include "support/random.hpp"
@@ -100,6 +101,24 @@ TEST(Broadcat, EmptyTensorsGiveEmptyOnes) {
   EXPECT_EQ(broadcat(none, one).dimension(0), 0);
   EXPECT_EQ(broadcat(none, one).dimension(1), 6);
   EXPECT_EQ(broadcat({.dim = 0}, none, one).size(), 0);
+}
+
+TEST(Broadcat, TakesAListBuiltAtRunTime) {
+  std::vector<Tensor<double, 3>> list(3);
+  double next = 0;
+  for (Tensor<double, 3>& each : list) {
+    each.resize(list.front().size() == 0 ? 2 : 1, 1, 4);
+    for (Index n = 0; n < each.size(); ++n) each.data()[n] = ++next;
+  }
+  for (const Index dim : {-1, 0, 1}) {
+    const Tensor<double, 3> at_run_time = broadcat(list, {.dim = dim});
+    const Tensor<double, 3> written_out = broadcat({.dim = dim}, list[0], list[1], list[2]);
+    ASSERT_EQ(at_run_time.dimensions(), written_out.dimensions());
+    for (Index n = 0; n < written_out.size(); ++n) EXPECT_EQ(at_run_time.data()[n], written_out.data()[n]) << n;
+  }
+  list.clear();
+  EXPECT_EQ(error_of_call([&] { static_cast<void>(broadcat(list)); }),
+            "rotary: found no tensors, broadcat needs at least one");
 }
 
 TEST(Broadcat, SaysWhatCannotBeBroadcast) {

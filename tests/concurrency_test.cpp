@@ -80,7 +80,7 @@ TEST(Concurrency, EmbeddingsMayBeCopiedWhileTheyAreUsed) {
 }
 
 TEST(Concurrency, XPosAndTablesMayBeShared) {
-  const XPos<float> xpos(XPosOptions{.dim = 8});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 8});
   const CosSinTable<float> table(language_frequencies(8), Positions::consecutive(40));
   const auto turn = [&](int thread) {
     Random random(static_cast<std::uint64_t>(thread));
@@ -115,12 +115,14 @@ TEST(Concurrency, PartsOfATensorMayBeTurnedAtOnce) {
 TEST(Concurrency, DevicesGiveTheSameBits) {
   Eigen::ThreadPool pool(8);
   const Eigen::ThreadPoolDevice device(&pool, 8);
-  const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 64, .cache_max_seq_len = 100});
+  const RotaryEmbedding<float> plain(RotaryEmbeddingOptions{.dim = 64, .cache_max_seq_len = 100});
+  const RotaryEmbedding<float> later(language_frequencies(64), {.start_index = 2}, 100);
   Tensor<float, 4> x(2, 16, 300, 66), out(2, 16, 300, 66), other(2, 16, 299, 66);
   Random random(4);
   random.fill(x);
-  for (const RotateOptions& options : {RotateOptions{}, RotateOptions{.offset = 5, .start_index = 2},
-                                       RotateOptions{.seq_dim = 1, .direction = Direction::transpose}}) {
+  for (const auto& [rotary_emb, options] :
+       {std::pair(plain, RotateOptions{}), std::pair(later, RotateOptions{.offset = 5}),
+        std::pair(plain, RotateOptions{.seq_dim = 1, .direction = Direction::transpose})}) {
     const Tensor<float, 4> wanted = rotary_emb.rotate_queries_or_keys(x, options);
     const auto expect_wanted = [&](const Tensor<float, 4>& found) {
       ASSERT_EQ(found.size(), wanted.size());
@@ -135,10 +137,11 @@ TEST(Concurrency, DevicesGiveTheSameBits) {
     rotary_emb.rotate_in_place(out, options, device);
     expect_wanted(out);
   }
-  EXPECT_THROW(rotary_emb.rotate_into(x, other, {}, device), std::invalid_argument);
-  EXPECT_THROW(rotary_emb.rotate_in_place(x, {.start_index = 3}, device), std::invalid_argument);
-  EXPECT_THROW(rotary_emb.rotate_in_place(x, {.scale = HUGE_VAL}, device), std::invalid_argument);
-  EXPECT_THROW(rotary_emb.rotate_in_place(x, {.seq_dim = 3}, device), std::invalid_argument);
+  const RotaryEmbedding<float> too_late(language_frequencies(64), {.start_index = 3});
+  EXPECT_THROW(plain.rotate_into(x, other, {}, device), std::invalid_argument);
+  EXPECT_THROW(too_late.rotate_in_place(x, {}, device), std::invalid_argument);
+  EXPECT_THROW(plain.rotate_in_place(x, {.scale = HUGE_VAL}, device), std::invalid_argument);
+  EXPECT_THROW(plain.rotate_in_place(x, {.seq_dim = 3}, device), std::invalid_argument);
 }
 
 }  // namespace

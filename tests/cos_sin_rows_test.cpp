@@ -2,17 +2,26 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <rotary/cos_sin_table.hpp>
+#include <rotary/kernels/testing.hpp>
+#include <rotary/mrope.hpp>
+#include <vector>
 
 #include "support/mpfr_oracle.hpp"
 #include "support/random.hpp"
+#include "support/row_digests.hpp"
 
 namespace {
 
+namespace kernels = rotary::kernels;
+using rotary::AxisPositions;
 using rotary::CosSinTable;
+using rotary::FixedPosition;
 using rotary::Index;
 using rotary::Pairing;
 using rotary::Positions;
+using rotary::TurnSteps;
 using rotary::testing::FastOracle;
 using rotary::testing::Random;
 using rotary::testing::Real;
@@ -78,7 +87,7 @@ TYPED_TEST(CosSinRows, AreRightAtAMillionDrawnPositions) {
       }
       const CosSinTable<TypeParam> table(rotary::language_frequencies(128, theta),
                                          Positions::listed(std::span<const std::int64_t>(drawn)),
-                                         Pairing::half);
+                                         {.pairing = Pairing::half});
       worst = std::max(worst, worst_error(table, kBlock, truth,
                                           [&](Index n) { return drawn[static_cast<std::size_t>(n)]; }));
     }
@@ -98,7 +107,7 @@ TYPED_TEST(CosSinRows, AreRightAtFractionalPositionsUpToAMillion) {
     for (double& position : drawn)
       position = static_cast<double>(random.integer<std::int64_t>(-2'048'000'000, 2'048'000'000)) * 0x1p-11;
     const CosSinTable<TypeParam> table(rotary::language_frequencies(128),
-                                       Positions::listed(std::span<const double>(drawn)), Pairing::half);
+                                       Positions::listed(std::span<const double>(drawn)), {.pairing = Pairing::half});
     worst = std::max(worst, worst_error(table, kBlock, truth, [&](Index n) {
                        return static_cast<std::int64_t>(drawn[static_cast<std::size_t>(n)] * 0x1p11);
                      }));
@@ -112,7 +121,7 @@ TEST(CosSinRowsOfFloat, AreRightEverywhereUpTo131071) {
   double worst = 0;
   for (Index begin = 0; begin < (kFewPositions ? kBlock : 131072); begin += kBlock) {
     const CosSinTable<float> table(rotary::language_frequencies(128), Positions::consecutive(kBlock, begin),
-                                   Pairing::half);
+                                   {.pairing = Pairing::half});
     worst = std::max(worst, worst_error(table, kBlock, truth, [&](Index n) { return begin + n; }));
   }
   EXPECT_LE(worst, kBound<float>);
@@ -123,7 +132,7 @@ TEST(CosSinRowsOfFloat, AreRightBeyondTwoToThe31) {
   for (const std::int64_t first :
        {(std::int64_t{1} << 31) - 50, (std::int64_t{1} << 33) - 101, -(std::int64_t{1} << 31) - 50}) {
     const CosSinTable<float> table(rotary::language_frequencies(128), Positions::consecutive(100, first),
-                                   Pairing::half);
+                                   {.pairing = Pairing::half});
     EXPECT_LE(worst_error(table, 100, truth, [&](Index n) { return first + n; }), kBound<float>) << first;
   }
 }
@@ -135,12 +144,13 @@ TYPED_TEST(CosSinRows, DependOnTheirPositionAlone) {
     const rotary::Frequencies all = rotary::language_frequencies(600);
     rotary::Frequencies some;
     some.values.assign(all.values.begin(), all.values.begin() + pairs);
-    const CosSinTable<TypeParam> together(some, Positions::consecutive(70, -3), Pairing::half);
-    const CosSinTable<TypeParam> interleaved(some, Positions::consecutive(70, -3), Pairing::interleaved);
+    const CosSinTable<TypeParam> together(some, Positions::consecutive(70, -3), {.pairing = Pairing::half});
+    const CosSinTable<TypeParam> interleaved(some, Positions::consecutive(70, -3),
+                                             {.pairing = Pairing::interleaved});
     for (Index n = 0; n < 70; ++n) {
       const double position = static_cast<double>(n - 3);
       const CosSinTable<TypeParam> alone(some, Positions::listed(std::span<const double>(&position, 1)),
-                                         Pairing::half);
+                                         {.pairing = Pairing::half});
       for (Index i = 0; i < pairs; ++i) {
         ASSERT_EQ(together.cos(n, i), alone.cos(0, i))
             << pairs << " pairs, position " << position << ", pair " << i;
@@ -165,25 +175,163 @@ TYPED_TEST(CosSinRows, AreExactAtPositionZeroAndMirrorAtNegativeOnes) {
   }
 }
 
-#if ROTARY_VECTOR_EXTENSIONS
-TEST(CosSinRowsOfFloat, AreTheSameBitsWithEveryFusedInstructionSet) {
-  using rotary::kernels::InstructionSet;
-  const auto make = [](InstructionSet set) {
-    rotary::kernels::force_instruction_set(set);
-    return CosSinTable<float>(rotary::language_frequencies(70), Positions::consecutive(5000, 123456));
-  };
-  const CosSinTable<float> best = make(InstructionSet::avx512), avx2 = make(InstructionSet::avx2),
-                           baseline = make(InstructionSet::baseline);
-  rotary::kernels::force_instruction_set(InstructionSet::avx512);
-  for (Index n = 0; n < 5000; ++n) {
-    for (Index i = 0; i < 35; ++i) {
-      ASSERT_EQ(best.cos(n, i), avx2.cos(n, i));
-      ASSERT_EQ(best.sin(n, i), avx2.sin(n, i));
-      ASSERT_NEAR(best.cos(n, i), baseline.cos(n, i), 6e-8);
-      ASSERT_NEAR(best.sin(n, i), baseline.sin(n, i), 6e-8);
+/// Where a token stands, one coordinate for each axis.
+using Coordinates = std::vector<FixedPosition>;
+
+/// Near, far and fractional coordinates in any combination, and the ends of what counts as near.
+Coordinates draw_coordinates(std::size_t axes, Random& random) {
+  Coordinates coordinates;
+  for (std::size_t axis = 0; axis < axes; ++axis) {
+    constexpr std::int64_t kNear = std::int64_t{1} << 31;
+    switch (random.integer(0, 5)) {
+      case 0:
+        coordinates.push_back(random.integer<std::int64_t>(-(std::int64_t{1} << 61), std::int64_t{1} << 61) >>
+                              random.integer(0, 29));
+        break;
+      case 1:
+        coordinates.push_back(random.uniform(-1e6, 1e6));
+        break;
+      case 2:
+        coordinates.push_back(random.pick({kNear, kNear - 1, -kNear, -kNear - 1, std::int64_t{0}}));
+        break;
+      default:
+        coordinates.push_back(random.integer<std::int64_t>(-kNear, kNear - 1) >> random.integer(0, 31));
     }
   }
+  return coordinates;
 }
+
+/// Steps along `axes` axes, each of which turns every pair.
+TurnSteps steps_along(std::size_t axes, Index pairs, Random& random) {
+  rotary::Frequencies frequencies;
+  frequencies.axes = static_cast<Index>(axes);
+  for (Index i = 0; i < static_cast<Index>(axes) * pairs; ++i)
+    frequencies.values.push_back(rotary::DoubleDouble(random.uniform(-10, 10)));
+  return TurnSteps(frequencies);
+}
+
+template <class Check>
+void with_every_instruction_set([[maybe_unused]] const Check& check) {
+#if ROTARY_VECTOR_EXTENSIONS
+  using kernels::InstructionSet;
+  for (const auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
+    SCOPED_TRACE(::testing::Message() << "instruction set " << static_cast<int>(set));
+    kernels::force_instruction_set(set);
+    check();
+  }
+#else
+  check();
 #endif
+}
+
+/// The vectors compute what cos_sin(Phase128) does, operation by operation.
+TEST(CosSinRowsOfDouble, AreTheBitsOfTheReference) {
+  Random random(41);
+  SCOPED_TRACE(random.replay());
+  with_every_instruction_set([&] {
+    for (Index pairs = 1; pairs <= 300; pairs += pairs < 40 ? 1 : 89) {
+      for (std::size_t axes = 1; axes <= 4; ++axes) {
+        const TurnSteps steps = steps_along(axes, pairs, random);
+        std::vector<double> log_scale;
+        for (Index i = 0; i < pairs; ++i) log_scale.push_back(random.uniform(-1, 1));
+        for (int draw = 0; draw < 12; ++draw) {
+          const Coordinates at = draw_coordinates(axes, random);
+          const Pairing pairing = draw % 2 == 0 ? Pairing::half : Pairing::interleaved;
+          kernels::Magnitude magnitude{.factor = 1.25};
+          if (draw % 3 == 0) magnitude.log_scale = log_scale, magnitude.slope = 1e-9, magnitude.origin = 3;
+          std::vector<double> row(static_cast<std::size_t>(2 * pairs)), wanted(row.size());
+          kernels::cos_sin_row(steps, std::span<const FixedPosition>(at), magnitude, pairing, row.data());
+          kernels::cos_sin_row_reference(steps, std::span<const FixedPosition>(at), magnitude, pairing,
+                                         wanted.data());
+          ASSERT_EQ(std::memcmp(row.data(), wanted.data(), row.size() * sizeof(double)), 0)
+              << pairs << " pairs, " << axes << " axes, first coordinate " << at[0].whole;
+        }
+      }
+    }
+  });
+}
+
+/// Consecutive rows, which add a step to the phases of the row before, and listed ones, of which several are
+/// made at once, are the rows of each coordinate alone.
+TYPED_TEST(CosSinRows, AreTheSameBitsHoweverTheyAreAskedFor) {
+  Random random(42);
+  SCOPED_TRACE(random.replay());
+  with_every_instruction_set([&] {
+    for (const Index pairs : {1, 5, 8, 16, 37, 130}) {
+      const auto row_size = static_cast<std::size_t>(2 * pairs);
+      for (const Pairing pairing : {Pairing::half, Pairing::interleaved}) {
+        const auto check = [&](const TurnSteps& steps, const Positions& positions) {
+          const auto axes = static_cast<std::size_t>(positions.axis_count());
+          const Index count = positions.count();
+          std::vector<TypeParam> rows(static_cast<std::size_t>(count) * row_size), row(row_size);
+          kernels::cos_sin_rows(steps, positions, 0, count, {.factor = 0.5}, pairing, rows.data());
+          for (Index n = 0; n < count; ++n) {
+            Coordinates at;
+            for (std::size_t axis = 0; axis < axes; ++axis)
+              at.push_back(positions.at(n, static_cast<int>(axis)));
+            kernels::cos_sin_row(steps, std::span<const FixedPosition>(at), {.factor = 0.5}, pairing,
+                                 row.data());
+            ASSERT_EQ(std::memcmp(row.data(), rows.data() + static_cast<std::size_t>(n) * row_size,
+                                  row_size * sizeof(TypeParam)),
+                      0)
+                << pairs << " pairs, row " << n;
+          }
+        };
+        const TurnSteps one = steps_along(1, pairs, random), three = steps_along(3, pairs, random);
+        constexpr std::int64_t kNear = std::int64_t{1} << 31;
+        for (const FixedPosition first :
+             {FixedPosition(0), FixedPosition(-40), FixedPosition(kNear - 70), FixedPosition(-kNear - 70),
+              FixedPosition(kNear << 20), FixedPosition(-2.625), FixedPosition(1e5 + 0.1)})
+          check(one, Positions::consecutive(100, first));
+        std::vector<double> lists[3];
+        for (int n = 0; n < 100; ++n) {
+          const Coordinates at = draw_coordinates(3, random);
+          for (std::size_t axis = 0; axis < 3; ++axis)  // mostly near, or they would all go one by one
+            lists[axis].push_back(n % 40 < 36 ? n * 7 - 50 : static_cast<double>(at[axis]) / 4);
+        }
+        const auto listed = [&](std::size_t axis) {
+          return AxisPositions::listed(std::span<const double>(lists[axis]));
+        };
+        check(one, listed(0));
+        const AxisPositions axes[3] = {listed(0), listed(1), listed(2)};
+        check(three, Positions::together(axes));
+      }
+    }
+  });
+}
+
+/// A text token of M-RoPE, whose coordinates are equal.
+TYPED_TEST(CosSinRows, OfEqualCoordinatesAreThoseOfTheSummedSteps) {
+  Random random(43);
+  SCOPED_TRACE(random.replay());
+  const auto check = [&](const TurnSteps& steps, const FixedPosition& position) {
+    const TurnSteps summed = steps.summed();
+    ASSERT_EQ(summed.axes(), 1);
+    ASSERT_EQ(summed.pairs(), steps.pairs());
+    const Coordinates equal(static_cast<std::size_t>(steps.axes()), position);
+    std::vector<TypeParam> row(static_cast<std::size_t>(2 * steps.pairs())), wanted(row.size());
+    kernels::cos_sin_row(summed, std::span<const FixedPosition>(&position, 1), {}, Pairing::half, row.data());
+    kernels::cos_sin_row(steps, std::span<const FixedPosition>(equal), {}, Pairing::half, wanted.data());
+    ASSERT_EQ(std::memcmp(row.data(), wanted.data(), row.size() * sizeof(TypeParam)), 0) << position.whole;
+  };
+  const TurnSteps mrope(
+      rotary::on_axes(rotary::language_frequencies(128), rotary::mrope_axes_chunked({16, 24, 24}), 3));
+  for (int draw = 0; draw < 200; ++draw) {
+    const FixedPosition position = draw_coordinates(1, random)[0];
+    check(mrope, position);
+    if (position.is_whole()) check(steps_along(random.integer<std::size_t>(1, 4), 19, random), position);
+  }
+}
+
+/// Whatever the compiler and its flags (see fast_math_test.cpp), the instruction set and the machine.
+TEST(CosSinRowsDigest, IsTheSameEverywhere) {
+  with_every_instruction_set([] {
+    EXPECT_EQ(rotary::testing::digest_of_rows<double>(), rotary::testing::kDigestOfDoubleRows);
+#if ROTARY_VECTOR_EXTENSIONS
+    EXPECT_EQ(rotary::testing::digest_of_rows<float>(), rotary::testing::kDigestOfFloatRows);
+    EXPECT_EQ(rotary::testing::digest_of_angles(), rotary::testing::kDigestOfAngles);
+#endif
+  });
+}
 
 }  // namespace

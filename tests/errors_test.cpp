@@ -43,8 +43,8 @@ struct Unchanged {
   }
 };
 
-RotaryEmbedding<float> embedding(Index dim) {
-  return RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = dim});
+RotaryEmbedding<float> embedding(Index dim, const HeadLayout& layout = {}) {
+  return RotaryEmbedding<float>(language_frequencies(dim), layout);
 }
 
 void expect_no_embedding(const RotaryEmbeddingOptions& options,
@@ -67,8 +67,9 @@ TEST(Errors, Dim) {
 }
 
 TEST(Errors, Frequencies) {
-  for (const double theta : {0.0, -1.0, kNaN, kInfinity, -kInfinity})
-    expect_no_embedding({.dim = 4, .theta = theta}, {"theta is", "positive and finite"});
+  for (const double theta : {0.0, -1.0, 0.5, kNaN, -kInfinity})
+    expect_no_embedding({.dim = 4, .theta = theta}, {"theta is", "at least 1"});
+  expect_no_embedding({.dim = 4, .theta = kInfinity}, {"theta is", "positive and finite"});
   for (const double factor : {0.0, -1.0, kNaN, kInfinity})
     expect_no_embedding({.dim = 4, .theta_rescale_factor = factor},
                         {"theta_rescale_factor is", "positive and finite"});
@@ -92,7 +93,7 @@ TEST(Errors, Frequencies) {
 
 TEST(Errors, SetFreqs) {
   const std::vector<double> three{1, 2, 3}, two{1, 2};
-  auto fixed = embedding(4);
+  RotaryEmbedding<float> fixed(RotaryEmbeddingOptions{.dim = 4});
   expect_error([&] { fixed.set_freqs(two); }, {"learned_freq"});
   RotaryEmbedding<float> learned(RotaryEmbeddingOptions{.dim = 4, .learned_freq = true});
   const auto before = learned.freqs();
@@ -100,7 +101,7 @@ TEST(Errors, SetFreqs) {
   expect_error([&] { learned.set_freqs(std::vector{1.0, kNaN}); }, {"a frequency is", "finite"});
   expect_error([&] { learned.set_freqs(std::vector{1.0, 1e300}); }, {"a frequency is 1e+300"});
   EXPECT_EQ(learned.freqs(), before) << "frequencies that failed must not be kept";
-  XPos<float> xpos(XPosOptions{.dim = 4});
+  XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
   expect_error([&] { xpos.set_freqs(two); }, {"learned_freq"});
 }
 
@@ -110,12 +111,14 @@ TEST(Errors, SetFreqs) {
 TEST(Errors, WindowPastTheFeatures) {
   Unchanged tensors({2, 3, 6});
   tensors.expect_error_of(embedding(8), {}, {"8 features", "[2, 3, 6]", "only 6"});
-  tensors.expect_error_of(embedding(4), {.start_index = 3},
+  tensors.expect_error_of(embedding(4, {.start_index = 3}), {},
                           {"4 features", "start_index 3", "[2, 3, 6]", "only 6"});
-  tensors.expect_error_of(embedding(4), {.start_index = -1}, {"start_index is -1", "negative"});
-  tensors.expect_error_of(embedding(4), {.start_index = kLargest},
-                          {"start_index " + std::to_string(kLargest), "only 6"});
-  tensors.expect_error_of(embedding(4), {.start_index = kMostNegative}, {"start_index is", "negative"});
+  tensors.expect_error_of(embedding(4, {.start_index = kLargest - 4}), {},
+                          {"start_index " + std::to_string(kLargest - 4), "only 6"});
+  expect_error([] { embedding(4, {.start_index = -1}); }, {"start_index is -1", "negative"});
+  expect_error([] { embedding(4, {.start_index = kLargest}); }, {std::to_string(kLargest), "more than fits"});
+  expect_error([] { embedding(4, {.start_index = kMostNegative}); }, {"start_index is", "negative"});
+  expect_error([] { embedding(4, {.rotary_dim = 6}); }, {"rotary_dim is 6", "2 frequencies", "4 features"});
 }
 
 TEST(Errors, SequenceAxis) {
@@ -127,6 +130,11 @@ TEST(Errors, SequenceAxis) {
   for (const Index axis : {2, -1})
     tensors.expect_error_of(rotary_emb, {.seq_dim = axis},
                             {"seq_dim is " + std::to_string(axis), "rank 3", "features"});
+  for (const Index axis : {Index{3}, Index{-4}, kLargest, kMostNegative})
+    tensors.expect_error_of(embedding(4, {.seq_dim = axis}), {},
+                            {"seq_dim is " + std::to_string(axis), "rank 3", "-3 to 2"});
+  tensors.expect_error_of(embedding(4, {.seq_dim = 2}), {}, {"seq_dim is 2", "rank 3", "features"});
+  expect_error([] { embedding(4, {.seq_dim = -1}); }, {"seq_dim is -1", "features"});
   Unchanged({6}).expect_error_of(rotary_emb, {}, {"seq_dim is -2", "rank 1"});
   Unchanged({6}).expect_error_of(rotary_emb, {.seq_dim = 0}, {"seq_dim is 0", "rank 1", "features"});
   const RotaryEmbedding<float> third_last(RotaryEmbeddingOptions{.dim = 4, .seq_before_head_dim = true});
@@ -184,10 +192,13 @@ TEST(Errors, Output) {
 TEST(Errors, QueriesLongerThanKeys) {
   Tensor<float, 3> q(2, 5, 6), k(2, 4, 6);
   q.setZero(), k.setZero();
-  expect_error([&] { embedding(4).rotate_queries_with_cached_keys(q, k); }, {"5 queries", "4 cached keys"});
-  const XPos<float> xpos(XPosOptions{.dim = 4});
-  expect_error([&] { xpos.rotate_queries_with_cached_keys(q, k); }, {"5 queries", "4 cached keys"});
-  expect_error([&] { xpos.rotate_queries_and_keys(q, k); }, {"5 queries", "4 keys", "as many"});
+  expect_error([&] { static_cast<void>(embedding(4).rotate_queries_with_cached_keys(q, k)); },
+               {"5 queries", "4 cached keys"});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
+  expect_error([&] { static_cast<void>(xpos.rotate_queries_with_cached_keys(q, k)); },
+               {"5 queries", "4 cached keys"});
+  expect_error([&] { static_cast<void>(xpos.rotate_queries_and_keys(q, k)); },
+               {"5 queries", "4 keys", "as many"});
 }
 
 // What is wrong with the keys is found before the queries are turned.
@@ -195,23 +206,27 @@ TEST(Errors, QueriesAndKeysTogether) {
   Random random(602);
   StridedArray<float> q({2, 3, 6}), k({2, 3, 6}), narrow({2, 3, 2});
   for (auto* tensor : {&q, &k, &narrow}) tensor->fill(random);
-  const auto rotary_emb = embedding(4);
-  const auto expect_refused = [&](const StridedView<float>& queries, const StridedView<float>& keys,
-                                  const RotateOptions& options,
+  const auto expect_refused = [&](const RotaryEmbedding<float>& rotary_emb, const StridedView<float>& queries,
+                                  const StridedView<float>& keys, const RotateOptions& options,
                                   std::initializer_list<std::string_view> parts) {
     const auto q_before = q, k_before = k, narrow_before = narrow;
     expect_error([&] { rotary_emb.rotate_queries_and_keys_in_place(queries, keys, options); }, parts);
     EXPECT_TRUE(same_bits(q, q_before) && same_bits(k, k_before) && same_bits(narrow, narrow_before));
   };
   for (const auto output : {Pairing::interleaved, Pairing::half}) {
-    const RotateOptions options{.output_pairing = output};
-    expect_refused(q.view(), narrow.view(), options, {"4 features", "[2, 3, 2]", "only 2"});
-    expect_refused(narrow.view(), k.view(), options, {"4 features", "[2, 3, 2]", "only 2"});
-    expect_refused(q.view(), q.view(), options, {"queries and keys", "memory"});
-    expect_refused(q.view().slice(1, 0, 2), q.view().slice(1, 1, 2), options, {"queries and keys", "memory"});
+    const auto with_output = embedding(4, {.output_pairing = output});
+    // At cached rows, and at others.
+    for (const RotateOptions& options : {RotateOptions{}, RotateOptions{.offset = 0.5}}) {
+      expect_refused(with_output, q.view(), narrow.view(), options, {"4 features", "[2, 3, 2]", "only 2"});
+      expect_refused(with_output, narrow.view(), k.view(), options, {"4 features", "[2, 3, 2]", "only 2"});
+      expect_refused(with_output, q.view(), q.view(), options, {"queries and keys", "memory"});
+      expect_refused(with_output, q.view().slice(1, 0, 2), q.view().slice(1, 1, 2), options,
+                     {"queries and keys", "memory"});
+      expect_refused(with_output, q.view(), k.view().slice(1, 0, 2), options, {"3 queries", "2 keys"});
+    }
   }
-  expect_refused(q.view(), k.view(), {.seq_dim = -1}, {"seq_dim is -1", "features"});
-  expect_refused(q.view(), k.view(), {.start_index = 3}, {"4 features", "start_index 3"});
+  expect_refused(embedding(4), q.view(), k.view(), {.seq_dim = -1}, {"seq_dim is -1", "features"});
+  expect_refused(embedding(4, {.start_index = 3}), q.view(), k.view(), {}, {"4 features", "start_index 3"});
 }
 
 // --- views
@@ -271,7 +286,7 @@ void expect_no_apply(const Tensor<double, Rank>& freqs, const ApplyOptions& opti
                      std::initializer_list<std::string_view> parts) {
   Tensor<float, 3> t(2, 3, 6);
   t.setConstant(1);
-  expect_error([&] { apply_rotary_emb(freqs, t, options); }, parts);
+  expect_error([&] { static_cast<void>(apply_rotary_emb(freqs, t, options)); }, parts);
   expect_error([&] { apply_rotary_emb_in_place(freqs, t, options); }, parts);
   for (Index n = 0; n < t.size(); ++n) ASSERT_EQ(t.data()[n], 1);
 }
@@ -303,12 +318,16 @@ TEST(Errors, Angles) {
   for (const double angle : {kNaN, kInfinity, -kInfinity, 0x1p62}) {
     auto freqs = angles(3, 4);
     freqs(2, 3) = angle;
+    expect_no_apply(freqs, {.separate_angles = true}, {"an angle is", "finite"});
+    expect_no_apply(freqs, {}, {"two angles of pair 1"});
+    freqs(2, 2) = angle;
     expect_no_apply(freqs, {}, {"an angle is", "finite"});
     Tensor<float, 3> t(2, 3, 6);
     t.setZero();
     const Tensor<double, 2> rotations =
         freqs.slice(Eigen::array<Index, 2>{0, 1}, Eigen::array<Index, 2>{3, 3});
-    expect_error([&] { apply_learned_rotations(rotations, t); }, {"an angle is", "finite"});
+    expect_error([&] { static_cast<void>(apply_learned_rotations(rotations, t)); },
+                 {"an angle is", "finite"});
   }
 }
 
@@ -316,38 +335,50 @@ TEST(Errors, ShapesOfScales) {
   Tensor<float, 3> t(2, 3, 6);
   t.setZero();
   const auto freqs = angles(3, 4);
-  expect_error([&] { apply_rotary_emb(freqs, t, angles(3, 3)); }, {"3 features", "1 or 4"});
-  expect_error([&] { apply_rotary_emb(freqs, t, angles(2, 4)); }, {"2 positions", "3"});
-  expect_error([&] { apply_rotary_emb(freqs, t, angles(3, 3, 4)); }, {"[3, 3, 4]", "[2, 3, 6]"});
-  expect_error([&] { apply_rotary_emb(freqs, t, angles(1, 2, 3, 4)); }, {"[1, 2, 3, 4]", "rank 3"});
+  expect_error([&] { static_cast<void>(apply_rotary_emb(freqs, t, angles(3, 3))); },
+               {"3 features", "1 or 4"});
+  expect_error([&] { static_cast<void>(apply_rotary_emb(freqs, t, angles(2, 4))); }, {"2 positions", "3"});
+  expect_error([&] { static_cast<void>(apply_rotary_emb(freqs, t, angles(3, 3, 4))); },
+               {"[3, 3, 4]", "[2, 3, 6]"});
+  expect_error([&] { static_cast<void>(apply_rotary_emb(freqs, t, angles(1, 2, 3, 4))); },
+               {"[1, 2, 3, 4]", "rank 3"});
 }
 
 TEST(Errors, Tables) {
   Tensor<float, 3> t(2, 3, 6);
   t.setConstant(1);
   const Frequencies two_pairs = language_frequencies(4);
-  const auto expect_refused = [&](const CosSinTable<float>& table, const ApplyTableOptions& options,
+  const auto expect_refused = [&](const CosSinTable<float>& table, Direction direction,
                                   std::initializer_list<std::string_view> parts) {
-    expect_error([&] { apply_rotary_emb(table, t, options); }, parts);
-    expect_error([&] { apply_rotary_emb_in_place(table, t, options); }, parts);
+    expect_error([&] { static_cast<void>(apply_rotary_emb(table, t, direction)); }, parts);
+    expect_error([&] { apply_rotary_emb_in_place(table, t, direction); }, parts);
     for (Index n = 0; n < t.size(); ++n) ASSERT_EQ(t.data()[n], 1);
   };
-  const CosSinTable<float> table(two_pairs, Positions::consecutive(3));
-  expect_refused(CosSinTable<float>(two_pairs, Positions::consecutive(4)), {}, {"4 rows", "[2, 3, 6]"});
-  expect_refused(CosSinTable<float>(language_frequencies(8), Positions::consecutive(3)), {},
-                 {"8 features", "only 6"});
-  expect_refused(table, {.start_index = 3}, {"4 features", "start_index 3", "only 6"});
-  expect_refused(table, {.seq_dim = 2}, {"seq_dim is 2", "features"});
-  expect_refused(table, {.direction = Direction::inverse}, {"transpose"});
-  expect_refused(CosSinTable<float>({2, 2, 3}, 2, Pairing::half), {}, {"3 axes", "[2, 3, 6]"});
-  expect_error([&] { table.cos(3, 0); }, {"row 3", "3 rows"});
-  expect_error([&] { table.sin(0, 2); }, {"pair 2", "2 pairs"});
-  expect_error([&] { table.cos(-1, 0); }, {"row -1"});
-  expect_error([&] { CosSinTable<float>({2, -3}, 2, Pairing::half); }, {"-3"});
-  expect_error([&] { CosSinTable<float>({2}, -1, Pairing::half); }, {"-1 pairs"});
+  const auto forward = Direction::forward;
+  const Positions three = Positions::consecutive(3);
+  const CosSinTable<float> table(two_pairs, three);
+  expect_refused(CosSinTable<float>(two_pairs, Positions::consecutive(4)), forward, {"4 rows", "[2, 3, 6]"});
+  expect_refused(CosSinTable<float>(language_frequencies(8), three), forward, {"8 features", "only 6"});
+  expect_refused(CosSinTable<float>(two_pairs, three, {.start_index = 3}), forward,
+                 {"4 features", "start_index 3", "only 6"});
+  expect_refused(CosSinTable<float>(two_pairs, three, {.seq_dim = 2}), forward, {"seq_dim is 2", "features"});
+  expect_refused(table, Direction::inverse, {"transpose"});
+  expect_refused(table, static_cast<Direction>(7), {"direction is 7"});
+  const AxisPositions sides[] = {AxisPositions::consecutive(2), AxisPositions::consecutive(2),
+                                 AxisPositions::consecutive(3)};
+  expect_refused(CosSinTable<float>(Frequencies{{1, 0, 0, 1, 0, 0}, 3, 1}, Positions::grid(sides)), forward,
+                 {"3 axes", "[2, 3, 6]"});
+  expect_error([&] { CosSinTable<float>(two_pairs, three, {.seq_dim = -1}); }, {"seq_dim is -1", "features"});
+  expect_error([&] { CosSinTable<float>(two_pairs, three, {.rotary_dim = 6}); }, {"rotary_dim is 6"});
+  expect_error([&] { CosSinTable<float>(two_pairs, Positions::from(3)); }, {"no length"});
+  expect_error([&] { static_cast<void>(table.cos(3, 0)); }, {"row 3", "3 rows"});
+  expect_error([&] { static_cast<void>(table.sin(0, 2)); }, {"pair 2", "2 pairs"});
+  expect_error([&] { static_cast<void>(table.cos(-1, 0)); }, {"row -1"});
+  expect_error([&] { detail::RowStorage<float>({2, -3}, RowAxes::broadcast, {}, 2); }, {"-3"});
+  expect_error([&] { detail::RowStorage<float>({2}, RowAxes::broadcast, {}, -1); }, {"-1 pairs"});
   expect_error(
       [&] {
-        CosSinTable<float>({kLargest, 3}, 2, Pairing::half);
+        detail::RowStorage<float>({kLargest, 3}, RowAxes::broadcast, {}, 2);
       },
       {std::to_string(kLargest), "more than fits"});
 }
@@ -365,42 +396,44 @@ TEST(Errors, PositionsOfOtherAxes) {
 }
 
 TEST(Errors, Positions) {
-  expect_error([] { Positions::consecutive(-1); }, {"-1 positions"});
+  expect_error([] { static_cast<void>(Positions::consecutive(-1)); }, {"-1 positions"});
   const float not_a_number[] = {0, static_cast<float>(kNaN)};
-  expect_error([&] { Positions::listed(std::span<const float>(not_a_number)); }, {"position nan"});
+  expect_error([&] { static_cast<void>(Positions::listed(std::span<const float>(not_a_number))); },
+               {"position nan"});
   const std::int64_t too_far[] = {0, INT64_MAX};
-  expect_error([&] { Positions::listed(std::span<const std::int64_t>(too_far)); },
+  expect_error([&] { static_cast<void>(Positions::listed(std::span<const std::int64_t>(too_far))); },
                {"position " + std::to_string(INT64_MAX)});
   const AxisPositions two = AxisPositions::consecutive(2), three = AxisPositions::consecutive(3);
   const AxisPositions unequal[] = {two, three}, many[] = {two, two, two, two, two};
-  expect_error([&] { Positions::together(unequal); }, {"3", "2"});
-  expect_error([&] { Positions::together(many); }, {"1 to 4 axes", "5"});
-  expect_error([&] { Positions::grid({}); }, {"1 to 4 axes", "0"});
+  expect_error([&] { static_cast<void>(Positions::together(unequal)); }, {"3", "2"});
+  expect_error([&] { static_cast<void>(Positions::together(many)); }, {"1 to 4 axes", "5"});
+  expect_error([&] { static_cast<void>(Positions::grid({})); }, {"1 to 4 axes", "0"});
   const AxisPositions huge[] = {AxisPositions::consecutive(kLargest), two};
-  expect_error([&] { Positions::grid(huge); }, {std::to_string(kLargest), "more than fits"});
+  expect_error([&] { static_cast<void>(Positions::grid(huge)); },
+               {std::to_string(kLargest), "more than fits"});
 
   const auto rotary_emb = embedding(4);
-  expect_error([&] { rotary_emb(std::vector<double>{0, kNaN}); }, {"position nan"});
-  expect_error([&] { rotary_emb(std::vector<double>{kInfinity}); }, {"position inf"});
-  expect_error([&] { rotary_emb.get_seq_pos(-3); }, {"-3 positions"});
-  expect_error([&] { rotary_emb.get_axial_freqs(4, -2); }, {"-2", "negative"});
+  expect_error([&] { static_cast<void>(rotary_emb(std::vector<double>{0, kNaN})); }, {"position nan"});
+  expect_error([&] { static_cast<void>(rotary_emb(std::vector<double>{kInfinity})); }, {"position inf"});
+  expect_error([&] { static_cast<void>(rotary_emb.get_seq_pos(-3)); }, {"-3 positions"});
+  expect_error([&] { static_cast<void>(rotary_emb.get_axial_freqs(4, -2)); }, {"-2", "negative"});
 }
 
 // --- XPos
 // -------------------------------------------------------------------------------------------------------------
 
 TEST(Errors, XPosOptions) {
-  expect_error([] { XPos<float>{XPosOptions{}}; }, {"dim is 0", "positive"});
-  expect_error([] { XPos<float>{XPosOptions{.dim = 5}}; }, {"dim is 5", "even"});
+  expect_error([] { XPos<float>{RotaryEmbeddingOptions{}}; }, {"dim is 0", "positive"});
+  expect_error([] { XPos<float>{RotaryEmbeddingOptions{.dim = 5}}; }, {"dim is 5", "even"});
   for (const double base : {0.0, -1.0, kNaN, kInfinity})
-    expect_error([&] { XPos<float>{XPosOptions{.dim = 4, .xpos_scale_base = base}}; },
+    expect_error([&] { XPos<float>(RotaryEmbeddingOptions{.dim = 4}, {.xpos_scale_base = base}); },
                  {"xpos_scale_base is", "positive"});
   expect_error(
       [] {
-        XPos<float>{XPosOptions{.dim = 2, .custom_freqs = {1, 2, 3}}};
+        XPos<float>{RotaryEmbeddingOptions{.dim = 2, .custom_freqs = {1, 2, 3}}};
       },
-      {"3 frequencies", "1 pairs"});
-  XPos<float> xpos(XPosOptions{.dim = 4});
+      {"dim is 2", "3 frequencies"});
+  XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
   const auto before = xpos.scale();
   expect_error([&] { xpos.set_scale({1}); }, {"1 scales", "2"});
   for (const double zeta : {0.0, -1.0, kNaN, kInfinity})
@@ -411,7 +444,7 @@ TEST(Errors, XPosOptions) {
 /// Queries and keys in place; both must be left as they were.
 void expect_no_xpos(StridedArray<float>& q, StridedArray<float>& k, const XPosRotateOptions& options,
                     std::initializer_list<std::string_view> parts) {
-  const XPos<float> xpos(XPosOptions{.dim = 4});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
   const auto q_before = q, k_before = k;
   expect_error([&] { xpos.rotate_queries_and_keys_in_place(q.view(), k.view(), options); }, parts);
   EXPECT_TRUE(same_bits(q, q_before) && same_bits(k, k_before));
@@ -433,7 +466,7 @@ TEST(Errors, XPosTensors) {
     expect_no_xpos(q, k, {.centre = centre}, {"centre"});
   // Queries and keys that share memory would be turned twice.
   expect_no_xpos(q, q, {}, {"queries and keys", "memory"});
-  const XPos<float> xpos(XPosOptions{.dim = 4});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
   StridedArray<float> wide({2, 4, 6});
   wide.fill(random);
   const auto before = wide;
@@ -445,7 +478,7 @@ TEST(Errors, XPosTensors) {
 
 // The largest distance that the comment of XPos names can be used, and what comes out is finite.
 TEST(Errors, XPosJustWithinRange) {
-  const XPos<float> xpos(XPosOptions{.dim = 64});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 64});
   Tensor<float, 2> q(1, 64), k(1, 64);
   q.setConstant(1), k.setConstant(1);
   for (const Index position : {-35000, 35000}) {
@@ -461,16 +494,22 @@ TEST(Errors, Gradients) {
   Tensor<float, 3> x(2, 3, 6), other(2, 4, 6);
   x.setZero(), other.setZero();
   const auto rotary_emb = embedding(4);
-  expect_error([&] { rotary_emb.frequency_gradient(x, other); }, {"[2, 4, 6]", "[2, 3, 6]"});
-  expect_error([&] { embedding(8).position_gradient(x, x); }, {"8 features", "only 6"});
-  expect_error([&] { rotary_emb.angles_backward(std::vector{1.0, 2.0}, angles(3, 4)); }, {"12 entries", "8"});
-  expect_error([&] { apply_rotary_emb_backward(angles(3, 4), x, other); }, {"[2, 4, 6]", "[2, 3, 6]"});
-  const XPos<float> xpos(XPosOptions{.dim = 4});
-  expect_error([&] { xpos.gradients(x, x, x, other); }, {"[2, 4, 6]", "[2, 3, 6]"});
+  expect_error([&] { static_cast<void>(rotary_emb.frequency_gradient(x, other)); },
+               {"[2, 4, 6]", "[2, 3, 6]"});
+  expect_error([&] { static_cast<void>(embedding(8).position_gradient(x, x)); }, {"8 features", "only 6"});
+  expect_error(
+      [&] {
+        static_cast<void>(rotary_emb.angles_backward(std::vector{1.0, 2.0}, angles(3, 4)));
+      },
+      {"12 entries", "8"});
+  expect_error([&] { static_cast<void>(apply_rotary_emb_backward(angles(3, 4), x, other)); },
+               {"[2, 4, 6]", "[2, 3, 6]"});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
+  expect_error([&] { static_cast<void>(xpos.gradients(x, x, x, other)); }, {"[2, 4, 6]", "[2, 3, 6]"});
   const AxialFrequencies<float> axial({.dim = 4});
   expect_error(
       [&] {
-        axial.frequency_gradient(std::array<Index, 2>{2, 2}, angles(3, 4));
+        static_cast<void>(axial.frequency_gradient(std::array<Index, 2>{2, 2}, angles(3, 4)));
       },
       {"12 entries", "32"});
 }
@@ -489,21 +528,21 @@ TEST(Empty, TensorsTurnIntoEmptyTensors) {
       SCOPED_TRACE("axis " + std::to_string(axis));
       Tensor<float, 4> x(shape);
       Eigen::Tensor<float, 4> columns(shape);
-      const auto rotary_emb = embedding(4);
-      const CosSinTable<float> table(language_frequencies(4), Positions::consecutive(shape[2]));
-      const XPos<float> xpos(XPosOptions{.dim = 4});
-      const RotateOptions options{.start_index = start};
+      const HeadLayout layout{.start_index = start};
+      const auto rotary_emb = embedding(4, layout);
+      const CosSinTable<float> table(language_frequencies(4), Positions::consecutive(shape[2]), layout);
+      const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
       const std::vector<std::function<void()>> calls = {
-          [&] { EXPECT_EQ(rotary_emb.rotate_queries_or_keys(x, options).size(), 0); },
-          [&] { EXPECT_EQ(rotary_emb.rotate_queries_or_keys(columns, options).size(), 0); },
-          [&] { rotary_emb.rotate_in_place(x, options); },
-          [&] { rotary_emb.rotate_in_place(columns, options); },
-          [&] { EXPECT_EQ(rotary_emb.rotate_queries_with_cached_keys(x, x, options).second.size(), 0); },
-          [&] { EXPECT_EQ(apply_rotary_emb(table, x, {.start_index = start}).size(), 0); },
+          [&] { EXPECT_EQ(rotary_emb.rotate_queries_or_keys(x).size(), 0); },
+          [&] { EXPECT_EQ(rotary_emb.rotate_queries_or_keys(columns).size(), 0); },
+          [&] { rotary_emb.rotate_in_place(x); },
+          [&] { rotary_emb.rotate_in_place(columns); },
+          [&] { EXPECT_EQ(rotary_emb.rotate_queries_with_cached_keys(x, x).second.size(), 0); },
+          [&] { EXPECT_EQ(apply_rotary_emb(table, x).size(), 0); },
           [&] { EXPECT_EQ(apply_rotary_emb(angles(shape[2], 4), x, {.start_index = start}).size(), 0); },
           [&] { EXPECT_EQ(xpos.rotate_queries_and_keys(x, x).first.size(), 0); },
           [&] {
-            for (const double entry : rotary_emb.frequency_gradient(x, x, options)) EXPECT_EQ(entry, 0);
+            for (const double entry : rotary_emb.frequency_gradient(x, x)) EXPECT_EQ(entry, 0);
           },
           [&] {
             const auto found = apply_rotary_emb_backward(angles(shape[2], 4), x, x, {.start_index = start});
@@ -524,13 +563,13 @@ TEST(Empty, TensorsTurnIntoEmptyTensors) {
 }
 
 TEST(Empty, ViewsMayHaveAnyStrides) {
-  const auto rotary_emb = embedding(4);
+  const auto rotary_emb = embedding(4), later = embedding(4, {.start_index = 2});
   for (const Index stride : {Index{0}, Index{1}, Index{-7}, kLargest, kMostNegative}) {
     const StridedView<float> nothing(nullptr, {3, 0, 6}, {stride, stride, 1});
     EXPECT_EQ(nothing.size(), 0);
-    EXPECT_NO_THROW(rotary_emb.rotate_in_place(nothing, {.start_index = 2}));
+    EXPECT_NO_THROW(later.rotate_in_place(nothing));
     const StridedView<float> elsewhere = nothing;
-    EXPECT_NO_THROW(rotary_emb.rotate_into(nothing, elsewhere, {.start_index = 2}));
+    EXPECT_NO_THROW(later.rotate_into(nothing, elsewhere));
   }
   // As many elements as nobody can have, times none.
   const StridedView<float> vast(nullptr, {kLargest, kLargest, 0, 6}, {6, 6, 6, 1});

@@ -339,11 +339,12 @@ TEST(FrequencyGradients, OfFrequenciesOnAxes) {
       difference(500, [&](double theta) { return of_grid(axial(language_frequencies(8, theta), 2)); }),
       "theta of a grid");
   const std::vector<Index> beyond = {0, 3};
-  EXPECT_THROW(on_axes_gradient(beyond, 3, std::vector<double>(6)), std::invalid_argument);
-  EXPECT_THROW(on_axes_gradient(axis_of_pair, 3, std::vector<double>(23)), std::invalid_argument);
-  EXPECT_THROW(on_axes_gradient(axis_of_pair, 0, {}), std::invalid_argument);
-  EXPECT_THROW(axial_gradient(2, std::vector<double>(6)), std::invalid_argument);
-  EXPECT_THROW(axial_gradient(0, std::vector<double>(6)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(on_axes_gradient(beyond, 3, std::vector<double>(6))), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(on_axes_gradient(axis_of_pair, 3, std::vector<double>(23))),
+               std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(on_axes_gradient(axis_of_pair, 0, {})), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(axial_gradient(2, std::vector<double>(6))), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(axial_gradient(0, std::vector<double>(6))), std::invalid_argument);
 }
 
 TEST(FrequencyGradients, Proportional) {
@@ -361,7 +362,7 @@ TEST(FrequencyGradients, Proportional) {
 
 TEST(FrequencyGradients, NeedAnEntryForEveryFrequency) {
   const std::vector<double> wrong(31);
-  EXPECT_THROW(language_theta_gradient(64, 500, wrong), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(language_theta_gradient(64, 500, wrong)), std::invalid_argument);
   EXPECT_THROW(scaled_gradients(language_frequencies(64), 2, wrong), std::invalid_argument);
   EXPECT_THROW(ntk_gradients(64, 500, 2, wrong), std::invalid_argument);
   EXPECT_THROW(ntk_vllm_gradients(64, 500, 2, {}, wrong), std::invalid_argument);
@@ -374,7 +375,7 @@ TEST(FrequencyGradients, NeedAnEntryForEveryFrequency) {
                std::invalid_argument);
   EXPECT_THROW(ntk_by_parts_gradients(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
                std::invalid_argument);
-  EXPECT_THROW(fope_theta_gradient(64, 500, 512, {}, wrong), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(fope_theta_gradient(64, 500, 512, {}, wrong)), std::invalid_argument);
   EXPECT_THROW(proportional_gradients(64, 500, 0.5, 2, wrong), std::invalid_argument);
 }
 

@@ -298,7 +298,8 @@ TEST(FromConfigErrors, DeepDocumentsAreNotWalked) {
   Json config = model_with({{"rope_scaling", yarn(Json::object())}});
   config["quantization_config"] = nested_arrays(1'000'000);
   config["rope_scaling"]["extra"] = nested_arrays(1'000'000);
-  EXPECT_NE(from_config(config).note("rope_scaling.extra"), nullptr);
+  const ModelConfiguration noted = from_config(config);
+  EXPECT_NE(noted.note("rope_scaling.extra"), nullptr);
   config["rope_theta"] = nested_arrays(1'000'000);
   expect_refused(config, {"rope_theta", "array"});
   Json parts = Json::object();

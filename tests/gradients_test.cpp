@@ -65,24 +65,30 @@ Cube random_cube(Random& random, Index heads, Index seq, Index head_dim) {
 TEST(EmbeddingGradients, EqualCentralDifferences) {
   Random random(501);
   SCOPED_TRACE(random.replay());
-  for (int round = 0; round < 12; ++round) {
+  for (int round = 0; round < 24; ++round) {
     const Index dim = 6, seq = 4;
     const Index seq_dim = round % 3 == 2 ? 0 : 1;
+    // From the reference's arguments, with interpolation; or from frequencies, with a magnitude and a layout.
+    const bool interpolates = round % 2 == 1;
     RotaryEmbeddingOptions options{.learned_freq = true,
-                                   .interpolate_factor = round % 2 == 0 ? 1.0 : 2.5,
+                                   .interpolate_factor = interpolates ? 2.5 : 1.0,
                                    .cache_max_seq_len = 3,
-                                   .pairing = kPairings[round % 2]};
-    Frequencies frequencies;
-    for (Index i = 0; i < dim / 2; ++i) frequencies.values.push_back(random.uniform(-2, 2));
-    frequencies.magnitude = round < 4 ? 1 : random.uniform(0.5, 2);
-    const RotateOptions how{.seq_dim = seq_dim,
-                            .offset = random.pick<FixedPosition>({0, 3, -2, 1.5}),
-                            .scale = round < 4 ? 1 : random.uniform(0.5, 2),
-                            .start_index = round % 4};
+                                   .pairing = kPairings[round / 2 % 2]};
+    for (Index i = 0; i < dim / 2; ++i) options.custom_freqs.push_back(random.uniform(-2, 2));
+    Frequencies frequencies = custom_frequencies(options.custom_freqs);
+    if (!interpolates && round >= 8) frequencies.magnitude = random.uniform(0.5, 2);
+    const HeadLayout layout{
+        .start_index = interpolates ? 0 : round / 2 % 4, .pairing = options.pairing, .seq_dim = seq_dim};
+    const auto embedding = [&](const Frequencies& of) {
+      return interpolates ? RotaryEmbedding<double>(options) : RotaryEmbedding<double>(of, layout, 3);
+    };
+    const RotateOptions how{.offset = random.pick<FixedPosition>({0, 3, -2, 1.5}),
+                            .seq_dim = seq_dim,
+                            .scale = round < 8 ? 1 : random.uniform(0.5, 2)};
     const Cube x = seq_dim == 1 ? random_cube(random, 3, seq, dim + 4) : random_cube(random, seq, 3, dim + 4);
     Cube grad(x.dimensions());
     random.fill(grad);
-    const RotaryEmbedding<double> rotary_emb(frequencies, options);
+    const RotaryEmbedding<double> rotary_emb = embedding(frequencies);
     const auto loss_of = [&](const RotaryEmbedding<double>& with, const Cube& of,
                              const RotateOptions& turned) {
       return product(with.rotate_queries_or_keys(of, turned), grad);
@@ -110,21 +116,24 @@ TEST(EmbeddingGradients, EqualCentralDifferences) {
     expect_gradient("positions", rotary_emb.position_gradient(x, grad, how),
                     differences<std::vector<double>>(positions, [&](const std::vector<double>& moved) {
                       const CosSinTable<double> table(
-                          with_factor, Positions::listed(std::span<const double>(moved)), options.pairing);
-                      return product(
-                          apply_rotary_emb(table, x, {.start_index = how.start_index, .seq_dim = seq_dim}),
-                          grad);
+                          with_factor, Positions::listed(std::span<const double>(moved)), layout);
+                      return product(apply_rotary_emb(table, x), grad);
                     }));
 
     expect_gradient("magnitude", std::vector<double>{rotary_emb.magnitude_gradient(x, grad, how)},
                     differences<std::vector<double>>(
                         {frequencies.magnitude * how.scale}, [&](const std::vector<double>& moved) {
-                          Frequencies with = frequencies;
-                          with.magnitude = moved[0];
-                          RotateOptions unscaled = how;
-                          unscaled.scale = 1;
+                          RotateOptions with = how;
+                          with.scale = moved[0] / frequencies.magnitude;
                           // What is not turned does not depend on it, and cancels.
-                          return loss_of(RotaryEmbedding<double>(with, options), x, unscaled);
+                          const double by_scale = loss_of(rotary_emb, x, with);
+                          if (interpolates) return by_scale;
+                          Frequencies louder = frequencies;
+                          louder.magnitude = moved[0];
+                          with.scale = 1;
+                          const double by_magnitude = loss_of(embedding(louder), x, with);
+                          EXPECT_NEAR(by_scale, by_magnitude, 1e-10);
+                          return by_magnitude;
                         }));
   }
 }
@@ -188,12 +197,13 @@ TEST(EmbeddingGradients, OfAGridEqualCentralDifferences) {
     for (const Pairing pairing : kPairings) {
       const std::vector<double> freqs{0.75, -1.5, 0.25};
       const std::array<Index, 2> sizes{3, 4};
-      const AxialFrequencies<double> axial(custom_frequencies(freqs), freqs_for, pairing);
+      const AxialFrequencies<double> axial(custom_frequencies(freqs), freqs_for, {.pairing = pairing});
       Tensor<double, 3> grad(3, 4, 12);
       random.fill(grad);
       expect_gradient("frequencies", axial.frequency_gradient(sizes, grad),
                       differences<std::vector<double>>(freqs, [&](const std::vector<double>& moved) {
-                        const AxialFrequencies<double> with(custom_frequencies(moved), freqs_for, pairing);
+                        const AxialFrequencies<double> with(custom_frequencies(moved), freqs_for,
+                                                            {.pairing = pairing});
                         return product(with.get_axial_freqs(sizes), grad);
                       }));
     }
@@ -209,15 +219,14 @@ TEST(XPosGradients, EqualCentralDifferences) {
   for (int round = 0; round < 8; ++round) {
     const Index dim = 6, seq = 4;
     const std::vector<double> freqs{0.75, -1.5, 0.25}, zeta{0.5, 0.8, 1.2};
-    const XPosOptions options{.dim = dim,
-                              .custom_freqs = freqs,
-                              .learned_freq = true,
-                              .xpos_scale_base = 3,
-                              .interpolate_factor = round % 2 == 0 ? 1.0 : 2.0,
-                              .pairing = kPairings[round % 2]};
+    const RotaryEmbeddingOptions options{.dim = dim,
+                                         .custom_freqs = freqs,
+                                         .learned_freq = true,
+                                         .interpolate_factor = round % 2 == 0 ? 1.0 : 2.0,
+                                         .pairing = kPairings[round % 2]};
     XPosRotateOptions how{.offset = random.pick<FixedPosition>({0, 3, -2, 1.5})};
     if (round % 3 == 0) how.centre = 2.5;
-    XPos<double> xpos(options);
+    XPos<double> xpos(options, {.xpos_scale_base = 3});
     xpos.set_scale(zeta);
     const Cube q = random_cube(random, 2, seq, dim + 1), k = random_cube(random, 3, seq, dim + 1);
     const Cube grad_q = random_cube(random, 2, seq, dim + 1), grad_k = random_cube(random, 3, seq, dim + 1);
@@ -255,8 +264,8 @@ TEST(XPosGradients, EqualCentralDifferences) {
 
 // Angles of several shapes, each twice or all different, broadcast over what they are not given for.
 template <int Rank>
-void check_apply(Random& random, std::array<Index, Rank> freqs_shape, bool twice,
-                 const ApplyOptions& options) {
+void check_apply(Random& random, std::array<Index, Rank> freqs_shape, bool twice, ApplyOptions options) {
+  options.separate_angles = true;  // also where they are alike: differences move one of a pair
   const Cube t = random_cube(random, 3, 4, 9);
   const Cube grad = random_cube(random, 3, 4, 9);
   Tensor<double, Rank> freqs(freqs_shape);
@@ -323,10 +332,11 @@ TEST(ApplyGradients, OfTheLastRowsOnly) {
   const Cube t = random_cube(random, 2, 3, 6), grad = random_cube(random, 2, 3, 6);
   Tensor<double, 2> freqs(5, 6);
   random.fill(freqs);
-  const auto found = apply_rotary_emb_backward(freqs, t, grad);
+  const ApplyOptions options{.separate_angles = true};
+  const auto found = apply_rotary_emb_backward(freqs, t, grad, options);
   expect_gradient("angles", found.freqs,
                   differences<Tensor<double, 2>>(freqs, [&](const Tensor<double, 2>& moved) {
-                    return product(apply_rotary_emb(moved, t), grad);
+                    return product(apply_rotary_emb(moved, t, options), grad);
                   }));
   for (Index n = 0; n < 2 * 6; ++n) EXPECT_EQ(found.freqs.data()[n], 0);
 }
@@ -376,17 +386,16 @@ TEST(Adjoint, TransposeIsTheGradient) {
     for (int round = 0; round < 200; ++round) {
       const int rank = random.integer(2, 5);
       const Index dim = 2 * random.integer<Index>(1, 20), start = random.integer<Index>(0, 2);
-      const RotaryEmbedding<RowsFor<X>> rotary_emb(
-          RotaryEmbeddingOptions{.dim = dim, .pairing = kPairings[round % 2]});
+      const RotaryEmbedding<RowsFor<X>> rotary_emb(language_frequencies(dim),
+                                                   {.start_index = start, .pairing = kPairings[round % 2]});
       StridedArray<X> x(random_shape(random, rank, start + dim + random.integer<Index>(0, 2)));
       x.fill(random);
       StridedArray<X> y(x.extents(), Layout::random(random, rank));
       y.fill(random);
       RotateOptions options{
-          .seq_dim = random.integer(0, rank - 2),
           .offset = random.pick<FixedPosition>({0, -70, 1000003, 2.5, (Index{1} << 31) - 3}),
-          .scale = random.pick({1.0, 0.5, 2.0}),
-          .start_index = start};
+          .seq_dim = random.integer(0, rank - 2),
+          .scale = random.pick({1.0, 0.5, 2.0})};
       StridedArray<X> turned_x(x.extents()), turned_y(x.extents());
       rotary_emb.rotate_into(x.view(), turned_x.view(), options);
       options.direction = Direction::transpose;

@@ -40,15 +40,12 @@ class CacheAndModel {
         head_dim_(start_ + 2 * pairs_ + random.integer<Index>(0, 3)),
         axes_(kind == Kind::mrope ? 3 : 1) {
     choose_frequencies();
-    const KeyCacheOptions options{.heads = heads_,
-                                  .head_dim = head_dim_,
-                                  .capacity = random.integer<Index>(0, 5),
-                                  .start_index = start_,
-                                  .pairing = pairing};
+    const KeyCacheOptions options{
+        .heads = heads_, .head_dim = head_dim_, .capacity = random.integer<Index>(0, 5)};
     if (kind == Kind::xpos) {
       cache_.emplace(*xpos_, centre_, options);
     } else {
-      cache_.emplace(frequencies_, options);
+      cache_.emplace(frequencies_, layout(), options);
     }
   }
 
@@ -169,10 +166,12 @@ class CacheAndModel {
   static std::array<double, 3> all_axes(double p) { return {p, p, p}; }
   bool fits(double position) const { return kind_ != Kind::xpos || std::fabs(position) < kFarthestOfXPos; }
 
+  HeadLayout layout() const { return {.start_index = start_, .pairing = pairing_}; }
+
   void choose_frequencies() {
     const double theta = random_.pick({10000.0, 500000.0, 1234.5});
     if (kind_ == Kind::xpos) {
-      xpos_.emplace(XPosOptions{.dim = 2 * pairs_, .theta = theta, .pairing = pairing_});
+      xpos_.emplace(language_frequencies(2 * pairs_, theta), layout());
       frequencies_ = xpos_->rotary().frequencies();
       return;
     }
@@ -286,13 +285,14 @@ class CacheAndModel {
     }
     if (kind_ == Kind::xpos) {
       const auto window = keys.view().slice(2, start_, 2 * pairs_);
+      const XPos<T> of_window(frequencies_, {.pairing = pairing_});
       StridedArray<X> no_queries({heads_, 1, 2 * pairs_});
       for (Index n = 0; n < size(); ++n)
-        xpos_->rotate_queries_and_keys_in_place(no_queries.view(), window.slice(1, n, 1),
-                                                {.offset = token(n).at[0], .centre = centre_});
+        of_window.rotate_queries_and_keys_in_place(no_queries.view(), window.slice(1, n, 1),
+                                                   {.offset = token(n).at[0], .centre = centre_});
     } else {
-      const CosSinTable<T> table(frequencies_, listed(lists), pairing_);
-      apply_rotary_emb_in_place(table, keys.view(), {.start_index = start_});
+      const CosSinTable<T> table(frequencies_, listed(lists), layout());
+      apply_rotary_emb_in_place(table, keys.view());
     }
     return keys;
   }

@@ -96,17 +96,17 @@ TEST(KeyCache, TokenByTokenEqualsAFullPass) {
   for_each_scalar([&](auto scalar) {
     using X = decltype(scalar);
     for (const Pairing pairing : kPairings) {
-      const RotaryEmbedding<RowsFor<X>> rotary_emb(
-          RotaryEmbeddingOptions{.dim = 12, .interpolate_factor = 2, .pairing = pairing});
+      const RotaryEmbedding<RowsFor<X>> rotary_emb(scaled(language_frequencies(12), 2),
+                                                   {.start_index = 2, .pairing = pairing});
       const auto raw = random_keys<X>(random, 3, 40, 17);
       for (const bool grows : {true, false}) {
-        KeyCache<X> cache(
-            rotary_emb,
-            {.heads = 3, .head_dim = 17, .capacity = grows ? 0 : 40, .grows = grows, .start_index = 2});
+        KeyCache<X> cache(rotary_emb,
+                          {.heads = 3, .head_dim = 17, .capacity = grows ? 0 : 40, .grows = grows});
+        EXPECT_EQ(cache.layout(), rotary_emb.layout());
         cache.append(raw.view().slice(1, 0, 7), 1000);
         for (Index n = 7; n < 40; ++n) cache.append(raw.view().slice(1, n, 1));
         auto full = raw;
-        rotary_emb.rotate_in_place(full.view(), {.offset = 1000, .start_index = 2});
+        rotary_emb.rotate_in_place(full.view(), 1000);
         EXPECT_TRUE(same_bits(copy_of(cache), full));
         EXPECT_EQ(cache.next_position(), FixedPosition(1040));
       }
@@ -114,11 +114,26 @@ TEST(KeyCache, TokenByTokenEqualsAFullPass) {
   });
 }
 
+// The factor by which an embedding divides positions is that of its keys.
+TEST(KeyCache, InterpolatesAsItsEmbedding) {
+  Random random(423);
+  SCOPED_TRACE(random.replay());
+  for (const Pairing pairing : kPairings) {
+    const RotaryEmbedding<float> rotary_emb({.dim = 12, .interpolate_factor = 2, .pairing = pairing});
+    auto raw = random_keys<float>(random, 3, 40, 12);
+    KeyCache<float> cache(rotary_emb, {.heads = 3, .head_dim = 12});
+    cache.append(raw.view(), 1000);
+    rotary_emb.rotate_in_place(raw.view(), 1000);
+    EXPECT_TRUE(same_bits(copy_of(cache), raw));
+  }
+}
+
 // Scores of each query against the cache are those of all queries against all keys: law 2, also for XPos.
 TEST(KeyCache, ScoresOfXPosEqualAFullPass) {
   Random random(412);
   SCOPED_TRACE(random.replay());
-  const XPos<double> xpos(XPosOptions{.dim = 8, .interpolate_factor = 1.5, .pairing = Pairing::half});
+  const XPos<double> xpos(
+      RotaryEmbeddingOptions{.dim = 8, .interpolate_factor = 1.5, .pairing = Pairing::half});
   Tensor<double, 2> q(12, 8), k(12, 8);
   random.fill(q);
   random.fill(k);
@@ -151,7 +166,7 @@ TEST(KeyCache, TakesKeysInAnyForm) {
   const KeyCacheOptions options{.heads = 2, .head_dim = 8};
   Tensor<float, 3> keys(2, 5, 8);
   random.fill(keys);
-  KeyCache<float> wanted(frequencies, options), cache(frequencies, options);
+  KeyCache<float> wanted(frequencies, {}, options), cache(frequencies, {}, options);
   wanted.append(keys);
   const auto expect_same = [&] {
     EXPECT_TRUE(same_bits(copy_of(cache), copy_of(wanted)));
@@ -170,7 +185,7 @@ TEST(KeyCache, TakesKeysInAnyForm) {
   cache.append(StridedView<const float>(keys.data(), {2, 5, 8}));
   expect_same();
   // One head may be a matrix; what is appended may be the cache's own.
-  KeyCache<float> one_head(frequencies, {.head_dim = 8});
+  KeyCache<float> one_head(frequencies, {}, {.head_dim = 8});
   const Eigen::MatrixXf matrix = Eigen::MatrixXf::Random(6, 8);
   one_head.append(matrix.topRows(3), 0);
   EXPECT_EQ(one_head.head(0).row(0), matrix.row(0));
@@ -184,7 +199,7 @@ TEST(KeyCache, TakesKeysInAnyForm) {
 
 TEST(KeyCache, ViewsShowTheSameKeys) {
   Random random(414);
-  KeyCache<float> cache(language_frequencies(4), {.heads = 3, .head_dim = 4, .capacity = 9});
+  KeyCache<float> cache(language_frequencies(4), {}, {.heads = 3, .head_dim = 4, .capacity = 9});
   cache.append(random_keys<float>(random, 3, 5, 4).view());
   const auto keys = cache.keys();
   const auto tensor = cache.tensor();
@@ -208,7 +223,7 @@ TEST(KeyCache, AgreesWithTheDefinition) {
     for (const Pairing pairing : kPairings) {
       for (const Frequencies& frequencies : {language_frequencies(8), yarn_frequencies(8, 10000, kYarn)}) {
         const auto raw = random_keys<X>(random, 2, 8, 10);
-        KeyCache<X> cache(frequencies, {.heads = 2, .head_dim = 10, .pairing = pairing});
+        KeyCache<X> cache(frequencies, {.pairing = pairing}, {.heads = 2, .head_dim = 10});
         cache.append(raw.view(), -3);
         expect_definition(cache, raw, frequencies, pairing);
         cache.shift(2, 7, 40.25);
@@ -220,7 +235,7 @@ TEST(KeyCache, AgreesWithTheDefinition) {
       const Frequencies mrope = mrope_frequencies();
       const auto raw = random_keys<X>(random, 2, 8, 10);
       const TokenPositions tokens = text_and_image();
-      KeyCache<X> cache(mrope, {.heads = 2, .head_dim = 10, .pairing = pairing});
+      KeyCache<X> cache(mrope, {.pairing = pairing}, {.heads = 2, .head_dim = 10});
       cache.append(raw.view(), tokens.positions());
       EXPECT_EQ(cache.next_position(), FixedPosition(5)) << "one after the largest coordinate of the image";
       cache.shift(3, 8, {10, -2, 0.5});
@@ -238,7 +253,7 @@ TEST(KeyCache, RoundingDoesNotPileUp) {
     const Frequencies yarn = yarn_frequencies(16, 10000, kYarn);
     EXPECT_GT(yarn.magnitude, 1.1);
     const auto raw = random_keys<X>(random, 2, 64, 16);
-    KeyCache<X> cache(yarn, {.heads = 2, .head_dim = 16});
+    KeyCache<X> cache(yarn, {}, {.heads = 2, .head_dim = 16});
     cache.append(raw.view(), 1000);
     const auto before = copy_of(cache);
     for (int n = 0; n < 1000; ++n) cache.shift(0, 64, n % 3 == 0 ? -1.5 : -0.75);
@@ -252,11 +267,11 @@ TEST(KeyCache, RoundingDoesNotPileUp) {
 TEST(KeyCache, ContextShiftClosesTheGap) {
   Random random(417);
   const auto raw = random_keys<float>(random, 2, 20, 8);
-  KeyCache<float> cache(language_frequencies(8), {.heads = 2, .head_dim = 8});
+  KeyCache<float> cache(language_frequencies(8), {}, {.heads = 2, .head_dim = 8});
   cache.append(raw.view());
   cache.shift_context(4, 12);
   // As if the tokens dropped had never been.
-  KeyCache<float> without(language_frequencies(8), {.heads = 2, .head_dim = 8});
+  KeyCache<float> without(language_frequencies(8), {}, {.heads = 2, .head_dim = 8});
   without.append(raw.view().slice(1, 0, 4));
   without.append(raw.view().slice(1, 12, 8));
   EXPECT_TRUE(same_bits(copy_of(cache), copy_of(without)));
@@ -266,7 +281,7 @@ TEST(KeyCache, ContextShiftClosesTheGap) {
   EXPECT_EQ(cache.next_position(), FixedPosition(6));
   // The text after an image takes the place of its first token, on every axis.
   const TokenPositions tokens = text_and_image();
-  KeyCache<float> mrope(mrope_frequencies(), {.heads = 2, .head_dim = 8});
+  KeyCache<float> mrope(mrope_frequencies(), {}, {.heads = 2, .head_dim = 8});
   mrope.append(raw.view().slice(1, 0, 8), tokens.positions());
   mrope.append(raw.view().slice(1, 8, 2));
   mrope.shift_context(2, 8);
@@ -277,7 +292,7 @@ TEST(KeyCache, ContextShiftClosesTheGap) {
 TEST(KeyCache, EraseLeavesTheOthersWhereTheyStand) {
   Random random(418);
   const auto raw = random_keys<Eigen::half>(random, 2, 9, 8);
-  KeyCache<Eigen::half> cache(language_frequencies(8), {.heads = 2, .head_dim = 8});
+  KeyCache<Eigen::half> cache(language_frequencies(8), {}, {.heads = 2, .head_dim = 8});
   cache.append(raw.view());
   const auto before = copy_of(cache);
   cache.erase(3, 5);
@@ -295,7 +310,7 @@ TEST(KeyCache, EraseLeavesTheOthersWhereTheyStand) {
 TEST(KeyCache, ForksAreApart) {
   Random random(419);
   const auto raw = random_keys<float>(random, 1, 6, 8);
-  const XPos<float> xpos(XPosOptions{.dim = 8});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 8});
   std::optional<KeyCache<float>> origin(std::in_place, xpos, 2, KeyCacheOptions{.head_dim = 8});
   origin->append(raw.view());
   KeyCache<float> fork = *origin;
@@ -322,11 +337,11 @@ TEST(KeyCache, ChangesFrequenciesAsTheContextGrows) {
   const auto of_ntk = [](double length) { return dynamic_ntk_frequencies(8, 10000, 2, 20, length); };
   for (const std::function<Frequencies(double)>& frequencies :
        {std::function<Frequencies(double)>(of_longrope), std::function<Frequencies(double)>(of_ntk)}) {
-    KeyCache<Eigen::bfloat16> cache(frequencies(20), {.heads = 2, .head_dim = 8});
+    KeyCache<Eigen::bfloat16> cache(frequencies(20), {}, {.heads = 2, .head_dim = 8});
     cache.append(raw.view().slice(1, 0, 20));
     cache.change_frequencies(frequencies(30));
     cache.append(raw.view().slice(1, 20, 10));
-    KeyCache<Eigen::bfloat16> at_once(frequencies(30), {.heads = 2, .head_dim = 8});
+    KeyCache<Eigen::bfloat16> at_once(frequencies(30), {}, {.heads = 2, .head_dim = 8});
     at_once.append(raw.view());
     EXPECT_TRUE(same_bits(copy_of(cache), copy_of(at_once)));
   }
@@ -336,7 +351,7 @@ TEST(KeyCache, FeaturesOutsideTheWindowKeepTheirBits) {
   Random random(421);
   auto raw = random_keys<float>(random, 2, 3, 8);
   for (Index n = 0; n < 6; ++n) raw[n * 8] = from_bits<float>(0x7fc12345), raw[n * 8 + 7] = -0.0f;
-  KeyCache<float> cache(language_frequencies(4), {.heads = 2, .head_dim = 8, .start_index = 2});
+  KeyCache<float> cache(language_frequencies(4), {.start_index = 2}, {.heads = 2, .head_dim = 8});
   cache.append(raw.view(), 1000);
   cache.shift(0, 3, 5);
   const auto found = copy_of(cache);
@@ -349,25 +364,27 @@ TEST(KeyCache, FeaturesOutsideTheWindowKeepTheirBits) {
 
 TEST(KeyCacheErrors, WhatItIsMadeOf) {
   const Frequencies frequencies = language_frequencies(8);
-  const auto make = [&](const KeyCacheOptions& options) {
-    return [&frequencies, options] { KeyCache<float>(frequencies, options); };
+  const auto make = [&](const KeyCacheOptions& options, const HeadLayout& layout = {}) {
+    return [&frequencies, options, layout] { KeyCache<float>(frequencies, layout, options); };
   };
   expect_error(make({}), {"head_dim is 0", "positive"});
   expect_error(make({.heads = 0, .head_dim = 8}), {"heads is 0", "at least 1"});
   expect_error(make({.head_dim = 7}), {"8 features", "7"});
-  expect_error(make({.head_dim = 9, .start_index = 2}), {"start_index 2", "9"});
-  expect_error(make({.head_dim = 9, .start_index = -1}), {"start_index is -1", "negative"});
+  expect_error(make({.head_dim = 9}, {.start_index = 2}), {"start_index 2", "9"});
+  expect_error(make({.head_dim = 9}, {.start_index = -1}), {"start_index is -1", "negative"});
+  expect_error(make({.head_dim = 8}, {.seq_dim = 1}), {"seq_dim is 1", "-2", "-3"});
+  expect_error(make({.head_dim = 8}, {.rotary_dim = 6}), {"rotary_dim is 6", "4 frequencies"});
   expect_error(make({.head_dim = 8, .capacity = -1}), {"capacity is -1", "negative"});
   expect_error(make({.head_dim = 8, .capacity = PTRDIFF_MAX / 16}), {"more than fits"});
   expect_error(make({.heads = PTRDIFF_MAX / 2, .head_dim = 8}), {"more than fits"});
   const auto of = [](const Frequencies& wrong) {
-    return [wrong] { KeyCache<float>(wrong, {.head_dim = 8}); };
+    return [wrong] { KeyCache<float>(wrong, {}, {.head_dim = 8}); };
   };
   expect_error(of({.values = {1, kNaN}}), {"a frequency is", "finite"});
   expect_error(of({.values = {1}, .magnitude = kNaN}), {"magnitude is", "finite"});
   expect_error(of({.values = {1}, .magnitude = 1e39}), {"magnitude is 1e+39", "finite"});
   expect_error(of({.values = {1, 1, 1, 1, 1}, .axes = 5}), {"1 to 4 coordinates", "5"});
-  const XPos<float> xpos(XPosOptions{.dim = 8});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 8});
   expect_error([&] { KeyCache<float>(xpos, kNaN, {.head_dim = 8}); }, {"centre is", "finite"});
 }
 
@@ -392,8 +409,8 @@ struct Unchanged {
 };
 
 TEST(KeyCacheErrors, LeaveEverythingAsItWas) {
-  Unchanged of(
-      KeyCache<float>(language_frequencies(8), {.heads = 2, .head_dim = 8, .capacity = 6, .grows = false}));
+  Unchanged of(KeyCache<float>(language_frequencies(8), {},
+                               {.heads = 2, .head_dim = 8, .capacity = 6, .grows = false}));
   KeyCache<float>& cache = of.cache;
   const auto keys = std::as_const(of.keys).view();
   of.expect_error_of([&] { cache.append(keys); }, {"4 keys", "to 4", "room for 6"});
@@ -426,13 +443,13 @@ TEST(KeyCacheErrors, LeaveEverythingAsItWas) {
   wrong.values[2] = kNaN;
   of.expect_error_of([&] { cache.change_frequencies(wrong); }, {"a frequency is", "finite"});
   of.expect_error_of([&] { cache.change_centre(3); }, {"centre, 3", "XPos"});
-  expect_error([&] { cache.position(4); }, {"token 4", "4 tokens"});
-  expect_error([&] { cache.position(0, 1); }, {"axis 1", "1 coordinates"});
-  expect_error([&] { cache.head(2); }, {"head is 2", "0 to 1"});
+  expect_error([&] { static_cast<void>(cache.position(4)); }, {"token 4", "4 tokens"});
+  expect_error([&] { static_cast<void>(cache.position(0, 1)); }, {"axis 1", "1 coordinates"});
+  expect_error([&] { static_cast<void>(cache.head(2)); }, {"head is 2", "0 to 1"});
 }
 
 TEST(KeyCacheErrors, ScalesOfXPosStayInTheRangeOfTheKeys) {
-  const XPos<float> xpos(XPosOptions{.dim = 8});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 8});
   Unchanged of(KeyCache<float>(xpos, 0, {.heads = 2, .head_dim = 8}));
   of.expect_error_of([&] { of.cache.append(of.keys.view(), 100000); }, {"position 100000", "centre, 0"});
   of.expect_error_of([&] { of.cache.shift(1, 3, -100000); }, {"position -99999", "centre, 0"});

@@ -2,78 +2,122 @@
 // the gradients of all of them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <rotary/attention.hpp>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "support/golden.hpp"
+#include "support/compiled_attention.hpp"
+#include "support/golden_run.hpp"
 
 namespace rotary::testing::golden {
 namespace {
 
-using Results = std::map<std::string, Tensor>;
-
-/// The results of a case, in the arithmetic of T, under the names that the case has for them.
+/// One run of a case, in the arithmetic of T. Everything the case says is read before anything is computed.
 template <class T>
-struct Runner {
-  const Case& c;
-  Results results = {};
-
-  template <int kRank>
-  Eigen::Tensor<T, kRank, Eigen::RowMajor> input(const std::string& name) const {
-    return to_eigen<T, kRank>(c.input(name));
-  }
-
-  /// The name under which the case keeps the gradient with respect to `what`, "x" or "self.theta"; "" if it
-  /// has none.
-  std::string gradient_name(const std::string& what) const {
-    if (c.gradient)
-      for (const auto& [name, of] : c.gradient->wrt)
-        if (of == what) return name;
-    return "";
-  }
-
-  /// `of` is "@x" for an input and "self.theta" for a parameter.
-  void keep_gradient(const std::string& of, const Tensor& gradient) {
-    if (const std::string name = gradient_name(of); !name.empty()) results[name] = gradient;
-  }
+class LabmlRun {
+ public:
+  explicit LabmlRun(const Case& c) : case_(c), session_(c, std::is_same_v<T, double>) {}
 
   void run() {
-    const std::string& type = c.constructor.value().type;
+    if (!case_.constructor || case_.intended_constructor || !case_.intended_calls.empty())
+      wrong_data("labml_golden_test knows no such case");
+    const std::string& type = case_.constructor->type;
     const bool listing = type.starts_with("listing.");
     const std::string name = listing ? type.substr(8) : type;
-    const Arguments& args = c.constructor->args;
-    if (name == "RotaryPositionalEmbeddings" && listing) {
-      embed(RotaryPositionalEmbeddingsListing<T>(args.integer("d"), args.number("base", 10000)));
-    } else if (name == "RotaryPositionalEmbeddings") {
-      embed(RotaryPositionalEmbeddings<T>(args.integer("d"), args.number("base", 10000)));
-    } else if (name == "ReverseRotaryPositionalEmbeddings") {
-      embed(ReverseRotaryPositionalEmbeddings<T>(args.integer("d"), args.number("base", 10000)));
-    } else if (name == "RotaryPEMultiHeadAttention" && listing) {
-      RotaryMultiHeadAttention<T> attention({.heads = args.integer("heads"),
-                                             .d_model = args.integer("d_model"),
-                                             .rope_percentage = 1,
-                                             .bias = false});
-      attend(attention);
-    } else if (name == "RotaryPEMultiHeadAttention" || name == "MultiHeadAttention") {
-      const double rotating = name == "MultiHeadAttention" ? 0 : 0.5;
-      RotaryMultiHeadAttention<T> attention({.heads = args.integer("heads"),
-                                             .d_model = args.integer("d_model"),
-                                             .rope_percentage = args.number("rope_percentage", rotating)});
-      attend(attention);
-    } else if (name == "RotaryValuePEMultiHeadAttention") {
-      RotaryValueMultiHeadAttention<T> attention(
-          {.heads = args.integer("heads"),
-           .d_model = args.integer("d_model"),
-           .rope_percentage = args.number("rope_percentage", 0.5),
-           .rope_value_percentage = args.number("rope_value_percentage", 0.5)});
-      attend(attention);
-    } else {
-      wrong_data("this test knows no class " + type);
+    name.ends_with("MultiHeadAttention") ? run_attention(name, listing) : run_embedding(name, listing);
+  }
+
+  void check() const {
+    session_.check();
+    if (!case_.gradient) return;
+    for (const auto& [name, of] : case_.gradient->wrt) {
+      const auto found = gradients_.find(of);
+      if (found == gradients_.end()) {
+        ADD_FAILURE() << case_.set << '/' << case_.name << ": " << name << " was not computed";
+      } else {
+        session_.check(name, found->second);
+      }
     }
   }
+
+ private:
+  template <int kRank>
+  Eigen::Tensor<T, kRank, Eigen::RowMajor> at(const std::string& name) const {
+    return to_eigen<T, kRank>(session_.at(name));
+  }
+
+  /// Adds to the gradient of "@input" or "self.parameter".
+  void add_gradient(const std::string& of, const Tensor& gradient) {
+    const auto [sum, is_first] = gradients_.emplace(of, gradient);
+    if (is_first) return;
+    for (std::size_t n = 0; n < gradient.values.size(); ++n) sum->second.values.at(n) += gradient.values[n];
+  }
+
+  /// The weights of a result in the loss, or null.
+  const Tensor* weights_of(const std::string& out) const {
+    if (!case_.gradient) return nullptr;
+    const auto found = case_.gradient->weights.find(out);
+    return found == case_.gradient->weights.end() ? nullptr : &session_.at(found->second);
+  }
+
+  static const std::string& result_of(const Call& call) {
+    if (call.out.size() != 1) wrong_data(call.function + " has one result");
+    return call.out[0];
+  }
+
+  // --- embeddings
+
+  void run_embedding(const std::string& name, bool listing) {
+    const Arguments& args = case_.constructor->args;
+    const Index d = args.integer("d");
+    const double base = args.number("base", 10000);
+    std::vector<std::string> inputs;
+    for (const Call& call : case_.calls) {
+      if (call.function != "self.forward") wrong_data("labml_golden_test does not know " + call.function);
+      inputs.push_back(call.args.reference("x"));
+    }
+    if (name == "RotaryPositionalEmbeddings" && listing) {
+      embed(RotaryPositionalEmbeddingsListing<T>(d, base), inputs);
+    } else if (name == "RotaryPositionalEmbeddings") {
+      embed(RotaryPositionalEmbeddings<T>(d, base), inputs);
+    } else if (name == "ReverseRotaryPositionalEmbeddings" && !listing) {
+      embed(ReverseRotaryPositionalEmbeddings<T>(d, base), inputs);
+    } else {
+      wrong_data("labml_golden_test does not know the class " + case_.constructor->type);
+    }
+  }
+
+  template <class Module>
+  void embed(const Module& module, const std::vector<std::string>& inputs) {
+    for (std::size_t n = 0; n < inputs.size(); ++n) {
+      const Tensor x = session_.at(inputs[n]);
+      const Elements<T> before(x), there(x);
+      module.rotate_in_place(there.view());
+      session_.set(result_of(case_.calls[n]), there.tensor());
+      if_rank<2, 3, 4, 5, 6>(x.rank(), [&]<int R>(std::integral_constant<int, R>) {
+        expect_same_bits(from_eigen(module(to_eigen<T, R>(x))), there.tensor(), "as a new tensor");
+      });
+      const Tensor* const weights = weights_of(result_of(case_.calls[n]));
+      if (!weights) continue;
+      const Elements<T> grad(*weights);
+      const std::vector<double> theta = module.theta_gradient(before.const_view(), grad.const_view());
+      add_gradient("self.theta", {"theta", "float64", {static_cast<Index>(theta.size())}, theta});
+      module.rotate_in_place(grad.view(), Direction::transpose);
+      add_gradient('@' + inputs[n], grad.tensor());
+    }
+    if (!case_.params.names().empty()) wrong_data("embeddings have no weights");
+  }
+
+  // --- attention
+
+  struct AttentionCall {
+    bool scores;
+    std::string names[3];  // query, key, value
+    AttendOptions options;
+    std::string out;
+  };
 
   static AttentionMask mask(const Tensor& x) {
     std::vector<std::int64_t> elements;
@@ -81,130 +125,120 @@ struct Runner {
     return StridedView<std::int64_t>(elements.data(), x.shape);
   }
 
-  template <class Module>
-  void embed(const Module& module) {
-    for (const Call& call : c.calls) {
-      const std::string& x_name = call.args.reference("x");
-      const auto x = input<4>(x_name);
-      const auto y = module(x);
-      results[call.out.at(0)] = from_eigen(y);
-      auto in_place = x;
-      module.rotate_in_place(in_place);
-      compare(in_place, from_eigen(y), 0);
-      if (!c.gradient) continue;
-      const auto w = input<4>(c.gradient->weights.at(call.out.at(0)));
-      keep_gradient("@" + x_name, from_eigen(module(w, Direction::transpose)));
-      const std::vector<double> theta = module.theta_gradient(x, w);
-      Tensor of_theta{c.name + " theta", "float64", {static_cast<Index>(theta.size())}, theta};
-      keep_gradient("self.theta", of_theta);
+  AttentionCall read(const Call& call) const {
+    const Arguments& args = call.args;
+    AttentionCall result{call.function == "self.get_scores", {}, {}, result_of(call)};
+    if (!result.scores && call.function != "self.forward")
+      wrong_data("labml_golden_test does not know " + call.function);
+    result.names[0] = args.reference("query"), result.names[1] = args.reference("key");
+    if (result.scores) return result;
+    result.names[2] = args.reference("value");
+    if (args.has("mask")) result.options.mask = mask(session_.at(args.reference("mask")));
+    return result;
+  }
+
+  void run_attention(const std::string& name, bool listing) {
+    const Arguments& args = case_.constructor->args;
+    if (args.number("dropout_prob", 0) != 0) wrong_data("no test knows which probabilities were dropped");
+    RotaryValueMultiHeadAttentionOptions options;
+    options.heads = args.integer("heads");
+    options.d_model = args.integer("d_model");
+    options.bias = !listing;
+    options.rope_percentage = listing ? 1 : name == "MultiHeadAttention" ? 0 : 0.5;
+    if (!listing && name != "MultiHeadAttention")
+      options.rope_percentage = args.number("rope_percentage", options.rope_percentage);
+    const bool with_values = name == "RotaryValuePEMultiHeadAttention" && !listing;
+    if (with_values) options.rope_value_percentage = args.number("rope_value_percentage", 0.5);
+    std::vector<AttentionCall> calls;
+    for (const Call& call : case_.calls) calls.push_back(read(call));
+
+    if (with_values) {
+      RotaryValueMultiHeadAttention<T> attention(options);
+      attend(attention, calls);
+    } else if (name == "RotaryPEMultiHeadAttention" || (name == "MultiHeadAttention" && !listing)) {
+      RotaryMultiHeadAttention<T> attention({.heads = options.heads,
+                                             .d_model = options.d_model,
+                                             .rope_percentage = options.rope_percentage,
+                                             .bias = options.bias});
+      attend(attention, calls);
+    } else {
+      wrong_data("labml_golden_test does not know the class " + case_.constructor->type);
     }
   }
 
-  void attend(RotaryMultiHeadAttention<T>& attention) {
-    const Call& call = c.calls.at(0);
-    if (call.function == "self.get_scores") return scores(attention, call);
-    ASSERT_EQ(call.function, "self.forward");
-    std::size_t loaded = 0;
-    attention.weights().for_each([&](const std::string& name, auto& parameter) {
-      const Tensor& from = c.input(c.params.at(name));
-      ASSERT_EQ(from.size(), parameter.size());
-      for (Index n = 0; n < from.size(); ++n)
-        parameter.data()[n] = static_cast<T>(from.values[static_cast<std::size_t>(n)]);
-      ++loaded;
-    });
-    ASSERT_EQ(loaded, c.params.size());
-
-    const std::string names[] = {call.args.reference("query"), call.args.reference("key"),
-                                 call.args.reference("value")};
-    AttendOptions options;
-    if (call.args.has("mask")) options.mask = mask(c.input(call.args.reference("mask")));
-    AttentionActivations<T> activations;
-    const auto out =
-        attention.forward(input<3>(names[0]), input<3>(names[1]), input<3>(names[2]), options, activations);
-    results[call.out.at(0)] = from_eigen(out);
-
-    // A tensor that stands for several arguments receives the sum of their gradients.
+  void attend(RotaryMultiHeadAttention<T>& attention, const std::vector<AttentionCall>& calls) {
+    const bool forward =
+        std::any_of(calls.begin(), calls.end(), [](const auto& call) { return !call.scores; });
+    if (forward || !case_.params.names().empty())
+      attention.weights().for_each([&](const std::string& name, auto& parameter) {
+        const Tensor& from = case_.input(case_.params.reference(name));
+        if (from.size() != parameter.size()) wrong_data(name + " has another size");
+        for (Index n = 0; n < from.size(); ++n)
+          parameter.data()[n] = static_cast<T>(from.values[static_cast<std::size_t>(n)]);
+      });
     auto gradients = attention.make_gradients();
-    std::map<std::string, Eigen::Tensor<T, 3, Eigen::RowMajor>> grads;
-    for (const std::string& name : names) grads[name] = input<3>(name);
-    attention.backward_into(input<3>(c.gradient.value().weights.at(call.out.at(0))), activations, gradients,
-                            grads.at(names[0]), grads.at(names[1]), grads.at(names[2]));
-    for (const auto& [name, grad] : grads) keep_gradient("@" + name, from_eigen(grad));
+    bool has_gradients = false;
+    for (const AttentionCall& call : calls) {
+      if (call.scores) {
+        scores(attention, call);
+        continue;
+      }
+      AttentionActivations<T> activations;
+      session_.set(call.out, from_eigen(attention.forward(at<3>(call.names[0]), at<3>(call.names[1]),
+                                                          at<3>(call.names[2]), call.options, activations)));
+      const Tensor* const weights = weights_of(call.out);
+      if (!weights) continue;
+      has_gradients = true;
+      // A tensor that stands for several arguments receives the sum of their gradients.
+      std::map<std::string, Eigen::Tensor<T, 3, Eigen::RowMajor>> grads;
+      for (const std::string& name : call.names) grads[name] = at<3>(name);
+      attention.backward_into(to_eigen<T, 3>(*weights), activations, gradients, grads.at(call.names[0]),
+                              grads.at(call.names[1]), grads.at(call.names[2]));
+      for (const auto& [name, grad] : grads) add_gradient('@' + name, from_eigen(grad));
+    }
+    if (!has_gradients) return;
     gradients.for_each([&](const std::string& name, const auto& gradient) {
       Tensor found = from_eigen(gradient);
-      if (gradient.rows() == 1) found.shape = {gradient.cols()};
-      keep_gradient("self." + name, found);
+      if (name.ends_with("bias")) found.shape = {gradient.size()};
+      add_gradient("self." + name, found);
     });
   }
 
-  void scores(const RotaryMultiHeadAttention<T>& attention, const Call& call) {
-    const std::string& q_name = call.args.reference("query");
-    const std::string& k_name = call.args.reference("key");
-    const auto q = input<4>(q_name), k = input<4>(k_name);
-    results[call.out.at(0)] = from_eigen(attention.get_scores(q, k));
-    const auto grad =
-        attention.get_scores_backward(q, k, input<4>(c.gradient.value().weights.at(call.out.at(0))));
-    keep_gradient("@" + q_name, from_eigen(grad.query));
-    keep_gradient("@" + k_name, from_eigen(grad.key));
+  void scores(const RotaryMultiHeadAttention<T>& attention, const AttentionCall& call) {
+    const auto q = at<4>(call.names[0]), k = at<4>(call.names[1]);
+    session_.set(call.out, from_eigen(attention.get_scores(q, k)));
+    const Tensor* const weights = weights_of(call.out);
+    if (!weights) return;
+    const auto grad = attention.get_scores_backward(q, k, to_eigen<T, 4>(*weights));
+    add_gradient('@' + call.names[0], from_eigen(grad.query));
+    add_gradient('@' + call.names[1], from_eigen(grad.key));
   }
+
+  const Case& case_;
+  Session session_;
+  std::map<std::string, Tensor> gradients_;  // by "@input" or "self.parameter"
 };
-
-class LabmlGolden : public ::testing::TestWithParam<std::pair<std::string, std::string>> {
- protected:
-  const Case c = load(GetParam().first, GetParam().second);
-};
-
-TEST_P(LabmlGolden, InDouble) {
-  if (!c.expected_error.empty()) return;
-  Runner<double> runner{c};
-  runner.run();
-  for (const auto& [name, wanted] : c.outputs_f64) {
-    ASSERT_TRUE(runner.results.contains(name)) << name << " was not computed";
-    compare(runner.results.at(name), wanted, c.f64_atol(name));
-  }
-}
-
-TEST_P(LabmlGolden, InFloat) {
-  if (!c.expected_error.empty()) return;
-  Runner<float> runner{c};
-  runner.run();
-  for (const auto& [name, wanted] : c.outputs) {
-    ASSERT_TRUE(runner.results.contains(name)) << name << " was not computed";
-    compare(runner.results.at(name), wanted, c.f32_atol(name));
-  }
-}
 
 // What labml stumbles over with a mismatch of shapes inside, we refuse with a sentence: an odd d and an odd
 // share of a head when constructing, and in the listing, which cannot rotate a part of the features, a tensor
 // of another width.
-TEST_P(LabmlGolden, WhatRaisesThereThrowsHere) {
-  if (c.expected_error.empty()) return;
-  Runner<float> runner{c};
-  EXPECT_THROW(runner.run(), std::invalid_argument);
-}
-
-std::vector<std::pair<std::string, std::string>> all_cases() {
-  std::vector<std::pair<std::string, std::string>> all;
-  for (const char* set : {"labml", "labml_seed_listing"})
-    for (const std::string& file : files(set)) all.emplace_back(set, file);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(All, LabmlGolden, ::testing::ValuesIn(all_cases()), [](const auto& instance) {
-  return instance.param.first + "_" + instance.param.second.substr(0, instance.param.second.size() - 5);
-});
-
-TEST(LabmlGoldenCases, AllAreThere) {
-  EXPECT_EQ(all_cases().size(), 36u);
-  int raising = 0, with_gradients = 0;
-  for (const auto& [set, file] : all_cases()) {
-    const Case c = load(set, file);
-    raising += !c.expected_error.empty();
-    with_gradients += c.gradient.has_value();
+template <class T>
+void check_case(const Case& c) {
+  LabmlRun<T> run(c);
+  if (c.expected_error) {
+    expect_refused(
+        c, [&] { run.run(); }, [&] { ADD_FAILURE() << c.name << " is not refused"; });
+  } else {
+    run.run();
+    run.check();
   }
-  EXPECT_EQ(raising, 3);
-  EXPECT_EQ(with_gradients, 30);
 }
+
+const std::vector<CaseName> kCases = cases_of("labml_golden_test");
+
+[[maybe_unused]] const bool registered = register_tests("LabmlGoldenInDouble", kCases, check_case<double>) &&
+                                         register_tests("LabmlGoldenInFloat", kCases, check_case<float>) &&
+                                         register_altered("LabmlGoldenAltered", kCases, check_case<double>);
 
 // The example printed with labml's listing, d = 3 on four features: theta = {1, 10000^(−2/3)}.
 TEST(LabmlListing, ItsOwnExample) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <rotary/kernels/testing.hpp>
 #include <rotary/rotary.hpp>
 
 #include "support/random.hpp"
@@ -78,26 +79,26 @@ void expect_bits_of_tokens_alone(Random& random, Pairing pairing, Index head_dim
                            static_cast<std::size_t>(size) * sizeof(X)));
 }
 
-// Results past the caches, lines asked for ahead or in order, blocks of rows: all give the same bits.
+// Non-temporal stores, prefetch at a distance or of whole windows, blocks of rows: all give the same bits.
 TYPED_TEST(LargeTensors, GiveTheBitsOfTokensAlone) {
-  using kernels::Cores, kernels::InstructionSet;
+  using kernels::CpuVendor, kernels::InstructionSet;
   Random random(91);
   SCOPED_TRACE(random.replay());
-  const Cores own = kernels::cores();
+  const CpuVendor own = kernels::cpu_vendor();
   const InstructionSet best = kernels::force_instruction_set(InstructionSet::avx512);
   for (const InstructionSet isa : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
     if (isa > best) continue;
     kernels::force_instruction_set(isa);
-    for (const Cores cores : {Cores::intel, Cores::other}) {
-      kernels::force_cores(cores);
+    for (const CpuVendor vendor : {CpuVendor::intel, CpuVendor::other}) {
+      kernels::force_cpu_vendor(vendor);
       for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
         for (const Index head_dim : {64, 72, 256}) {  // 72: rows that fill no vector
           for (const Order order : {Order::heads_seq_features, Order::seq_heads_features,
                                     Order::heads_features_seq, Order::features_seq_heads}) {
             if (order >= Order::heads_features_seq && head_dim != 72) continue;  // tokens fill the vectors
             SCOPED_TRACE(::testing::Message()
-                         << "instruction set " << static_cast<int>(isa) << ", cores "
-                         << static_cast<int>(cores) << ", pairing " << static_cast<int>(pairing) << ", "
+                         << "instruction set " << static_cast<int>(isa) << ", vendor "
+                         << static_cast<int>(vendor) << ", pairing " << static_cast<int>(pairing) << ", "
                          << head_dim << " features, order " << static_cast<int>(order));
             expect_bits_of_tokens_alone<TypeParam>(random, pairing, head_dim, order);
             if (this->HasFatalFailure()) return;
@@ -106,7 +107,7 @@ TYPED_TEST(LargeTensors, GiveTheBitsOfTokensAlone) {
       }
     }
   }
-  kernels::force_cores(own);
+  kernels::force_cpu_vendor(own);
   kernels::force_instruction_set(best);
 }
 

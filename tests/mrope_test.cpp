@@ -156,7 +156,7 @@ TEST(MropeAxes, EqualCoordinatesTurnAsPlainRope) {
       const std::int64_t first = random.integer<std::int64_t>(-1000000, 1000000);
       TokenPositions tokens(4);
       for (Index n = 0; n < 9; ++n) tokens.append({first + n, first + n, first + n, first + n});
-      const CosSinTable<float> table(on_axes(plain, axes, 4), tokens.positions(), pairing);
+      const CosSinTable<float> table(on_axes(plain, axes, 4), tokens.positions(), {.pairing = pairing});
 
       Tensor<float, 4> x(2, 3, 9, 160);
       random.fill(x);
@@ -172,7 +172,7 @@ TEST(MropeAxes, APairTurnsByItsOwnCoordinateAlone) {
   const Axes axes = mrope_axes_interleaved({4, 2, 2});
   TokenPositions tokens(3);
   tokens.append({5, 7, 11});
-  const CosSinTable<double> table(on_axes(plain, axes, 3), tokens.positions(), Pairing::half);
+  const CosSinTable<double> table(on_axes(plain, axes, 3), tokens.positions(), {.pairing = Pairing::half});
   const double coordinates[] = {5, 7, 11};
   for (Index i = 0; i < 8; ++i) {
     const double angle = coordinates[axes[static_cast<std::size_t>(i)]] *

@@ -162,7 +162,7 @@ TEST(PairingConversion, AnyAxisAndAnyKindOfTensorGivesTheSame) {
 template <class T>
 Tensor<T, 3> projected(const Eigen::MatrixX<T>& tokens, const Eigen::MatrixX<T>& weights,
                        const Eigen::VectorX<T>& bias, const Eigen::VectorX<T>& norm,
-                       const RotaryEmbedding<double>& rope, Index start) {
+                       const RotaryEmbedding<double>& rope) {
   const Index head_dim = norm.size(), heads = weights.rows() / head_dim;
   Tensor<T, 3> x(heads, tokens.rows(), head_dim);
   for (Index h = 0; h < heads; ++h)
@@ -172,7 +172,7 @@ Tensor<T, 3> projected(const Eigen::MatrixX<T>& tokens, const Eigen::MatrixX<T>&
       features = (features / features.norm()).cwiseProduct(norm).eval();
       for (Index j = 0; j < head_dim; ++j) x(h, n, j) = features(j);
     }
-  rope.rotate_in_place(x, {.offset = 40, .start_index = start});
+  rope.rotate_in_place(x, 40);
   return x;
 }
 
@@ -192,9 +192,10 @@ TEST(PairingConversion, ConvertedWeightsGiveTheSameScoresWithTheOtherPairing) {
       const Pairing before = to_half ? Pairing::interleaved : Pairing::half;
       const Pairing after = to_half ? Pairing::half : Pairing::interleaved;
       const auto scores = [&](Pairing pairing) {
-        const RotaryEmbedding<double> rope({.dim = rotary_dim, .pairing = pairing});
-        const auto q = projected<double>(tokens, wq, bq, norm_q, rope, start);
-        const auto k = projected<double>(tokens, wk, bk, norm_k, rope, start);
+        const RotaryEmbedding<double> rope(language_frequencies(rotary_dim),
+                                           {.start_index = start, .pairing = pairing});
+        const auto q = projected<double>(tokens, wq, bq, norm_q, rope);
+        const auto k = projected<double>(tokens, wk, bk, norm_k, rope);
         std::vector<double> products;
         for (Index h = 0; h < q_heads; ++h)
           for (Index m = 0; m < kSeq; ++m)

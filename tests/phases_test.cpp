@@ -360,6 +360,40 @@ TEST(Phases, StepsOfSeveralAxesStandSideBySide) {
   EXPECT_EQ(TurnSteps(Frequencies{}).pairs(), 0);
 }
 
+TEST(Phases, OfSummedStepsAreSumsOfPhases) {
+  Random random(14);
+  SCOPED_TRACE(random.replay());
+  Frequencies frequencies;
+  frequencies.axes = 4;
+  for (int i = 0; i < 4 * 25; ++i)
+    frequencies.values.push_back(std::ldexp(random.uniform(-1, 1), random.integer(-100, 63)));
+  const TurnSteps steps(frequencies), summed = steps.summed();
+  ASSERT_EQ(summed.axes(), 1);
+  ASSERT_EQ(summed.pairs(), 25);
+  EXPECT_TRUE(summed.any_whole());
+  for (Index pair = 0; pair < 25; ++pair) {
+    const auto at = static_cast<std::size_t>(pair);
+    std::uint64_t nearest = 0;
+    for (Index axis = 0; axis < 4; ++axis) nearest += steps.nearest(axis)[at];
+    EXPECT_EQ(summed.nearest()[at], nearest);
+    for (int n = 0; n < 100; ++n) {
+      FixedPosition position = draw_position(random);
+      Phase128 phase{};
+      for (Index axis = 0; axis < 4; ++axis) phase = phase + steps.phase(axis, pair, position);
+      ASSERT_EQ(summed.phase(0, pair, position), phase) << position.whole;
+      // Between whole positions every product is off by up to 2^-127 of a turn.
+      position.fraction = random.bits();
+      phase = Phase128{};
+      for (Index axis = 0; axis < 4; ++axis) phase = phase + steps.phase(axis, pair, position);
+      ASSERT_LE(distance(real(summed.phase(0, pair, position)), real(phase)), 0x1p-124);
+    }
+  }
+  const TurnSteps slow(language_frequencies(64));
+  EXPECT_FALSE(slow.summed().any_whole());
+  EXPECT_EQ(slow.summed().step(0, 3), slow.step(0, 3)) << "of one axis they are those";
+  EXPECT_EQ(TurnSteps(Frequencies{}).summed().pairs(), 0);
+}
+
 TEST(Phases, OfNanDoNotExist) {
   const TurnSteps steps(language_frequencies(4));
   const double nan = std::bit_cast<double>(std::uint64_t{0xfff} << 51);

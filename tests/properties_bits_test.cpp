@@ -4,6 +4,7 @@
 
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/kernels/simd.hpp>
+#include <rotary/kernels/testing.hpp>
 #include <rotary/rotary_embedding.hpp>
 #include <rotary/xpos.hpp>
 
@@ -23,17 +24,17 @@ StridedArray<X> turned(const RotaryEmbedding<T>& rotary_emb, const StridedArray<
 
 /// Frequencies of which no two are alike, so that a pair turned by its neighbour's angle is seen.
 template <class X>
-RotaryEmbedding<RowsFor<X>> embedding(Index dim, Pairing pairing, Index cache = 8192) {
-  return RotaryEmbedding<RowsFor<X>>(
-      RotaryEmbeddingOptions{.dim = dim, .cache_max_seq_len = cache, .pairing = pairing});
+RotaryEmbedding<RowsFor<X>> embedding(Index dim, Pairing pairing, Index cache = 8192, Index start = 0) {
+  return RotaryEmbedding<RowsFor<X>>(language_frequencies(dim), {.start_index = start, .pairing = pairing},
+                                     cache);
 }
 
 /// An AVX-512 register holds 16 floats: dims on both sides of one, two and four of them, in either pairing.
 constexpr Index kLargestDim = 4 * 16 + 2;
 
 RotateOptions any_options(Random& random, int seq_axis) {
-  return {.seq_dim = seq_axis,
-          .offset = random.pick<FixedPosition>({0, 3, -7, 1000003, 0.5}),
+  return {.offset = random.pick<FixedPosition>({0, 3, -7, 1000003, 0.5}),
+          .seq_dim = seq_axis,
           .scale = random.pick({1.0, 1.0, 0.75}),
           .direction = random.pick({Direction::forward, Direction::inverse, Direction::transpose})};
 }
@@ -113,9 +114,8 @@ TEST(Law3, EveryLayoutAndPlaceGivesTheSameBits) {
       StridedArray<X> x(random_shape(random, rank, features));
       x.fill(random);
       RotateOptions options = any_options(random, axis);
-      options.start_index = start;
       SCOPED_TRACE(text_of(x.extents()) + ", sequence on axis " + std::to_string(axis));
-      const auto rotary_emb = embedding<X>(dim, pairing, random.integer<Index>(0, 5));
+      const auto rotary_emb = embedding<X>(dim, pairing, random.integer<Index>(0, 5), start);
       const auto wanted = turned(rotary_emb, x, options);
 
       // The same axis by its other name.
@@ -240,8 +240,8 @@ TEST(Law3, OneThreadEqualsMany) {
       StridedArray<X> x(shape);
       x.fill(random);
       RotateOptions options = any_options(random, axis);
-      options.start_index = start;
-      const auto rotary_emb = embedding<X>(dim, kPairings[round % 2], random.pick<Index>({0, 50, 8192}));
+      const auto rotary_emb =
+          embedding<X>(dim, kPairings[round % 2], random.pick<Index>({0, 50, 8192}), start);
       const auto wanted = turned(rotary_emb, x, options);
       auto in_place = x.laid_out(Layout::random(random, rank));
       StridedArray<X> out(shape, Layout::random(random, rank));
@@ -255,7 +255,7 @@ TEST(Law3, OneThreadEqualsMany) {
 }
 
 // One call for queries and keys, fewer of these and of another scalar, against one call for each: with rows
-// that are kept and that are made, in blocks too, and where they are not as many.
+// that are cached and that are computed, in blocks too. There must be as many keys as queries.
 TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
   Random random(311);
   SCOPED_TRACE(random.replay());
@@ -267,8 +267,9 @@ TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
       const Index dim = 2 * random.integer<Index>(1, 20), features = dim + random.integer<Index>(0, 3);
       const Index queries = random.integer<Index>(0, round % 10 == 0 ? 300 : 5);
       const Index keys = round % 7 == 0 ? random.integer<Index>(0, 5) : queries;
-      RotateOptions options = any_options(random, random.integer(0, 1));
-      if (round % 3 == 0) options.output_pairing = random.pick({Pairing::half, Pairing::interleaved});
+      const RotateOptions options = any_options(random, random.integer(0, 1));
+      HeadLayout layout{.pairing = pairing};
+      if (round % 3 == 0) layout.output_pairing = random.pick({Pairing::half, Pairing::interleaved});
       const bool seq_first = *options.seq_dim == 0;
       StridedArray<X> q(seq_first ? std::vector<Index>{queries, 4, features}
                                   : std::vector<Index>{4, queries, features});
@@ -276,13 +277,20 @@ TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
                                   : std::vector<Index>{2, keys, features});
       q.fill(random);
       k.fill(random);
-      const RotaryEmbedding<RowsFor<X>> rotary_emb(RotaryEmbeddingOptions{
-          .dim = dim, .cache_max_seq_len = random.pick<Index>({0, 4, 8192}), .pairing = pairing});
+      const RotaryEmbedding<RowsFor<X>> rotary_emb(language_frequencies(dim), layout,
+                                                   random.pick<Index>({0, 4, 8192}));
       const auto wanted_q = turned(rotary_emb, q, options);
       const auto wanted_k = turned(rotary_emb, k, options);
       SCOPED_TRACE(text_of(q.extents()) + " and " + text_of(k.extents()));
       auto in_place_q = q.laid_out(Layout::random(random, 3));
       auto in_place_k = k.laid_out(Layout::random(random, 3));
+      if (queries != keys) {
+        EXPECT_THROW(
+            rotary_emb.rotate_queries_and_keys_in_place(in_place_q.view(), in_place_k.view(), options),
+            std::invalid_argument);
+        ASSERT_TRUE(same_bits(in_place_q, q) && same_bits(in_place_k, k));
+        continue;
+      }
       rotary_emb.rotate_queries_and_keys_in_place(in_place_q.view(), in_place_k.view(), options);
       ASSERT_TRUE(same_bits(in_place_q, wanted_q) && same_bits(in_place_k, wanted_k));
       EXPECT_TRUE(in_place_q.guards_are_intact() && in_place_k.guards_are_intact());
@@ -294,7 +302,7 @@ TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
 TEST(Law3, XPosQueriesAndKeysOfTwoScalars) {
   Random random(313);
   SCOPED_TRACE(random.replay());
-  const XPos<float> xpos(XPosOptions{.dim = 8});
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 8});
   StridedArray<float> q({2, 3, 9}), other_k({2, 3, 9});
   StridedArray<Eigen::bfloat16> k({2, 3, 9}), other_q({2, 3, 9});
   q.fill(random), k.fill(random), other_q.fill(random), other_k.fill(random);
@@ -337,13 +345,13 @@ TEST(Law3, TablesEqualEmbeddings) {
       x.fill(random);
       const Index seq = x.extents()[static_cast<std::size_t>(axis)];
       const Direction direction = random.pick({Direction::forward, Direction::transpose});
-      const auto rotary_emb = embedding<X>(dim, pairing);
-      const CosSinTable<RowsFor<X>> table(language_frequencies(dim), Positions::consecutive(seq, 5), pairing);
-      const auto wanted =
-          turned(rotary_emb, x, {.seq_dim = axis, .offset = 5, .start_index = 1, .direction = direction});
+      const HeadLayout layout{.start_index = 1, .pairing = pairing, .seq_dim = axis};
+      const RotaryEmbedding<RowsFor<X>> rotary_emb(language_frequencies(dim), layout);
+      const CosSinTable<RowsFor<X>> table(language_frequencies(dim), Positions::consecutive(seq, 5), layout);
+      EXPECT_EQ(rotary_emb.table(Positions::consecutive(seq, 5)), table);
+      const auto wanted = turned(rotary_emb, x, {.offset = 5, .direction = direction});
       auto found = x.laid_out(Layout::random(random, rank));
-      apply_rotary_emb_in_place(table, found.view(),
-                                {.start_index = 1, .seq_dim = axis, .direction = direction});
+      apply_rotary_emb_in_place(table, found.view(), direction);
       EXPECT_TRUE(same_bits(found, wanted));
       EXPECT_TRUE(found.guards_are_intact());
     }

@@ -116,12 +116,14 @@ TEST(Law5, FeaturesOutsideTheWindowKeepTheirBits) {
       const int rank = random.integer(2, 5);
       const Index dim = 2 * random.integer<Index>(0, 12), start = random.integer<Index>(0, 20);
       const Index features = std::max<Index>(1, start + dim + random.integer<Index>(0, 20));
-      const RotaryEmbedding<RowsFor<X>> rotary_emb(language_frequencies(dim), {.pairing = pairing});
+      const RotaryEmbedding<RowsFor<X>> rotary_emb(language_frequencies(dim),
+                                                   {.start_index = start, .pairing = pairing});
+      const RotaryEmbedding<RowsFor<X>> of_window(language_frequencies(dim), {.pairing = pairing});
       StridedArray<X> x(random_shape(random, rank, features));
       x.fill(random);
       for (Index n = 0; n < x.size(); ++n)
         if (n % features < start || n % features >= start + dim) x[n] = any_bits<X>(random);
-      const RotateOptions options{.seq_dim = random.integer(0, rank - 2), .offset = 3, .start_index = start};
+      const RotateOptions options{.offset = 3, .seq_dim = random.integer(0, rank - 2)};
       SCOPED_TRACE(text_of(x.extents()) + ", features " + std::to_string(start) + " on");
 
       const auto from = x.laid_out(Layout::random(random, rank));
@@ -131,9 +133,7 @@ TEST(Law5, FeaturesOutsideTheWindowKeepTheirBits) {
       rotary_emb.rotate_in_place(in_place.view(), options);
       // The window by itself, where there is nothing else to touch.
       auto wanted = x;
-      RotateOptions of_window = options;
-      of_window.start_index = 0;
-      rotary_emb.rotate_in_place(wanted.view().slice(rank - 1, start, dim), of_window);
+      of_window.rotate_in_place(wanted.view().slice(rank - 1, start, dim), options);
       EXPECT_TRUE(same_bits(to, wanted)) << "out of place";
       EXPECT_TRUE(same_bits(in_place, wanted)) << "in place";
       for (Index n = 0; n < x.size(); ++n) {
@@ -272,7 +272,7 @@ TEST(Law6, DoubleTensorsWithFloatRowsAreTurnedInDouble) {
   for (const Pairing pairing : kPairings) {
     const Index dim = 24;
     const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = dim, .pairing = pairing});
-    const CosSinTable<float> rows(language_frequencies(dim), Positions::consecutive(7), pairing);
+    const CosSinTable<float> rows(language_frequencies(dim), Positions::consecutive(7), {.pairing = pairing});
     StridedArray<double> x({7, dim});
     x.fill(random);
     const auto result = turned(rotary_emb, x);

@@ -81,7 +81,7 @@ TEST(XPosLaw1, ScaleIsOneAtTheCentreAndNothingTurnsAtPositionZero) {
   for_each_scalar([&](auto scalar) {
     using X = decltype(scalar);
     for (const Pairing pairing : kPairings) {
-      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = 12, .pairing = pairing});
+      const XPos<RowsFor<X>> xpos(RotaryEmbeddingOptions{.dim = 12, .pairing = pairing});
       Both<X> x({2, 1, 14}, {2, 1, 14});
       x.fill(random);
       const auto same = turned(xpos, x, {.offset = 0, .centre = 0});
@@ -105,7 +105,7 @@ TEST(XPosLaw1, InverseTakesBackForward) {
     using X = decltype(scalar);
     for (int round = 0; round < 20; ++round) {
       const Index dim = 2 * random.integer<Index>(1, 20), seq = random.integer<Index>(1, 9);
-      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .pairing = kPairings[round % 2]});
+      const XPos<RowsFor<X>> xpos(RotaryEmbeddingOptions{.dim = dim, .pairing = kPairings[round % 2]});
       Both<X> x({2, seq, dim}, {3, seq, dim});
       x.fill(random);
       XPosRotateOptions options{.offset = random.pick<Index>({0, 1000003})};
@@ -132,7 +132,8 @@ TEST(XPosLaw2, ScoresDependOnTheDistanceAlone) {
       const Pairing pairing = kPairings[round % 2];
       const Index dim = 2 * random.integer<Index>(1, 32), seq = random.integer<Index>(2, 40);
       const double base = random.pick({64.0, 300.0, 512.0});
-      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .xpos_scale_base = base, .pairing = pairing});
+      const XPos<RowsFor<X>> xpos(RotaryEmbeddingOptions{.dim = dim, .pairing = pairing},
+                                  {.xpos_scale_base = base});
       Both<X> x({seq, dim}, {seq, dim});
       x.fill(random);
       for (const Index first : kFarPositions) {
@@ -158,7 +159,7 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
     using X = decltype(scalar);
     const Index heads = 2, seq = 9, dim = 12, head_dim = 14;
     for (const Pairing pairing : kPairings) {
-      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .pairing = pairing});
+      const XPos<RowsFor<X>> xpos(RotaryEmbeddingOptions{.dim = dim, .pairing = pairing});
       Tensor<X, 3> q(heads, seq, head_dim), k(heads, seq, head_dim);
       random.fill(q);
       random.fill(k);
@@ -182,7 +183,7 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
 
         // Keys turned once, when they come, and kept: one centre for all calls.
         const XPosRotateOptions all{.seq_dim = -2, .centre = 4},
-            chunk{.seq_dim = -2, .offset = begin, .centre = 4};
+            chunk{.offset = begin, .seq_dim = -2, .centre = 4};
         const auto [whole_q, whole_k] = xpos.rotate_queries_and_keys(part(q, 0, end), part(k, 0, end), all);
         const auto [chunk_q, chunk_k] =
             xpos.rotate_queries_and_keys(part(q, begin, count), part(k, begin, count), chunk);
@@ -199,7 +200,7 @@ TEST(XPosLaw2, CachedQueriesMayBeOffset) {
   Random random(205);
   SCOPED_TRACE(random.replay());
   const Index dim = 16, seq = 7;
-  const XPos<double> xpos(XPosOptions{.dim = dim});
+  const XPos<double> xpos(RotaryEmbeddingOptions{.dim = dim});
   Tensor<double, 2> q(2, dim), k(seq, dim);
   random.fill(q);
   random.fill(k);
@@ -224,10 +225,10 @@ TEST(XPosLaw3, EveryLayoutAndPlaceGivesTheSameBits) {
       const int rank = random.integer(2, 5), axis = random.integer(0, rank - 2);
       const Index dim = 2 * random.integer<Index>(1, 20);
       auto shape = random_shape(random, rank, dim + random.integer<Index>(0, 3), 5);
-      const XPos<RowsFor<X>> xpos(XPosOptions{.dim = dim, .pairing = pairing});
+      const XPos<RowsFor<X>> xpos(RotaryEmbeddingOptions{.dim = dim, .pairing = pairing});
       const Direction direction = random.pick({Direction::forward, Direction::inverse, Direction::transpose});
       XPosRotateOptions options{
-          .seq_dim = axis - rank, .offset = random.integer<Index>(-300, 300), .direction = direction};
+          .offset = random.integer<Index>(-300, 300), .seq_dim = axis - rank, .direction = direction};
       Both<X> x(shape, shape);
       x.fill(random);
       const auto wanted = turned(xpos, x, options);
@@ -250,8 +251,8 @@ TEST(XPosLaw3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
     using X = decltype(scalar);
     for (Index pairs = 1; pairs <= 33; ++pairs) {
       const Index dim = 2 * pairs, seq = 3;
-      const XPos<RowsFor<X>> interleaved(XPosOptions{.dim = dim});
-      const XPos<RowsFor<X>> half(XPosOptions{.dim = dim, .pairing = Pairing::half});
+      const XPos<RowsFor<X>> interleaved(RotaryEmbeddingOptions{.dim = dim});
+      const XPos<RowsFor<X>> half(RotaryEmbeddingOptions{.dim = dim, .pairing = Pairing::half});
       Both<X> x({seq, dim}, {seq, dim}), permuted = x;
       x.fill(random);
       const auto permute = [&](const StridedArray<X>& from, StridedArray<X>& to) {
@@ -278,7 +279,7 @@ TEST(XPosLaw3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
 TEST(XPosLaw4, ResultsDoNotDependOnEarlierCalls) {
   Random random(208);
   SCOPED_TRACE(random.replay());
-  const XPosOptions options{.dim = 12};
+  const RotaryEmbeddingOptions options{.dim = 12};
   const XPos<float> used(options);
   for (int call = 0; call < 40; ++call) {
     const Index seq = random.pick<Index>({1, 2, 30, 100});
@@ -316,7 +317,8 @@ TEST(XPosCentreOnLastQuery, OneQueryReachesAsFarBackAsThereAreKeys) {
   Tensor<float, 2> q(1, 4), k(kKeys, 4);
   q.setConstant(1);
   k.setConstant(1);
-  EXPECT_THROW(xpos.rotate_queries_with_cached_keys(q, k, {.centre = kKeys - 1.0}), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(xpos.rotate_queries_with_cached_keys(q, k, {.centre = kKeys - 1.0})),
+               std::invalid_argument);
   const auto [xq, xk] = xpos.rotate_queries_with_cached_keys(q, k, {.centre_on_last_query = true});
   for (Index n = 0; n < 4; ++n) EXPECT_LE(std::abs(xq(0, n)), 1.5f);
   for (Index n = 0; n < xk.size(); ++n) {
@@ -327,7 +329,8 @@ TEST(XPosCentreOnLastQuery, OneQueryReachesAsFarBackAsThereAreKeys) {
   const double zeta = std::pow(0.4 / 1.4, 2000.0 / 512);
   const double angle = kKeys - 1 - 2000;
   EXPECT_NEAR(xk(kKeys - 1 - 2000, 0), zeta * (std::cos(angle) - std::sin(angle)), 1e-7);
-  EXPECT_THROW(xpos.rotate_queries_with_cached_keys(q, k, {.centre = 0.0, .centre_on_last_query = true}),
+  EXPECT_THROW(static_cast<void>(
+                   xpos.rotate_queries_with_cached_keys(q, k, {.centre = 0.0, .centre_on_last_query = true})),
                std::invalid_argument);
 }
 

@@ -42,14 +42,14 @@ TEST(ReferenceFloat32, ErrorsAreThoseOfFloatAngles) {
                                             {1048575, 2.5e-2},
                                             {10485759, 0.6}}) {
     const Positions at = Positions::consecutive(1, position);
-    const CosSinTable<float> exact(language_frequencies(128), at, Pairing::half);
+    const CosSinTable<float> exact(language_frequencies(128), at, {.pairing = Pairing::half});
     const double error = largest_difference(hf_float32_table(hf_float32_frequencies(128), at), exact);
     EXPECT_NEAR(error, published, 0.1 * published) << "position " << position;
   }
   const Positions at = Positions::consecutive(64, 131008);
-  const CosSinTable<float> exact(language_frequencies(128), at, Pairing::half);
+  const CosSinTable<float> exact(language_frequencies(128), at, {.pairing = Pairing::half});
   const double hf = largest_difference(hf_float32_table(hf_float32_frequencies(128), at), exact);
-  const double ggml = largest_difference(ggml_float32_table(128, at, Pairing::half), exact);
+  const double ggml = largest_difference(ggml_float32_table(128, at, {.pairing = Pairing::half}), exact);
   EXPECT_GT(ggml, 2 * hf);
   EXPECT_LT(ggml, 4 * hf);
 }
@@ -57,9 +57,11 @@ TEST(ReferenceFloat32, ErrorsAreThoseOfFloatAngles) {
 TEST(ReferenceFloat32, FirstRowsDifferFromExactOnesByRoundingOnly) {
   const Positions at = Positions::consecutive(8);
   for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
-    const CosSinTable<float> exact(language_frequencies(64), at, pairing);
-    EXPECT_LT(largest_difference(hf_float32_table(hf_float32_frequencies(64), at, pairing), exact), 1e-6);
-    EXPECT_LT(largest_difference(ggml_float32_table(64, at, pairing), exact), 3e-6);
+    const CosSinTable<float> exact(language_frequencies(64), at, {.pairing = pairing});
+    EXPECT_LT(
+        largest_difference(hf_float32_table(hf_float32_frequencies(64), at, {.pairing = pairing}), exact),
+        1e-6);
+    EXPECT_LT(largest_difference(ggml_float32_table(64, at, {.pairing = pairing}), exact), 3e-6);
   }
 }
 
@@ -69,7 +71,8 @@ TEST(ReferenceFloat32, ReproducesRotaryEmbeddingTorchAtLargePositions) {
   const auto features = static_cast<std::size_t>(t.shape.back());
   const Index rows = t.shape.at(t.shape.size() - 2);
   const Positions at = Positions::consecutive(rows, 100000);
-  const CosSinTable<float> policy = hf_float32_table(hf_float32_frequencies(8), at, Pairing::interleaved);
+  const CosSinTable<float> policy =
+      hf_float32_table(hf_float32_frequencies(8), at, {.pairing = Pairing::interleaved});
   const CosSinTable<float> exact(language_frequencies(8), at);
   double error = 0, exact_error = 0;
   for (std::size_t n = 0; n < t.values.size() / features; ++n)
@@ -103,7 +106,7 @@ TEST(ReferenceFloat32, ReproducesGgmlAtLargePositions) {
                                    1.75998998,    0.651571453,  -0.57069993,  0.946913719,    0.17652303,
                                    -0.515941024,  2.83197308,   0.494421065,  -0.717240512};
   const Positions at = Positions::listed(std::span<const std::int32_t>(positions));
-  const CosSinTable<float> policy = ggml_float32_table(8, at, Pairing::interleaved);
+  const CosSinTable<float> policy = ggml_float32_table(8, at, {.pairing = Pairing::interleaved});
   const CosSinTable<float> exact(language_frequencies(8), at);
   double exact_error = 0;
   for (std::size_t at_pair = 0; at_pair < x.size(); at_pair += 2) {
@@ -125,11 +128,11 @@ TEST(ReferenceFloat32, AxesAddUp) {
   const std::vector<Index> axis_of_pair{0, 1, 1, 0};
   const Positions at = Positions::together(axes);
   const Frequencies dealt = on_axes(language_frequencies(8), axis_of_pair, 2);
-  const CosSinTable<float> exact(dealt, at, Pairing::half);
+  const CosSinTable<float> exact(dealt, at, {.pairing = Pairing::half});
   EXPECT_LT(largest_difference(hf_float32_table(dealt, at), exact), 1e-6);
-  EXPECT_LT(
-      largest_difference(ggml_float32_table(8, at, Pairing::half, {.axis_of_pair = axis_of_pair}), exact),
-      2e-6);
+  EXPECT_LT(largest_difference(
+                ggml_float32_table(8, at, {.pairing = Pairing::half}, {.axis_of_pair = axis_of_pair}), exact),
+            2e-6);
 }
 
 TEST(ReferenceFloat32, PowersMayBeginAnew) {
@@ -140,9 +143,9 @@ TEST(ReferenceFloat32, PowersMayBeginAnew) {
       AxisPositions::listed(std::span<const std::int64_t>(first)),
       AxisPositions::listed(std::span<const std::int64_t>(second))};
   const Positions at = Positions::together(coordinates);
-  const CosSinTable<float> exact(axial(language_frequencies(8), 2), at, Pairing::half);
+  const CosSinTable<float> exact(axial(language_frequencies(8), 2), at, {.pairing = Pairing::half});
   const CosSinTable<float> found =
-      ggml_float32_table(8, at, Pairing::half, {.axis_of_pair = axes, .power_of_pair = powers});
+      ggml_float32_table(8, at, {.pairing = Pairing::half}, {.axis_of_pair = axes, .power_of_pair = powers});
   EXPECT_EQ(found.pairs(), 8);
   EXPECT_LT(largest_difference(found, exact), 2e-6);
 }
@@ -160,9 +163,9 @@ TEST(ReferenceFloat32, MagnitudeAndYarn) {
                               .extrapolation_factor = static_cast<double>(kept),
                               .attn_factor = 1.5,
                               .magnitude = YarnMagnitude::ggml};
-    const CosSinTable<float> exact(yarn_frequencies(64, 10000, options), at, Pairing::half);
+    const CosSinTable<float> exact(yarn_frequencies(64, 10000, options), at, {.pairing = Pairing::half});
     const CosSinTable<float> found = ggml_float32_table(
-        64, at, Pairing::half,
+        64, at, {.pairing = Pairing::half},
         {.freq_scale = 0.25f, .ext_factor = kept, .attn_factor = 1.5f, .n_ctx_orig = 4096});
     EXPECT_LT(largest_difference(found, exact), 3e-5);
   }
@@ -174,9 +177,9 @@ TEST(ReferenceFloat32, MagnitudeAndYarn) {
     divided.values[i] = divided.values[i] / static_cast<double>(divisors[i]);
   divided.magnitude = 1.25;
   EXPECT_LT(largest_difference(
-                ggml_float32_table(8, at, Pairing::half,
+                ggml_float32_table(8, at, {.pairing = Pairing::half},
                                    {.freq_scale = 0.5f, .attn_factor = 1.25f, .freq_factors = divisors}),
-                CosSinTable<float>(divided, at, Pairing::half)),
+                CosSinTable<float>(divided, at, {.pairing = Pairing::half})),
             1e-5);
 }
 
@@ -185,9 +188,10 @@ TEST(ReferenceFloat32, Refuses) {
   const std::vector<float> three{1, 1, 1}, zero{1, 1, 1, 0};
   const std::vector<Index> second{0, 0, 0, 1};
   const auto error_with = [&](const GgmlFloat32Options& options) {
-    return error_of_call([&] { ggml_float32_table(8, at, Pairing::half, options); });
+    return error_of_call(
+        [&] { static_cast<void>(ggml_float32_table(8, at, {.pairing = Pairing::half}, options)); });
   };
-  EXPECT_EQ(error_of_call([&] { ggml_float32_table(7, at, Pairing::half); }),
+  EXPECT_EQ(error_of_call([&] { static_cast<void>(ggml_float32_table(7, at, {.pairing = Pairing::half})); }),
             "rotary: n_dims is 7, it must be even");
   EXPECT_EQ(error_with({.freq_factors = three}),
             "rotary: freq_factors has 3 entries, it must have none or one for each of 4 pairs");
@@ -203,10 +207,13 @@ TEST(ReferenceFloat32, Refuses) {
             "rotary: axis_of_pair has 4 entries, it must have none or one for each of 3 pairs");
   EXPECT_EQ(error_with({.ext_factor = 1}), "rotary: n_ctx_orig is 0, YaRN needs at least 1");
   EXPECT_EQ(error_with({.freq_scale = 0}), "rotary: freq_scale is 0, it must be positive and finite");
-  EXPECT_EQ(error_of_call([&] { hf_float32_table(axial(language_frequencies(8), 2), at); }),
-            "rotary: tokens have 1 coordinates, the frequencies are for 2");
+  EXPECT_EQ(
+      error_of_call([&] { static_cast<void>(hf_float32_table(axial(language_frequencies(8), 2), at)); }),
+      "rotary: tokens have 1 coordinates, the frequencies are for 2");
   const std::array<AxisPositions, 2> axes{AxisPositions::consecutive(2), AxisPositions::consecutive(2)};
-  EXPECT_EQ(error_of_call([&] { ggml_float32_table(8, Positions::grid(axes), Pairing::half); }),
+  EXPECT_EQ(error_of_call([&] {
+              static_cast<void>(ggml_float32_table(8, Positions::grid(axes), {.pairing = Pairing::half}));
+            }),
             "rotary: tokens have 2 coordinates, axis_of_pair must say which turns a pair");
   for (const double wrong : {kNan, kInfinity}) {
     const auto bad = static_cast<float>(wrong);

@@ -47,6 +47,7 @@ TYPED_TEST(RotateAtPositions, EveryTokenTurnsAsItDoesAlone) {
     const auto x = random_tensor<TypeParam>({2, 3, 6, 16}, random);
     const auto check = [&](const Positions& positions, const auto& list) {
       const auto found = rotary_emb.rotate_queries_or_keys(x, positions);
+      expect_same<TypeParam>(rotary_emb.rotate_queries_or_keys(x, list), found);
       for (Index b = 0; b < 2; ++b)
         for (Index n = 0; n < 6; ++n)
           expect_same<TypeParam>(token(found, b, n),
@@ -145,7 +146,7 @@ TEST(RotateAtPositions, HeadsMayHaveFrequenciesOfTheirOwn) {
   const std::vector<Frequencies> heads = random_mixed_frequencies(16, 3, generator);
   const std::vector<AxisPositions> axes = {AxisPositions::consecutive(2), AxisPositions::consecutive(3)};
   const Positions grid = Positions::grid(axes).as_list();
-  const CosSinTable<float> rows(heads, grid);
+  const CosSinTable<float> rows(heads, grid), rows_seq_first(heads, grid, {.seq_dim = -3});
   const auto x = random_tensor<float>({2, 3, 6, 16}, random);
   const auto found = apply_rotary_emb(rows, x);
   for (Index h = 0; h < 3; ++h) {
@@ -156,7 +157,7 @@ TEST(RotateAtPositions, HeadsMayHaveFrequenciesOfTheirOwn) {
   }
   const Tensor<float, 4> seq_first = x.shuffle(std::array<int, 4>{0, 2, 1, 3});
   const Tensor<float, 4> wanted = found.shuffle(std::array<int, 4>{0, 2, 1, 3});
-  expect_same(apply_rotary_emb(rows, seq_first, {.seq_dim = -3}), wanted);
+  expect_same(apply_rotary_emb(rows_seq_first, seq_first), wanted);
 }
 
 TEST(RotateAtPositions, BackIsBackAndTransposeIsAdjoint) {
@@ -209,8 +210,9 @@ TEST(RotateAtPositions, GradientsAreThoseOfCentralDifferences) {
   const std::vector<AxisPositions> axes = {AxisPositions::listed(std::span<const double>(lists[0])),
                                            AxisPositions::listed(std::span<const double>(lists[1]))};
   const Positions positions = Positions::together(axes).in_batches(2);
-  const auto of_frequencies = frequency_gradient(frequencies, positions, Pairing::half, x, y);
-  const auto of_positions = position_gradient(frequencies, positions, Pairing::half, x, y);
+  const HeadLayout layout{.pairing = Pairing::half};
+  const auto of_frequencies = frequency_gradient(frequencies, positions, layout, x, y);
+  const auto of_positions = position_gradient(frequencies, positions, layout, x, y);
   constexpr double kStep = 1e-5;
   for (std::size_t n = 0; n < values.size(); ++n) {
     Frequencies more = frequencies, less = frequencies;
@@ -233,24 +235,23 @@ TYPED_TEST(RotateAtPositions, ReadsOnePairingAndLeavesTheOther) {
   const auto x = random_tensor<TypeParam>({2, 2, 3, 20}, random);
   for (const auto& [own, other] :
        {std::pair{Pairing::interleaved, Pairing::half}, std::pair{Pairing::half, Pairing::interleaved}}) {
-    const RotaryEmbedding<float> rotary_emb({.dim = 12, .pairing = own});
-    const RotateOptions plain{.offset = 5, .start_index = 4};
-    RotateOptions between = plain;
-    between.output_pairing = other;
+    HeadLayout layout{.start_index = 4, .pairing = own};
+    const RotaryEmbedding<float> plain(language_frequencies(12), layout);
+    layout.output_pairing = other;
+    const RotaryEmbedding<float> between(language_frequencies(12), layout);
     const HeadFeatures features{.rotary_dim = 12, .start_index = 4, .axis = -1};
-    const auto as_is = rotary_emb.rotate_queries_or_keys(x, plain);
+    const auto as_is = plain.rotate_queries_or_keys(x, 5);
     const auto wanted =
         own == Pairing::half ? half_to_interleaved(as_is, features) : interleaved_to_half(as_is, features);
-    expect_same<TypeParam>(rotary_emb.rotate_queries_or_keys(x, between), wanted);
+    expect_same<TypeParam>(between.rotate_queries_or_keys(x, 5), wanted);
     auto in_place = x;
-    rotary_emb.rotate_in_place(in_place, between);
+    between.rotate_in_place(in_place, 5);
     expect_same<TypeParam>(in_place, wanted);
 
-    RotateOptions back = between, plain_back = plain;
-    back.direction = plain_back.direction = Direction::inverse;
-    const auto wanted_back = rotary_emb.rotate_queries_or_keys(as_is, plain_back);
-    expect_same<TypeParam>(rotary_emb.rotate_queries_or_keys(wanted, back), wanted_back);
-    rotary_emb.rotate_in_place(in_place, back);
+    const RotateOptions back{.direction = Direction::inverse};
+    const auto wanted_back = plain.rotate_queries_or_keys(as_is, 5, back);
+    expect_same<TypeParam>(between.rotate_queries_or_keys(wanted, 5, back), wanted_back);
+    between.rotate_in_place(in_place, 5, back);
     expect_same<TypeParam>(in_place, wanted_back);
   }
 }
@@ -266,8 +267,9 @@ TEST(RotateAtPositions, SaysWhatDoesNotFit) {
   };
   fails(Positions::listed(std::span(three)), {}, "found 3 positions for a sequence of 4 tokens");
   fails(Positions::listed(std::span(nan_free)), {.offset = 2}, "the offset is 2, it must be 0");
-  fails(Positions::listed(std::span(eight)).in_batches(4), {}, "rows along axis");
-  EXPECT_THROW(Positions::listed(std::span(three)).in_batches(2), std::invalid_argument);
+  fails(Positions::listed(std::span(eight)).in_batches(4), {},
+        "positions for 4 sequences of 2 tokens, the tensor [2, 3, 4, 8] has 2 sequences of 4 tokens");
+  EXPECT_THROW(static_cast<void>(Positions::listed(std::span(three)).in_batches(2)), std::invalid_argument);
   Tensor<float, 2> flat(4, 8);
   flat.setZero();
   EXPECT_THROW(rotary_emb.rotate_in_place(flat, Positions::listed(std::span(eight)).in_batches(2)),

@@ -23,6 +23,23 @@ TEST(RotateHalf, TurnsEveryPairByAQuarter) {
   }
 }
 
+TEST(RotateHalf, TakesVectors) {
+  Eigen::VectorXf column(4);
+  column << 1, 2, 3, 4;
+  Eigen::RowVectorXf row = column.transpose();
+  Tensor<float, 1> tensor(4);
+  tensor.setValues({1, 2, 3, 4});
+  const Eigen::VectorXf from_column = rotate_half(column);
+  const Eigen::RowVectorXf from_row = rotate_half(row);
+  const Tensor<float, 1> from_tensor = rotate_half(tensor);
+  for (const Index n : {0, 1, 2, 3}) {
+    const float wanted[] = {-2, 1, -4, 3};
+    EXPECT_EQ(from_column(n), wanted[n]) << n;
+    EXPECT_EQ(from_row(n), wanted[n]) << n;
+    EXPECT_EQ(from_tensor(n), wanted[n]) << n;
+  }
+}
+
 TEST(RotateHalf, TwoQuartersAreAHalfTurn) {
   Random random(42);
   SCOPED_TRACE(random.replay());

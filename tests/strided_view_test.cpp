@@ -113,7 +113,7 @@ TEST(StridedView, KnowsWhetherItsElementsAreDistinct) {
     const auto at = addresses<float>(view, memory);
     const bool are = std::set<Index>(at.begin(), at.end()).size() == at.size();
     const bool said = detail::elements_are_distinct(view);
-    ASSERT_TRUE(are || !said) << detail::shape_text(view) << " says what is not so";
+    ASSERT_TRUE(are || !said) << std::string_view(detail::shape_text(view)) << " says what is not so";
     distinct += are, surely += said;
     // Where each axis steps over the ones inside it, as in all tensors that are cut from others, it is exact.
     Index span = 1;
@@ -125,7 +125,7 @@ TEST(StridedView, KnowsWhetherItsElementsAreDistinct) {
       span += (view.extent(axis) - 1) * step;
     }
     if (nested) {
-      ASSERT_TRUE(said) << detail::shape_text(view);
+      ASSERT_TRUE(said) << std::string_view(detail::shape_text(view));
     }
   }
   EXPECT_GT(surely, distinct * 3 / 4);

@@ -103,10 +103,10 @@ void check_rank() {
   Eigen::Tensor<float, Rank, Layout> x(shape), out(shape);
   for (int axis = 0; axis < Rank - 1; ++axis) {
     SCOPED_TRACE("rank " + std::to_string(Rank) + ", sequence on axis " + std::to_string(axis));
-    check(x, out, from, {.seq_dim = axis, .offset = 3});
+    check(x, out, from, {.offset = 3, .seq_dim = axis});
     assign(x, from);
-    rotary_emb().rotate_in_place(x, {.seq_dim = axis - Rank, .offset = 3});
-    expect_same(x, turned(from, {.seq_dim = axis, .offset = 3}), "the axis counted from the end");
+    rotary_emb().rotate_in_place(x, {.offset = 3, .seq_dim = axis - Rank});
+    expect_same(x, turned(from, {.offset = 3, .seq_dim = axis}), "the axis counted from the end");
   }
   assign(x, from);
   expect_same(rotary_emb().rotate_queries_or_keys(x), turned(from, {.seq_dim = Rank - 2}),
@@ -223,22 +223,23 @@ TEST(TensorKinds, ExpressionsAreEvaluatedOnce) {
               "a column-major expression");
   expect_once("column-major");
 
-  rotary_emb().rotate_queries_and_keys(expression, expression);
+  static_cast<void>(rotary_emb().rotate_queries_and_keys(expression, expression));
   expect_once("queries and keys", 2 * 36);
-  rotary_emb().rotate_queries_with_cached_keys(expression, expression);
+  static_cast<void>(rotary_emb().rotate_queries_with_cached_keys(expression, expression));
   expect_once("queries and cached keys", 2 * 36);
-  rotary_emb().frequency_gradient(expression, expression);
+  static_cast<void>(rotary_emb().frequency_gradient(expression, expression));
   expect_once("a gradient", 2 * 36);
-  const XPos<float> xpos(XPosOptions{.dim = 4});
-  xpos.rotate_queries_and_keys(expression, expression);
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
+  static_cast<void>(xpos.rotate_queries_and_keys(expression, expression));
   expect_once("XPos", 2 * 36);
-  xpos.rotate_queries_with_cached_keys(expression, expression);
+  static_cast<void>(xpos.rotate_queries_with_cached_keys(expression, expression));
   expect_once("XPos with cached keys", 2 * 36);
-  apply_rotary_emb(CosSinTable<float>(language_frequencies(4), Positions::consecutive(3)), expression);
+  static_cast<void>(
+      apply_rotary_emb(CosSinTable<float>(language_frequencies(4), Positions::consecutive(3)), expression));
   expect_once("a table");
   Tensor<double, 2> angles(3, 4);
   angles.setZero();
-  apply_rotary_emb(angles, expression);
+  static_cast<void>(apply_rotary_emb(angles, expression));
   expect_once("angles");
 
   // Parts and sums are expressions too.

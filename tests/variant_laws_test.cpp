@@ -497,7 +497,7 @@ TEST(VariantLaw3, PairingsLayoutsPlacesAndTablesGiveTheSameBits) {
       EXPECT_TRUE(same_bits(in_place, wanted)) << "in another layout";
       EXPECT_TRUE(in_place.guards_are_intact());
     }
-    const CosSinTable<float> table(c.frequencies, at.as_list(), pairing);
+    const CosSinTable<float> table(c.frequencies, at.as_list(), {.pairing = pairing});
     const auto from = x.laid_out(Layout::random(random, 4));
     StridedArray<float> to(x.extents(), Layout::random(random, 4));
     apply_rotary_emb_into(table, from.view(), to.view());
@@ -519,7 +519,7 @@ TEST(VariantLaw4, ResultsDependOnNoOtherCall) {
     const auto x = filled<float>(c.shape(), random);
     const Positions at = c.kind->at(kNoShift);
     const auto wanted = turned(c.frequencies, pairing, x, at);
-    const RotaryEmbedding<float> used(c.frequencies, {.cache_max_seq_len = 8, .pairing = pairing});
+    const RotaryEmbedding<float> used(c.frequencies, {.pairing = pairing}, 8);
     auto other = x;
     turn(used, other, c.kind->at({3, 1, 4, 1.5}), {.scale = 2});
     turn(used, other, at, {.direction = Direction::transpose});
@@ -552,9 +552,10 @@ TEST(VariantLaw5, WhatIsNotTurnedIsNotTouched) {
     wide[start + a] = std::numeric_limits<float>::infinity();
     auto in_place = wide;
     StridedArray<float> elsewhere(wide.extents());
-    turn(RotaryEmbedding<float>(c.frequencies, {.pairing = pairing}), in_place, at, {.start_index = start});
-    apply_rotary_emb_into(CosSinTable<float>(c.frequencies, at.as_list(), pairing), wide.view(),
-                          elsewhere.view(), {.start_index = start});
+    const HeadLayout layout{.start_index = start, .pairing = pairing};
+    turn(RotaryEmbedding<float>(c.frequencies, layout), in_place, at);
+    apply_rotary_emb_into(CosSinTable<float>(c.frequencies, at.as_list(), layout), wide.view(),
+                          elsewhere.view());
     for (const auto* found : {&in_place, &elsewhere})
       for (Index n = 0; n < wide.size(); ++n) {
         if (n == start + a || n == start + b) continue;
@@ -576,7 +577,8 @@ TEST(VariantLaw6, SixteenBitTensorsAreTurnedInFloatAndRoundedOnce) {
     const Positions at = c.kind->at(kNoShift);
     const auto in_float = turned(c.frequencies, pairing, as_float, at);
     auto found = x;
-    apply_rotary_emb_in_place(CosSinTable<float>(c.frequencies, at.as_list(), pairing), found.view());
+    apply_rotary_emb_in_place(CosSinTable<float>(c.frequencies, at.as_list(), {.pairing = pairing}),
+                              found.view());
     for (Index n = 0; n < x.size(); ++n)
       ASSERT_EQ(bits_of(found[n]), bits_of(static_cast<Eigen::bfloat16>(in_float[n]))) << "element " << n;
   });
@@ -631,9 +633,10 @@ TEST(VariantCaches, HoldWhatOneRotationGives) {
       return turned(frequencies, pairing, raw, at(by, list));
     };
     const auto here = wanted(c.frequencies, kNoShift);
-    const KeyCacheOptions options{.heads = kHeads, .head_dim = kDim, .pairing = pairing};
+    const KeyCacheOptions options{.heads = kHeads, .head_dim = kDim};
+    const HeadLayout layout{.pairing = pairing};
 
-    KeyCache<float> cache(c.frequencies, options), one_by_one(c.frequencies, options);
+    KeyCache<float> cache(c.frequencies, layout, options), one_by_one(c.frequencies, layout, options);
     Listed list(c.kind->axes);
     cache.append(by_heads, at(kNoShift, list));
     EXPECT_TRUE(same_bits(keys_of(cache), here)) << "append";

@@ -62,7 +62,7 @@ template <class P>
 requires(is_tensor<P>) struct PositionList<P> {
   static constexpr int kRank = static_cast<int>(Eigen::internal::traits<P>::NumDimensions);
   std::vector<double> values;
-  std::array<Index, kRank> shape{};
+  std::array<Index, static_cast<std::size_t>(kRank)> shape{};
 
   explicit PositionList(const P& positions) {
     static_assert(std::is_arithmetic_v<Scalar<P>>,
@@ -90,7 +90,7 @@ auto angles_of(const Frequencies& frequencies, Pairing pairing, const P& positio
   const PositionList<P> list(positions);
   constexpr int kRank = PositionList<P>::kRank;
   const Index pairs = frequencies.pairs();
-  std::array<Index, kRank + 1> shape{};
+  std::array<Index, static_cast<std::size_t>(kRank + 1)> shape{};
   std::copy(list.shape.begin(), list.shape.end(), shape.begin());
   shape[kRank] = 2 * pairs;
   Tensor<double, kRank + 1> angles(shape);

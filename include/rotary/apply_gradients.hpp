@@ -54,14 +54,15 @@ void apply_backward(const StridedView<const F>& freqs, const StridedView<const S
   using T = Arithmetic<X, float>;
   const Index pairs = rows.rotary_dim / 2;
   const kernels::PairStrides at = kernels::pair_strides(options.pairing, pairs);
-  CosSinTable<T> transposed = rows.template table<T>(options.pairing);
-  if (transposed.separate()) {
-    for (Index row = 0; row < transposed.rows(); ++row) {
-      T* const values = transposed.data() + row * transposed.row_size();
+  RowStorage<T> swapped = rows.template storage<T>(options, false);
+  if (swapped.separate_angles) {
+    for (Index row = 0; row < swapped.row_count; ++row) {
+      T* const values = swapped.row(row);
       for (Index i = 0; i < pairs; ++i)
         std::swap(values[i * at.pair + at.partner], values[2 * pairs + i * at.pair + at.partner]);
     }
   }
+  const CosSinTable<T> transposed = std::move(swapped).table();
   std::vector<X> copy(static_cast<std::size_t>(grad.size()));
   StridedView<X> packed(copy.data(),
                         std::span<const Index>(grad.extents.data(), static_cast<std::size_t>(grad.rank)));
@@ -73,12 +74,11 @@ void apply_backward(const StridedView<const F>& freqs, const StridedView<const S
     }
     copy[static_cast<std::size_t>(n)] = static_cast<X>(grad.data[from]);
   }
-  apply_table(transposed, StridedView<const X>(packed), grad_t, options.start_index, options.seq_dim,
-              Direction::transpose);
+  apply_table(transposed, StridedView<const X>(packed), grad_t, Direction::transpose);
 
   // With respect to the angles and scales: per-feature sums over everything that shares a row, from unscaled
   // rows.
-  const CosSinTable<double> unscaled = rows.template table<double>(options.pairing, true);
+  const CosSinTable<double> unscaled = rows.template table<double>(options, true);
   const std::size_t entries = static_cast<std::size_t>(unscaled.rows() * unscaled.row_size());
   std::vector<double> angle(entries), log_magnitude(entries);
   auto job = gradient_job<X, G, double>(t, grad, options.start_index, pairs, options.pairing);

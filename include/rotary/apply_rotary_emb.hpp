@@ -2,19 +2,23 @@
 #pragma once
 
 #include "apply_table.hpp"
+#include "compiled.hpp"
 #include "kernels/cos_sin_of_angles.hpp"
 #include "kernels/rotate_gradient.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Where and how `apply_rotary_emb` rotates.
+/// How `apply_rotary_emb` rotates by a tensor of angles: the arguments of rotary-embedding-torch, and the pairing.
 struct ApplyOptions {
   Index start_index = 0;  ///< the first feature that rotates
   Index seq_dim = -2;     ///< the sequence axis of the tensor
-  std::optional<Index> freqs_seq_dim =
-      {};            ///< the axis of the angles of which the last seq entries are taken
+  /// The axis of the angles of which the last seq entries are taken.
+  std::optional<Index> freqs_seq_dim = {};
   double scale = 1;  ///< multiplies the features that rotate
   Pairing pairing = Pairing::interleaved;
+  /// Allows the members of a pair to have angles of their own. Otherwise that throws, as it mostly means that the
+  /// angles were made for the other pairing.
+  bool separate_angles = false;
 };
 
 /// The gradients of a loss with respect to what went into `apply_rotary_emb`, each of the shape of its own
@@ -56,10 +60,13 @@ StridedView<S> broadcastable(const StridedView<S>& x, int rank, const char* what
 template <class F, class X>
 StridedView<const F> align_freqs(StridedView<const F> freqs, const StridedView<const X>& t,
                                  const ApplyOptions& options) {
-  const int seq_axis = sequence_axis(options.seq_dim, -2, t.rank);
+  const int seq_axis = sequence_axis(options.seq_dim, t.rank);
   if (freqs.rank < 1) fail("the angles need at least one axis, [..., rotary_dim]");
   const Index seq = t.extent(seq_axis);
-  if (freqs.rank == 2 || options.freqs_seq_dim) {
+  // As in the reference, three axes of angles for a tensor of three axes are cut to the sequence as well, unless
+  // they fit as they are.
+  const bool cut = freqs.rank == 3 && t.rank == 3 && freqs.extent(0) != t.extent(0) && freqs.extent(0) > seq;
+  if (freqs.rank == 2 || cut || options.freqs_seq_dim) {
     const int of = resolve_axis(options.freqs_seq_dim.value_or(0), freqs.rank, "freqs_seq_dim");
     if (of == freqs.rank - 1) fail("freqs_seq_dim is the last axis, which holds the angles of one token");
     const Index found = freqs.extent(of);
@@ -157,27 +164,60 @@ struct AngleRows {
                scale.data[scale_from + (scale.extent(last) == 1 ? 0 : feature * scale.stride(last))]);
   }
 
+  /// The layout of the table: its rows are broadcast, whichever axis is the sequence.
+  static HeadLayout layout_of(const ApplyOptions& options) {
+    return {.start_index = options.start_index, .pairing = options.pairing};
+  }
+
   /// The cosines and sines, with the scale folded in unless `unscaled`.
   template <class T>
-  CosSinTable<T> table(Pairing pairing, bool unscaled = false) const {
-    CosSinTable<T> shared(shape, rotary_dim / 2, pairing, false);
+  CosSinTable<T> table(const ApplyOptions& options, bool unscaled = false) const {
+    return std::move(storage<T>(options, unscaled)).table();
+  }
+
+  template <class T>
+  RowStorage<T> storage(const ApplyOptions& options, bool unscaled) const {
+    RowStorage<T> shared(shape, RowAxes::broadcast, layout_of(options), rotary_dim / 2);
     if (fill(shared, unscaled)) return shared;
-    CosSinTable<T> separate(shape, rotary_dim / 2, pairing, true);
+    if (!options.separate_angles && !scale.data) fail_separate(options.pairing);
+    RowStorage<T> separate(shape, RowAxes::broadcast, layout_of(options), rotary_dim / 2, /*separate=*/true);
     fill(separate, unscaled);
+    if (!options.separate_angles) check_angles_are_shared(options.pairing);
     return separate;
   }
 
  private:
+  /// Throws on the first pair whose members have angles of their own.
+  void check_angles_are_shared(Pairing pairing) const {
+    const kernels::PairStrides at =
+        kernels::pair_strides(pairing, rotary_dim / 2, freqs.stride(freqs.rank - 1));
+    for_each_row([&](Index, Index from, Index) {
+      for (Index i = 0; i < rotary_dim / 2; ++i) {
+        const F a = freqs.data[from + i * at.pair], b = freqs.data[from + i * at.pair + at.partner];
+        if (!(a == b))
+          fail("the two angles of pair ", i, " are ", static_cast<double>(a), " and ", static_cast<double>(b),
+               "; were they made with Pairing::", pairing == Pairing::half ? "interleaved" : "half",
+               "? separate_angles = true allows them");
+      }
+    });
+  }
+  [[noreturn]] void fail_separate(Pairing pairing) const {
+    check_angles_are_shared(pairing);
+    fail("an angle is not a number");
+  }
+
   /// False, and unfinished, if the members of a pair have angles or scales of their own and the table has
   /// not.
   template <class T>
-  bool fill(CosSinTable<T>& table, bool unscaled) const {
+  bool fill(RowStorage<T>& table, bool unscaled) const {
     bool fits = true;
+    const Pairing pairing = table.layout.pairing;
     for_each_row([&](Index row, Index from, Index scale_from) {
-      T* const values = table.data() + row * table.row_size();
-      if (fits && !table.separate() && fill_row_of_vectors(table.pairing(), values, from, unscaled)) return;
-      if (fits) fits = fill_row(table, values, from, scale_from, 0, unscaled) || table.separate();
-      if (table.separate()) fill_row(table, values + rotary_dim, from, scale_from, 1, unscaled);
+      T* const values = table.row(row);
+      const bool separate = table.separate_angles;
+      if (fits && !separate && fill_row_of_vectors(pairing, values, from, unscaled)) return;
+      if (fits) fits = fill_row(pairing, values, from, scale_from, 0, unscaled) || separate;
+      if (separate) fill_row(pairing, values + rotary_dim, from, scale_from, 1, unscaled);
     });
     return fits;
   }
@@ -195,10 +235,9 @@ struct AngleRows {
 
   /// A row for the first or the second members; were both alike?
   template <class T>
-  bool fill_row(const CosSinTable<T>& table, T* row, Index from, Index scale_from, Index member,
-                bool unscaled) const {
+  bool fill_row(Pairing pairing, T* row, Index from, Index scale_from, Index member, bool unscaled) const {
     const Index pairs = rotary_dim / 2, feature = freqs.stride(freqs.rank - 1);
-    const kernels::PairStrides at = kernels::pair_strides(table.pairing(), pairs);
+    const kernels::PairStrides at = kernels::pair_strides(pairing, pairs);
     const bool one_scale = unscaled || !scale.data;
     constexpr Index kChunk = 128;  // pairs whose angles are gathered together, on the stack
     double angles[kChunk], scales[kChunk];
@@ -218,13 +257,13 @@ struct AngleRows {
         const Index j = (begin + i) * at.pair;
         const double a = scale_at(scale_from, j), b = scale_at(scale_from, j + at.partner);
         scales[i] = member == 0 ? a : b;
-        alike = alike & (a == b);
+        alike = alike & is_equal(a, b);
       }
       if (!in_range)
         for (const double angle : std::span<const double>(angles, static_cast<std::size_t>(count)))
           if (!(std::fabs(angle) < 0x1p62))
             fail("an angle is ", angle, ", it must be a finite number of radians");
-      kernels::cos_sin_of_angles(angles, scales, count, table.pairing(), row + begin * at.pair, at.partner);
+      kernels::cos_sin_of_angles(angles, scales, count, pairing, row + begin * at.pair, at.partner);
     }
     return alike;
   }
@@ -235,8 +274,7 @@ void apply_angles(const StridedView<const F>& freqs, const StridedView<const S>&
                   const StridedView<const X>& in, const StridedView<X>& out, const ApplyOptions& options) {
   const AngleRows<F, S> rows(freqs, scale, in, options);
   check_output(in, out);
-  apply_table(rows.template table<Arithmetic<X, float>>(options.pairing), in, out, options.start_index,
-              options.seq_dim);
+  apply_table(rows.template table<Arithmetic<X, float>>(options), in, out);
 }
 
 template <class F, class S, class X>
@@ -245,7 +283,7 @@ Owned<X> apply_angles_to(const StridedView<const F>& freqs, const StridedView<co
   if constexpr (check_rotatable<X>() && check_returnable<X>()) {
     decltype(auto) source = stored(t);
     auto result = make_like(source);
-    apply_angles(freqs, scale, const_view_of(source), view_of(result), options);
+    apply_angles(freqs, scale, const_view_of(source), writable_view_of(result), options);
     return result;
   }
 }
@@ -264,93 +302,134 @@ constexpr bool check_angles() {
 
 }  // namespace detail
 
-/// Turns the features of `t` by the angles in `freqs`: t cos(freqs) + rotate_half(t) sin(freqs), times the
-/// scale.
+/// Rotates the features of `t` by the angles in `freqs`: t cos(freqs) + rotate_half(t) sin(freqs), times the scale.
 ///
-/// `freqs`, [..., rotary_dim], holds an angle for every feature that rotates, [start_index, start_index +
-/// rotary_dim); usually each twice, once for either member of a pair, but they may differ. Its axes are
-/// broadcast against those of `t` from the last; with two axes, [seq, rotary_dim], they belong to `seq_dim`,
-/// and if there are more rows than the sequence is long the last ones are taken, as in
-/// rotary-embedding-torch; along `freqs_seq_dim` likewise.
+/// `freqs`, [..., rotary_dim], holds an angle in radians for every feature that rotates, [start_index, start_index +
+/// rotary_dim); each is there twice, once for either member of a pair. Its axes are broadcast against those of `t`
+/// from the last; with two axes, [seq, rotary_dim], they belong to `seq_dim`, and if there are more rows than the
+/// sequence is long the last ones are taken, as in rotary-embedding-torch; along `freqs_seq_dim` likewise.
 ///
 /// Cosines and sines are within 3.1e-8 (2e-16 where `t` is double) of those of the angles as given.
-/// Fails if rotary_dim is odd or the window reaches past the features, and if shapes cannot be broadcast.
+///
+/// Throws if rotary_dim is odd, if the window reaches past the features, if shapes cannot be broadcast, and if the
+/// members of a pair have different angles, unless `separate_angles` allows them.
 ///
 /// @code
 ///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 4});
 ///   rotary::Tensor<float, 2> t(3, 8);                                         // [seq, head_dim]
+///   t.setRandom();
 ///   t = rotary::apply_rotary_emb(rotary_emb(std::vector{0, 1, 2}), t);
 /// @endcode
 template <class F, class X>
-requires(!detail::is_table<F>) detail::Owned<X> apply_rotary_emb(const F& freqs, const X& t,
-                                                                 const ApplyOptions& options = {}) {
+requires(!detail::is_table<F>)
+    [[nodiscard]] detail::Owned<X> apply_rotary_emb(const F& freqs, const X& t,
+                                                    const ApplyOptions& options = {}) {
   if constexpr (detail::check_angles<F>()) {
     decltype(auto) angles = detail::stored(freqs);
     return detail::apply_angles_to(detail::const_view_of(angles), StridedView<const double>(), t, options);
   }
 }
 
-/// The same with a tensor of scales, broadcast like `freqs`: the scale of every turned feature.
+/// Rotates `t` by the angles in `freqs` and multiplies every rotated feature by its entry of `scale`, which is
+/// broadcast like `freqs`, and by `options.scale`.
 template <class F, class X, class S>
-requires(!std::is_convertible_v<S, ApplyOptions>) detail::Owned<X> apply_rotary_emb(
-    const F& freqs, const X& t, const S& scale, const ApplyOptions& options = {}) {
-  if constexpr (detail::check_angles<F>() && detail::check_angles<S>()) {
+requires(!detail::is_table<F> && detail::is_rotatable_container<S>())
+    [[nodiscard]] detail::Owned<X> apply_rotary_emb(const F& freqs, const X& t, const S& scale,
+                                                    const ApplyOptions& options = {}) {
+  if constexpr (detail::check_angles<F>()) {
     decltype(auto) angles = detail::stored(freqs);
     decltype(auto) scales = detail::stored(scale);
     return detail::apply_angles_to(detail::const_view_of(angles), detail::const_view_of(scales), t, options);
   }
 }
 
-/// The same in place.
-template <class F, class X>
-requires(!detail::is_table<F>) void apply_rotary_emb_in_place(const F& freqs, X&& t,
-                                                              const ApplyOptions& options = {}) {
-  if constexpr (detail::check_angles<F>() && detail::check_rotatable<X>() && detail::check_writable<X>()) {
+/// Writes `t`, rotated by the angles in `freqs`, to `out`, of the same shape and scalar.
+template <class F, class X, class Y>
+requires(!detail::is_table<F>) void apply_rotary_emb_into(const F& freqs, const X& t, Y&& out,
+                                                          const ApplyOptions& options = {}) {
+  if constexpr (detail::check_angles<F>() && detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
+                detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
     decltype(auto) angles = detail::stored(freqs);
-    const auto view = detail::writable_view_of(t);
+    decltype(auto) source = detail::stored(t);
     detail::apply_angles(detail::const_view_of(angles), StridedView<const double>(),
-                         detail::const_view_of(view), view, options);
+                         detail::const_view_of(source), detail::writable_view_of(out), options);
+  }
+}
+/// Writes `t`, rotated by the angles in `freqs` and multiplied by a tensor of scales, to `out`.
+template <class F, class X, class Y, class S>
+requires(!detail::is_table<F> && detail::is_rotatable_container<S>()) void apply_rotary_emb_into(
+    const F& freqs, const X& t, Y&& out, const S& scale, const ApplyOptions& options = {}) {
+  if constexpr (detail::check_angles<F>() && detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
+                detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
+    decltype(auto) angles = detail::stored(freqs);
+    decltype(auto) scales = detail::stored(scale);
+    decltype(auto) source = detail::stored(t);
+    detail::apply_angles(detail::const_view_of(angles), detail::const_view_of(scales),
+                         detail::const_view_of(source), detail::writable_view_of(out), options);
   }
 }
 
-/// Where `apply_rotary_emb` with a table rotates.
-struct ApplyTableOptions {
-  Index start_index = 0;
-  Index seq_dim =
-      -2;  ///< the axis of a table of shape [seq]; rows of a grid belong to the last axes before the features
-  Direction direction = Direction::forward;
-};
+/// Rotates `t` in place by the angles in `freqs`.
+template <class F, class X>
+requires(!detail::is_table<F>) void apply_rotary_emb_in_place(const F& freqs, X&& t,
+                                                              const ApplyOptions& options = {}) {
+  if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>())
+    apply_rotary_emb_into(freqs, t, t, options);
+}
+/// Rotates `t` in place by the angles in `freqs`, and multiplies it by a tensor of scales.
+template <class F, class X, class S>
+requires(!detail::is_table<F> && detail::is_rotatable_container<S>()) void apply_rotary_emb_in_place(
+    const F& freqs, X&& t, const S& scale, const ApplyOptions& options = {}) {
+  if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>())
+    apply_rotary_emb_into(freqs, t, t, scale, options);
+}
 
-/// Turns `t` by rows at hand, pairing and magnitude being the table's.
-template <class T, class X>
-detail::Owned<X> apply_rotary_emb(const CosSinTable<T>& table, const X& t,
-                                  const ApplyTableOptions& options = {}) {
+/// Rotates `t` by the rows of a table, whose layout says which features, pairs and axes. `Direction::transpose` rotates
+/// gradients; a table does not know its magnitude, so there is no inverse. Throws unless there is a row for every
+/// token.
+template <class T, class X, ParallelDevice Device = CallingThread>
+[[nodiscard]] detail::Owned<X> apply_rotary_emb(const CosSinTable<T>& table, const X& t,
+                                                Direction direction = Direction::forward,
+                                                const Device& device = {}) {
   if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
     decltype(auto) source = detail::stored(t);
     auto result = detail::make_like(source);
-    apply_rotary_emb_into(table, source, result, options);
+    apply_rotary_emb_into(table, source, result, direction, device);
     return result;
   }
 }
 
-/// The same into a tensor of the same shape and scalar.
-template <class T, class X, class Y>
+/// Writes `t`, rotated by the rows of a table, to `out`, of the same shape and scalar.
+template <class T, class X, class Y, ParallelDevice Device = CallingThread>
 void apply_rotary_emb_into(const CosSinTable<T>& table, const X& t, Y&& out,
-                           const ApplyTableOptions& options = {}) {
+                           Direction direction = Direction::forward, const Device& device = {}) {
   if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() && detail::check_writable<Y>() &&
                 detail::check_same_scalar<X, Y>()) {
-    if (options.direction == Direction::inverse)
-      detail::fail("a table cannot tell magnitudes; use Direction::transpose");
     decltype(auto) source = detail::stored(t);
-    detail::apply_table(table, detail::const_view_of(source), detail::writable_view_of(out),
-                        options.start_index, options.seq_dim, options.direction);
+    detail::apply_table(table, detail::const_view_of(source), detail::writable_view_of(out), direction,
+                        device);
   }
 }
 
-/// The same in place.
+/// Rotates `t` in place by the rows of a table.
+template <class T, class X, ParallelDevice Device = CallingThread>
+void apply_rotary_emb_in_place(const CosSinTable<T>& table, X&& t, Direction direction = Direction::forward,
+                               const Device& device = {}) {
+  if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
+    const auto view = detail::writable_view_of(t);
+    detail::apply_table(table, view, view, direction, device);
+  }
+}
+
+/// Rotates one token of every sequence in place: `heads` is [heads, head_dim] or [batch, heads, head_dim] and has no
+/// sequence axis. The table has one row, or one for each sequence.
 template <class T, class X>
-void apply_rotary_emb_in_place(const CosSinTable<T>& table, X&& t, const ApplyTableOptions& options = {}) {
-  apply_rotary_emb_into(table, t, t, options);
+void apply_rotary_emb_to_token_in_place(const CosSinTable<T>& table, X&& heads,
+                                        Direction direction = Direction::forward) {
+  if constexpr (detail::check_rotatable<X, true>() && detail::check_writable<X>()) {
+    const auto view = detail::writable_heads_of(heads);
+    detail::apply_table_to_token(table, view, view, direction);
+  }
 }
 
 }  // namespace rotary::inline ROTARY_ABI

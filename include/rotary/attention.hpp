@@ -79,13 +79,15 @@ class RotaryMultiHeadAttention {
   explicit RotaryMultiHeadAttention(const RotaryMultiHeadAttentionOptions& options, std::uint64_t seed = 0)
       : RotaryMultiHeadAttention(options, 0, seed) {}
 
-  const RotaryMultiHeadAttentionOptions& options() const { return options_; }
+  [[nodiscard]] const RotaryMultiHeadAttentionOptions& options() const& { return options_; }
+  [[nodiscard]] RotaryMultiHeadAttentionOptions options() && { return options_; }
   Index heads() const { return options_.heads; }
   Index d_model() const { return options_.d_model; }
   Index d_k() const { return options_.d_model / options_.heads; }
 
-  Weights& weights() { return core_.weights; }
-  const Weights& weights() const { return core_.weights; }
+  [[nodiscard]] Weights& weights() & { return core_.weights; }
+  [[nodiscard]] const Weights& weights() const& { return core_.weights; }
+  const Weights& weights() const&& = delete;  // they would be gone
   /// Zeros of the shape of the weights, for `backward` to add to.
   Weights make_gradients() const { return Weights(options_.d_model, options_.bias); }
 
@@ -183,14 +185,16 @@ class RotaryMultiHeadAttention {
     if (options.heads < 1 || options.d_model < 1 || options.d_model % options.heads != 0)
       detail::fail("d_model is ", options.d_model, " and heads is ", options.heads,
                    "; both must be positive, and d_model a multiple of heads");
-    if (!(options.dropout_prob >= 0 && options.dropout_prob < 1))
+    if (!detail::finite_bits(options.dropout_prob) || options.dropout_prob < 0 || options.dropout_prob >= 1)
       detail::fail("dropout_prob is ", options.dropout_prob, ", it must be at least 0 and below 1");
     return options;
   }
 
   /// The view of a tensor of the wanted shape, in which kAny stands for any extent.
   template <int kRank, class X>
-  static StridedView<const T> checked(const X& x, const std::array<Index, kRank>& shape, const char* name) {
+  static StridedView<const T> checked(const X& x,
+                                      const std::array<Index, static_cast<std::size_t>(kRank)>& shape,
+                                      const char* name) {
     static_assert(detail::is_stored<X>() && (detail::is_tensor<X> || detail::is_view<X>),
                   "rotary: attention takes tensors, maps and views, [seq, batch, d_model]");
     static_assert(std::is_same_v<detail::Scalar<X>, T>, "rotary: attention takes tensors of its own scalar");
@@ -199,7 +203,8 @@ class RotaryMultiHeadAttention {
     return view;
   }
   template <int kRank, class X>
-  static StridedView<T> output(X&& x, const std::array<Index, kRank>& shape, const char* name) {
+  static StridedView<T> output(X&& x, const std::array<Index, static_cast<std::size_t>(kRank)>& shape,
+                               const char* name) {
     detail::check_writable<X>();
     const StridedView<T> view = view_of(x);
     checked<kRank>(view, shape, name);

@@ -1,27 +1,42 @@
 // AxialFrequencies: rotary embeddings of grids, such as images and video.
 #pragma once
 
+#include <tuple>
+
 #include "angles.hpp"
 #include "cos_sin_table.hpp"
+#include "embedding_options.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 
-/// How the frequencies of each axis of a grid are made.
-struct AxialFrequenciesOptions {
-  Index dim = 0;                          ///< features that rotate for each axis; even
-  std::vector<double> custom_freqs = {};  ///< frequencies in radians per position, in place of `freqs_for`
-  FreqsFor freqs_for = FreqsFor::lang;
-  double theta = 10000;
-  double max_freq = 10;
-  Index num_freqs = 1;
-  Pairing pairing = Pairing::interleaved;
-};
+namespace detail {
 
-/// The angles of a grid: every axis turns its own block of `dim` features, all with the same frequencies.
+template <class... Arguments>
+constexpr bool are_sizes_then_offsets() {
+  constexpr std::size_t kCount = sizeof...(Arguments);
+  if constexpr (kCount < 2) {
+    return false;
+  } else {
+    using Last = std::tuple_element_t<kCount - 1, std::tuple<Arguments...>>;
+    const std::size_t integers = (std::size_t{std::is_integral_v<Arguments>} + ...);
+    return integers == kCount - 1 && requires(const Last& offsets) {
+      std::span<const double>(std::data(offsets), std::size(offsets));
+    };
+  }
+}
+template <class... Arguments>
+inline constexpr bool kSizesThenOffsets = are_sizes_then_offsets<Arguments...>();
+
+}  // namespace detail
+
+/// The angles of a grid: every axis rotates its own block of `dim` features, all with the same frequencies.
 ///
-/// Along an axis of n cells, coordinates are 0 ... n − 1; with `FreqsFor::pixel` they run from −1 to 1, a
-/// single cell standing at −1. With `dim` / 2 = P frequencies, pairs [0, P) turn by the first axis, pairs [P,
-/// 2 P) by the second, and so on; for interleaved pairs that is features [0, dim), [dim, 2 dim), ...
+/// Along an axis of n cells, coordinates are 0 ... n − 1; with `FreqsFor::pixel` they run from −1 to 1, and
+/// a single cell is at −1. With `dim` / 2 = P frequencies, pairs [0, P) rotate by the first axis, pairs [P, 2 P)
+/// by the second, and so on; for interleaved pairs that is features [0, dim), [dim, 2 dim), ...
+///
+/// It takes the arguments of `RotaryEmbedding`, and throws on those that a grid does not have: interpolation, learned
+/// frequencies, and the order of sequence and heads.
 ///
 /// @code
 ///   const rotary::AxialFrequencies<float> pixels(
@@ -35,40 +50,62 @@ class AxialFrequencies {
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  explicit AxialFrequencies(const AxialFrequenciesOptions& options)
-      : AxialFrequencies(frequencies_of(options), options.freqs_for, options.pairing) {}
+  explicit AxialFrequencies(const RotaryEmbeddingOptions& options)
+      : AxialFrequencies(frequencies_of(options), options.freqs_for, {.pairing = options.pairing}) {}
 
-  /// From the frequencies of one axis; `FreqsFor::pixel` asks for coordinates from −1 to 1.
-  AxialFrequencies(Frequencies of_one_axis, FreqsFor freqs_for, Pairing pairing)
-      : frequencies_(std::move(of_one_axis)), freqs_for_(freqs_for), pairing_(pairing) {
+  /// From the frequencies of one axis; `FreqsFor::pixel` takes coordinates from −1 to 1. The layout's rotary_dim is
+  /// that of all axes of a grid, and is filled in for each.
+  AxialFrequencies(Frequencies of_one_axis, FreqsFor freqs_for, const HeadLayout& layout)
+      : frequencies_(std::move(of_one_axis)), freqs_for_(freqs_for), layout_(layout) {
+    layout_.rotary_dim = 0;
     if (frequencies_.axes != 1)
       detail::fail("the frequencies of one axis are wanted, found ", frequencies_.axes, " axes");
   }
 
-  /// The frequencies of one axis.
-  const Frequencies& frequencies() const { return frequencies_; }
-  /// The features that rotate for each axis.
-  Index rotary_dim() const { return 2 * frequencies_.pairs(); }
-  Pairing pairing() const { return pairing_; }
-
-  /// The angles of a grid, [sizes..., axes · rotary_dim], row-major, in double.
-  template <class... Sizes>
-  requires(sizeof...(Sizes) >= 1 &&
-           (std::is_integral_v<Sizes> && ...)) auto get_axial_freqs(Sizes... sizes) const {
-    return get_axial_freqs(std::array<Index, sizeof...(Sizes)>{static_cast<Index>(sizes)...});
+  /// Does not compile: the arguments have names.
+  template <std::integral I>
+  explicit AxialFrequencies(I) {
+    static_assert(!std::is_integral_v<I>, "rotary: name the arguments: AxialFrequencies<float>({.dim = 16})");
   }
 
-  /// The same with `offsets[a]` added to the coordinates along axis a.
+  /// The frequencies of one axis.
+  [[nodiscard]] const Frequencies& frequencies() const& { return frequencies_; }
+  [[nodiscard]] Frequencies frequencies() && { return std::move(frequencies_); }
+  /// The features that rotate for each axis.
+  [[nodiscard]] Index rotary_dim() const { return 2 * frequencies_.pairs(); }
+  [[nodiscard]] Pairing pairing() const { return layout_.pairing; }
+
+  /// The angles of a grid, [sizes..., axes · rotary_dim], row-major, in double: `get_axial_freqs(32, 32)`. After the
+  /// sizes may follow offsets, one added to the coordinates along each axis: `get_axial_freqs(32, 32, offsets)`.
+  template <class... Sizes>
+  requires(sizeof...(Sizes) >= 1 && (std::is_integral_v<Sizes> && ...))
+      [[nodiscard]] auto get_axial_freqs(Sizes... sizes) const {
+    return get_axial_freqs(std::array<Index, sizeof...(Sizes)>{static_cast<Index>(sizes)...});
+  }
+  template <class... Arguments>
+  requires(detail::kSizesThenOffsets<Arguments...>)
+      [[nodiscard]] auto get_axial_freqs(const Arguments&... sizes_and_offsets) const {
+    const auto all = std::forward_as_tuple(sizes_and_offsets...);
+    constexpr std::size_t kAxes = sizeof...(Arguments) - 1;
+    return [&]<std::size_t... Axis>(std::index_sequence<Axis...>) {
+      const auto& offsets = std::get<kAxes>(all);
+      return get_axial_freqs(std::array<Index, kAxes>{static_cast<Index>(std::get<Axis>(all))...},
+                             std::span<const double>(std::data(offsets), std::size(offsets)));
+    }
+    (std::make_index_sequence<kAxes>());
+  }
+
+  /// The angles of a grid of `sizes`, with `offsets[a]` added to the coordinates along axis a.
   template <std::size_t Axes>
-  Tensor<double, static_cast<int>(Axes) + 1> get_axial_freqs(const std::array<Index, Axes>& sizes,
-                                                             std::span<const double> offsets = {}) const {
+  [[nodiscard]] Tensor<double, static_cast<int>(Axes) + 1> get_axial_freqs(
+      const std::array<Index, Axes>& sizes, std::span<const double> offsets = {}) const {
     const Coordinates<Axes> of(*this, sizes, offsets);
     const Index pairs = frequencies_.pairs(), all = static_cast<Index>(Axes) * pairs;
     std::array<Index, Axes + 1> shape{};
     std::copy(sizes.begin(), sizes.end(), shape.begin());
     shape[Axes] = 2 * all;
     Tensor<double, static_cast<int>(Axes) + 1> angles(shape);
-    const auto [step, second] = detail::angle_places(pairing_, all);
+    const auto [step, second] = detail::angle_places(layout_.pairing, all);
     double* row = angles.data();
     for (Index n = 0; n < of.positions.count(); ++n, row += 2 * all) {
       for (Index pair = 0; pair < all; ++pair) {
@@ -83,15 +120,16 @@ class AxialFrequencies {
   /// Cosines and sines of the same angles, from exact phases: what to rotate with again and again, and the
   /// only exact way for double.
   template <std::size_t Axes>
-  CosSinTable<T> table(const std::array<Index, Axes>& sizes, std::span<const double> offsets = {}) const {
+  [[nodiscard]] CosSinTable<T> table(const std::array<Index, Axes>& sizes,
+                                     std::span<const double> offsets = {}) const {
     const Coordinates<Axes> of(*this, sizes, offsets);
-    return CosSinTable<T>(rotary::axial(frequencies_, static_cast<Index>(Axes)), of.positions, pairing_);
+    return CosSinTable<T>(rotary::axial(frequencies_, static_cast<Index>(Axes)), of.positions, layout_);
   }
 
   /// ∂L/∂f_i given the gradient with respect to the angles of `get_axial_freqs`.
   template <std::size_t Axes, class G>
-  std::vector<double> frequency_gradient(const std::array<Index, Axes>& sizes, const G& grad,
-                                         std::span<const double> offsets = {}) const {
+  [[nodiscard]] std::vector<double> frequency_gradient(const std::array<Index, Axes>& sizes, const G& grad,
+                                                       std::span<const double> offsets = {}) const {
     const Coordinates<Axes> of(*this, sizes, offsets);
     const detail::PositionList<G> grads(grad);
     const Index pairs = frequencies_.pairs(), all = static_cast<Index>(Axes) * pairs;
@@ -99,7 +137,7 @@ class AxialFrequencies {
     if (static_cast<Index>(grads.values.size()) != wanted)
       detail::fail("the gradient has ", grads.values.size(), " entries, the angles have ", wanted);
     std::vector<double> sums(static_cast<std::size_t>(pairs));
-    const auto [step, second] = detail::angle_places(pairing_, all);
+    const auto [step, second] = detail::angle_places(layout_.pairing, all);
     const double* row = grads.values.data();
     for (Index n = 0; n < of.positions.count(); ++n, row += 2 * all)
       for (Index pair = 0; pair < all; ++pair)
@@ -140,18 +178,18 @@ class AxialFrequencies {
     Coordinates(const Coordinates&) = delete;  // the positions look into the lists
   };
 
-  static Frequencies frequencies_of(const AxialFrequenciesOptions& options) {
-    if (!options.custom_freqs.empty()) return custom_frequencies(detail::span_of(options.custom_freqs));
-    if (options.freqs_for == FreqsFor::constant) return constant_frequencies(options.num_freqs);
-    if (options.dim < 1 || options.dim % 2 != 0)
-      detail::fail("dim is ", options.dim, ", it must be even and positive");
-    if (options.freqs_for == FreqsFor::pixel) return pixel_frequencies(options.dim, options.max_freq);
-    return language_frequencies(options.dim, options.theta);
+  static Frequencies frequencies_of(const RotaryEmbeddingOptions& options) {
+    const char* const name = !detail::is_equal(options.interpolate_factor, 1.0) ? "interpolate_factor"
+                             : options.learned_freq                             ? "learned_freq"
+                             : options.seq_before_head_dim                      ? "seq_before_head_dim"
+                                                                                : nullptr;
+    if (name != nullptr) detail::fail(name, " is set, but the frequencies of a grid do not depend on it");
+    return detail::frequencies_of(options);
   }
 
   Frequencies frequencies_;
   FreqsFor freqs_for_;
-  Pairing pairing_;
+  HeadLayout layout_;
 };
 
 }  // namespace rotary::inline ROTARY_ABI

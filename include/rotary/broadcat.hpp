@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include "tensor.hpp"
 
@@ -44,6 +46,37 @@ void copy_broadcast(const StridedView<const S>& in, const StridedView<S>& out) {
   }
 }
 
+/// Views of `kRank` axes, broadcast against each other and concatenated along `dim`.
+template <int kRank, class S>
+Tensor<S, kRank> concatenated(std::span<const StridedView<const S>> inputs, int dim) {
+  std::array<Index, static_cast<std::size_t>(kRank)> shape{};
+  shape.fill(1);
+  for (const auto& input : inputs) {
+    for (int axis = 0; axis < kRank; ++axis) {
+      Index& extent = shape[static_cast<std::size_t>(axis)];
+      const Index found = input.extent(axis);
+      if (extent == 1) {
+        extent = found;
+      } else if (found != 1 && found != extent) {
+        fail("axis ", axis, " cannot be broadcast: found extents ", extent, " and ", found);
+      }
+    }
+  }
+  Index& along = shape[static_cast<std::size_t>(dim)];
+  const Index each = along;
+  along = checked_product(each, static_cast<Index>(inputs.size()));
+  static_cast<void>(StridedView<S>(nullptr, shape));  // throws if there are more elements than can be counted
+  Tensor<S, kRank> result(shape);
+  if (result.size() == 0) return result;
+  StridedView<S> part = view_of(result);
+  part.extents[static_cast<std::size_t>(dim)] = each;
+  for (const auto& input : inputs) {
+    copy_broadcast(input, part);
+    part.data += each * part.stride(dim);
+  }
+  return result;
+}
+
 template <class X>
 inline constexpr int kRankOf =
     static_cast<int>(Eigen::internal::traits<std::remove_cvref_t<X>>::NumDimensions);
@@ -78,38 +111,39 @@ requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broa
   const auto join = [&](const auto&... tensors) {
     const std::array<StridedView<const S>, kCount> inputs{
         detail::with_rank(detail::const_view_of(tensors), kRank)...};
-    std::array<Index, kRank> shape{};
-    shape.fill(1);
-    for (const auto& input : inputs) {
-      for (int axis = 0; axis < kRank; ++axis) {
-        Index& extent = shape[static_cast<std::size_t>(axis)];
-        const Index found = input.extent(axis);
-        if (extent == 1) {
-          extent = found;
-        } else if (found != 1 && found != extent) {
-          detail::fail("axis ", axis, " cannot be broadcast: found extents ", extent, " and ", found);
-        }
-      }
-    }
-    Index& along = shape[static_cast<std::size_t>(dim)];
-    const Index each = along;
-    along = detail::checked_product(each, static_cast<Index>(kCount));
-    static_cast<void>(
-        StridedView<S>(nullptr, shape));  // fails if there are more elements than can be counted
-    Tensor<S, kRank> result(shape);
-    if (result.size() == 0) return result;
-    StridedView<S> part = view_of(result);
-    part.extents[static_cast<std::size_t>(dim)] = each;
-    for (const auto& input : inputs) {
-      detail::copy_broadcast(input, part);
-      part.data += each * part.stride(dim);
-    }
-    return result;
+    return detail::concatenated<kRank, S>(std::span<const StridedView<const S>>(inputs), dim);
   };
   return join(detail::stored(first), detail::stored(rest)...);
 }
 
-/// The same along the last axis.
+/// Broadcasts a list of tensors of one type, built at run time, against each other, and concatenates them along `dim`.
+/// Throws if the list is empty.
+///
+/// @code
+///   std::vector<rotary::Tensor<double, 3>> axes(3);               // as many as there are axes of positions
+///   for (auto& axis : axes) axis = rotary::Tensor<double, 3>(2, 1, 4).setZero();
+///   auto freqs = rotary::broadcat(axes);                          // [2, 1, 12]
+/// @endcode
+template <class X>
+requires(detail::is_tensor<X>)
+    [[nodiscard]] auto broadcat(std::span<const X> tensors, const BroadcatOptions& options = {}) {
+  using S = detail::Scalar<X>;
+  constexpr int kRank = detail::kRankOf<X>;
+  static_assert(detail::is_stored<X>(),
+                "rotary: broadcat takes lists of tensors; evaluate the expressions first");
+  if (tensors.empty()) detail::fail("found no tensors, broadcat needs at least one");
+  std::vector<StridedView<const S>> inputs;
+  for (const X& tensor : tensors) inputs.push_back(detail::const_view_of(tensor));
+  return detail::concatenated<kRank, S>(std::span<const StridedView<const S>>(inputs.data(), inputs.size()),
+                                        detail::resolve_axis(options.dim, kRank, "dim"));
+}
+template <class X>
+requires(detail::is_tensor<X>)
+    [[nodiscard]] auto broadcat(const std::vector<X>& tensors, const BroadcatOptions& options = {}) {
+  return broadcat(std::span<const X>(tensors.data(), tensors.size()), options);
+}
+
+/// Broadcasts tensors against each other, and concatenates them along the last axis.
 template <class First, class... Rest>
 requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broadcat(const First& first,
                                                                                      const Rest&... rest) {

@@ -3,7 +3,7 @@
 
 #if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
 #error "rotary needs C++20: compile with -std=c++20 (MSVC: /std:c++20)"
-#include "rotary_needs_c++20"  // There is no such file: the compiler stops here, after one message.
+#include <rotary_needs_c++20>  // There is no such file: the compiler stops here, after one message.
 #endif
 
 #include <cstddef>
@@ -33,6 +33,13 @@
 #define ROTARY_INLINE_LAMBDA
 #define ROTARY_NOINLINE
 #define ROTARY_COLD
+#endif
+
+// In a program that compiles the kernels once (rotary/compiled.hpp): declarations, and in one file definitions.
+#if defined(ROTARY_COMPILE)
+#define ROTARY_EXTERN
+#elif defined(ROTARY_COMPILED)
+#define ROTARY_EXTERN extern
 #endif
 
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)

@@ -47,6 +47,12 @@ constexpr bool finite_bits(const double& x) {
   return (std::bit_cast<std::uint64_t>(x) >> 52 & 0x7ff) != 0x7ff;
 }
 
+/// a == b, for where exactly that is meant: -Wfloat-equal warns of the operator.
+template <std::floating_point F>
+constexpr bool is_equal(F a, std::type_identity_t<F> b) {
+  return a <= b && a >= b;
+}
+
 }  // namespace detail
 
 /// The real number hi + lo, where hi is that sum rounded to double: about 106 bits of precision.
@@ -72,6 +78,9 @@ struct DoubleDouble {
   explicit constexpr operator double() const { return hi; }
 
   friend constexpr auto operator<=>(const DoubleDouble&, const DoubleDouble&) = default;
+  friend constexpr bool operator==(const DoubleDouble& a, const DoubleDouble& b) {
+    return detail::is_equal(a.hi, b.hi) && detail::is_equal(a.lo, b.lo);
+  }
 };
 
 inline constexpr DoubleDouble kPi{0x1.921fb54442d18p+1, 0x1.1a62633145c07p-53};

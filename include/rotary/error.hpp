@@ -2,9 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -46,24 +48,84 @@ std::string to_text(const Part& part) {
   }
 }
 
-/// Throws std::invalid_argument; without exceptions tells the handler and aborts.
-[[noreturn]] ROTARY_COLD inline void fail_with(const std::string& message) {
+/// One part of a message: a text or a number. Of one type, so that messages of any length share what is compiled.
+struct MessagePart {
+  enum class Kind { text, integer, unsigned_integer, real } kind;
+  union {
+    long long integer;
+    unsigned long long unsigned_integer;
+    double real;
+  };
+  std::string_view text;
+
+  MessagePart(std::string_view part) : kind(Kind::text), integer(0), text(part) {}
+  template <class Part>
+  requires(std::is_convertible_v<const Part&, std::string_view>) MessagePart(const Part& part)
+      : MessagePart(std::string_view(part)) {}
+  template <std::signed_integral I>
+  MessagePart(I number) : kind(Kind::integer), integer(number) {}
+  template <std::unsigned_integral I>
+  MessagePart(I number) : kind(Kind::unsigned_integer), unsigned_integer(number) {}
+  MessagePart(double number) : kind(Kind::real), real(number) {}
+};
+
+/// Characters of a message, cut off at the capacity. Not std::string: every unit compiles its functions, so that units
+/// of different flags would share them.
+template <std::size_t kCapacity>
+struct Text {
+  char characters[kCapacity] = {};
+  std::size_t size = 0;
+
+  void add(std::string_view part) {
+    const std::size_t count = part.size() < kCapacity - 1 - size ? part.size() : kCapacity - 1 - size;
+    std::memcpy(characters + size, part.data(), count);
+    size += count;
+    characters[size] = 0;
+  }
+  template <class Number>
+  void add(const char* format, Number number) {
+    char digits[32];
+    std::snprintf(digits, sizeof digits, format, number);
+    add(digits);
+  }
+  operator std::string_view() const { return {characters, size}; }
+};
+
+/// Throws std::invalid_argument; without exceptions calls the handler and aborts.
+[[noreturn]] ROTARY_COLD inline void fail_with(const MessagePart* parts, std::size_t count) {
+  Text<2048> message;
+  message.add("rotary: ");
+  for (const MessagePart* part = parts; part != parts + count; ++part) {
+    switch (part->kind) {
+      case MessagePart::Kind::text:
+        message.add(part->text);
+        break;
+      case MessagePart::Kind::integer:
+        message.add("%lld", part->integer);
+        break;
+      case MessagePart::Kind::unsigned_integer:
+        message.add("%llu", part->unsigned_integer);
+        break;
+      case MessagePart::Kind::real:
+        message.add("%g", part->real);
+        break;
+    }
+  }
 #if ROTARY_EXCEPTIONS
-  throw std::invalid_argument(message);
+  throw std::invalid_argument(message.characters);
 #else
   const ErrorHandler handler = rotary_shared::error_handler.load();
-  (handler != nullptr ? handler : &print_error)(message.c_str());
+  (handler != nullptr ? handler : &print_error)(message.characters);
   std::abort();
 #endif
 }
 
-/// Fails with the parts put together: `fail("rotary_dim is ", 7, ", it must be even")`. They come by value,
-/// so that sentences of any length share what is compiled.
+/// Throws with the parts put together: `fail("rotary_dim is ", 7, ", it must be even")`. They come by value, so that
+/// texts of any length share what is compiled.
 template <class... Parts>
 [[noreturn]] ROTARY_COLD void fail(Parts... parts) {
-  std::string message = "rotary: ";
-  ((message += to_text(parts)), ...);
-  fail_with(message);
+  const MessagePart all[] = {MessagePart(parts)...};
+  fail_with(all, sizeof...(Parts));
 }
 
 /// product = a · b, unless that does not fit.
@@ -78,14 +140,14 @@ inline bool multiplied(Index a, Index b, Index& product) {
 #endif
 }
 
-/// Product of two sizes; fails instead of wrapping around.
+/// Product of two sizes; throws instead of wrapping around.
 inline Index checked_product(Index a, Index b) {
   Index product = 0;
   if (!multiplied(a, b, product)) fail("sizes ", a, " and ", b, " multiply to more than fits");
   return product;
 }
 
-/// Sum of two sizes; fails instead of wrapping around.
+/// Sum of two sizes; throws instead of wrapping around.
 inline Index checked_sum(Index a, Index b) {
   if ((b > 0 && a > PTRDIFF_MAX - b) || (b < 0 && a < PTRDIFF_MIN - b))
     fail("sizes ", a, " and ", b, " add up to more than fits");

@@ -10,7 +10,7 @@
 #include "from_config/parse_json.hpp"
 #include "from_config/read_model.hpp"
 #include "model_configuration.hpp"
-#include "model_embedding.hpp"
+#include "rotary_embedding.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 

@@ -11,18 +11,16 @@ namespace rotary::inline ROTARY_ABI {
 
 /// What a key cache holds.
 struct KeyCacheOptions {
-  Index heads = 1;        ///< heads of keys, of which there may be fewer than of queries
-  Index head_dim = 0;     ///< features of a head
-  Index capacity = 0;     ///< tokens that there is room for from the start
-  bool grows = true;      ///< whether more may be appended, to memory twice as large; else that fails
-  Index start_index = 0;  ///< the first feature that rotates
-  Pairing pairing = Pairing::interleaved;  ///< of bare frequencies; an embedding brings its own
+  Index heads = 1;     ///< heads of keys, of which there may be fewer than of queries
+  Index head_dim = 0;  ///< features of a head
+  Index capacity = 0;  ///< tokens that there is room for from the start
+  bool grows = true;   ///< whether more may be appended, to memory twice as large; else that fails
 };
 
 /// The keys of one sequence as attention reads them, rotated, through all that decoding does: tokens are
 /// appended, dropped and moved to other positions, and the frequencies change as the context grows.
 ///
-/// Token n at position p is held as its raw key k turned once, in features [start_index, start_index + d):
+/// Token n at position p is held as its raw key k rotated once, in the features of the layout:
 ///
 ///     A R(p f) k                 plain, YaRN, LongRoPE, ...; with several coordinates φ = Σ_a p_a f(a, i)
 ///     A ζ^(−e(p)) R(p f) k       XPos, e(p) = (p − centre) / xpos_scale_base
@@ -59,46 +57,50 @@ class KeyCache {
   using T = detail::Arithmetic<X, float>;
 
  public:
-  /// For keys turned by frequencies of any make; those of several axes want as many coordinates per token.
-  KeyCache(const Frequencies& frequencies, const KeyCacheOptions& options)
-      : KeyCache(frequencies, detail::KeyScales(), options, options.pairing) {}
+  /// For keys rotated by any frequencies; those of several axes take as many coordinates per token.
+  KeyCache(const Frequencies& frequencies, const HeadLayout& layout, const KeyCacheOptions& options)
+      : KeyCache(frequencies, detail::KeyScales(), options, layout) {}
 
-  /// For keys of queries that `embedding` turns.
+  /// For keys of queries that `embedding` rotates, with its layout.
   template <class Row>
   KeyCache(const RotaryEmbedding<Row>& embedding, const KeyCacheOptions& options)
-      : KeyCache(interpolated(embedding), detail::KeyScales(), options, embedding.options().pairing) {}
+      : KeyCache(interpolated(embedding), detail::KeyScales(), options, embedding.layout()) {}
 
-  /// For keys of queries that `xpos` turns, with the same centre: the position whose scale is one. Named once
-  /// and for all, so that decoding agrees with a full pass; `change_centre` moves it.
+  /// For keys of queries that `xpos` rotates, with the same centre: the position whose scale is one. Fixed at
+  /// construction, so that decoding agrees with a full pass; `change_centre` moves it.
   template <class Row>
   KeyCache(const XPos<Row>& xpos, double centre, const KeyCacheOptions& options)
-      : KeyCache(interpolated(xpos.rotary()), detail::KeyScales(xpos, centre), options,
-                 xpos.rotary().options().pairing) {}
+      : KeyCache(interpolated(xpos.rotary()), detail::KeyScales(xpos, centre), options, xpos.layout()) {}
 
-  Index size() const { return tokens_.size(); }        ///< tokens held
-  Index capacity() const { return keys_.capacity(); }  ///< tokens that there is room for
-  Index heads() const { return keys_.heads(); }
-  Index head_dim() const { return keys_.head_dim(); }
-  Index axes() const { return tokens_.axes(); }  ///< coordinates of a token
+  [[nodiscard]] Index size() const { return tokens_.size(); }        ///< tokens held
+  [[nodiscard]] Index capacity() const { return keys_.capacity(); }  ///< tokens that there is room for
+  [[nodiscard]] Index heads() const { return keys_.heads(); }
+  [[nodiscard]] Index head_dim() const { return keys_.head_dim(); }
+  [[nodiscard]] Index axes() const { return tokens_.axes(); }  ///< coordinates of a token
+  [[nodiscard]] const HeadLayout& layout() const& { return layout_; }
+  [[nodiscard]] HeadLayout layout() && { return layout_; }
 
-  /// The rotated keys, [heads, size, head_dim].
-  StridedView<const X> keys() const { return keys_.tokens(0, size()); }
+  /// The rotated keys, [heads, size, head_dim]. Valid until keys are appended or the cache is gone.
+  [[nodiscard]] StridedView<const X> keys() const& { return keys_.tokens(0, size()); }
+  StridedView<const X> keys() const&& = delete;
 
-  /// The same for Eigen, with all that there is room for: [heads, capacity, head_dim], of which the first
-  /// `size` tokens are meant.
-  Eigen::TensorMap<const Tensor<X, 3>> tensor() const {
+  /// The rotated keys as an Eigen tensor of the whole capacity, [heads, capacity, head_dim], of which the first
+  /// `size` tokens are set.
+  [[nodiscard]] Eigen::TensorMap<const Tensor<X, 3>> tensor() const& {
     return {keys_.data(), heads(), capacity(), head_dim()};
   }
+  Eigen::TensorMap<const Tensor<X, 3>> tensor() const&& = delete;
 
   /// The rotated keys of one head as a matrix, [size, head_dim].
-  auto head(Index head) const {
+  [[nodiscard]] auto head(Index head) const& {
     if (head < 0 || head >= heads()) detail::fail("head is ", head, ", there are heads 0 to ", heads() - 1);
     using Matrix = Eigen::Matrix<X, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     return Eigen::Map<const Matrix>(keys_.data(head), size(), head_dim());
   }
+  void head(Index head) const&& = delete;
 
   /// Where a token stands.
-  FixedPosition position(Index token, Index axis = 0) const {
+  [[nodiscard]] FixedPosition position(Index token, Index axis = 0) const {
     if (token < 0 || token >= size() || axis < 0 || axis >= axes())
       detail::fail("token ", token, ", axis ", axis, " is outside a cache of ", size(), " tokens with ",
                    axes(), " coordinates");
@@ -106,18 +108,18 @@ class KeyCache {
   }
 
   /// Where `append` goes on, on every axis: one after the largest coordinate of the last token; 0 at first.
-  FixedPosition next_position() const { return tokens_.next(); }
+  [[nodiscard]] FixedPosition next_position() const { return tokens_.next(); }
 
   /// Adds tokens at the end, turned for `next_position()` and those after it, alike on every axis.
   ///
-  /// `keys`, raw and of scalar X, are [heads, n, head_dim]: a tensor, map, expression or view in any storage
-  /// order. With one head [n, head_dim] will do, such as a matrix.
+  /// `keys`, raw and of scalar X, are [heads, n, head_dim], or [n, heads, head_dim] where the layout's seq_dim is −3: a
+  /// tensor, map, expression or view in any storage order. With one head [n, head_dim] will do, such as a matrix.
   template <class K>
   void append(const K& keys) {
     append(keys, next_position());
   }
 
-  /// The same at positions first, first + 1, ...
+  /// Adds tokens at positions first, first + 1, ..., alike on every axis.
   template <class K>
   void append(const K& keys, const FixedPosition& first) {
     append_source(keys, [&](Index count) {
@@ -127,10 +129,18 @@ class KeyCache {
     });
   }
 
-  /// The same at one position of `axes()` coordinates for each token: a list, a grid, `TokenPositions`.
-  template <class K>
-  void append(const K& keys, const Positions& positions) {
-    append_source(keys, [&](Index) { return positions; });
+  /// Adds tokens at any positions, of `axes()` coordinates each: ids, `Positions`, `TokenPositions`.
+  template <class K, class At>
+  requires(!std::is_convertible_v<const At&, FixedPosition>) void append(const K& keys, const At& at) {
+    append_source(keys, [&](Index count) {
+      const Positions positions = detail::positions_of(at);
+      if (positions.has_no_length() && positions.batch() == 0) {
+        detail::Coordinates corner;
+        corner.fill(positions.first());
+        return tokens_.run(count, corner.data());
+      }
+      return positions.for_length(count);
+    });
   }
 
   /// Moves tokens [first, last), counted from 0 wherever they stand, by `delta` on every axis.
@@ -140,7 +150,7 @@ class KeyCache {
     move(first, last, deltas.data());
   }
 
-  /// The same with a delta for each axis: `shift(3, 9, {0, -2, -2})`.
+  /// Moves tokens [first, last) by a delta for each axis: `shift(3, 9, {0, -2, -2})`.
   void shift(Index first, Index last, std::initializer_list<FixedPosition> deltas) {
     if (static_cast<Index>(deltas.size()) != axes())
       detail::fail("found ", deltas.size(), " deltas, there must be one for each of ", axes(), " axes");
@@ -172,7 +182,7 @@ class KeyCache {
     if (frequencies.axes != axes() || frequencies.pairs() != rows_.pairs())
       detail::fail("found frequencies of ", frequencies.pairs(), " pairs on ", frequencies.axes,
                    " axes, the keys are turned by ", rows_.pairs(), " pairs on ", axes());
-    rows_ = make_rows(frequencies, rows_.pairing());
+    rows_ = make_rows(frequencies, layout_.pairing);
     turn(0, size());
   }
 
@@ -187,15 +197,15 @@ class KeyCache {
 
  private:
   KeyCache(const Frequencies& frequencies, detail::KeyScales scales, const KeyCacheOptions& options,
-           Pairing pairing)
-      : start_index_(options.start_index),
+           const HeadLayout& layout)
+      : layout_(checked_layout(layout, frequencies)),
         grows_(options.grows),
-        rows_(make_rows(frequencies, pairing)),
+        rows_(make_rows(frequencies, layout.pairing)),
         scales_(std::move(scales)),
         tokens_(frequencies.axes),
         raw_(options.heads, options.head_dim),
         keys_(options.heads, options.head_dim) {
-    detail::check_window(keys(), start_index_, 2 * rows_.pairs());
+    detail::check_window(keys(), layout_.start_index, layout_.rotary_dim);
     if (options.capacity < 0) detail::fail("capacity is ", options.capacity, ", it must not be negative");
     raw_.reserve(options.capacity, 0);
     keys_.reserve(options.capacity, 0);
@@ -204,14 +214,21 @@ class KeyCache {
 
   template <class Row>
   static Frequencies interpolated(const RotaryEmbedding<Row>& embedding) {
-    return scaled(embedding.frequencies(), embedding.options().interpolate_factor);
+    return scaled(embedding.frequencies(), embedding.interpolate_factor());
   }
 
-  static SequenceRows<T> make_rows(const Frequencies& frequencies, Pairing pairing) {
+  static HeadLayout checked_layout(const HeadLayout& layout, const Frequencies& frequencies) {
+    if (layout.seq_dim != -2 && layout.seq_dim != -3)
+      detail::fail("seq_dim is ", layout.seq_dim,
+                   ", a key cache takes -2, [heads, tokens, head_dim], or -3, [tokens, heads, head_dim]");
+    return detail::completed(layout, frequencies.pairs());
+  }
+
+  static detail::RowCache<T> make_rows(const Frequencies& frequencies, Pairing pairing) {
     detail::check(frequencies);
     if (std::fabs(frequencies.magnitude) > static_cast<double>(std::numeric_limits<T>::max()))
       detail::fail("the magnitude is ", frequencies.magnitude, ", it must be finite in the type of the rows");
-    return SequenceRows<T>(frequencies, pairing, 0);
+    return detail::RowCache<T>(frequencies, pairing, 0);
   }
 
   void check_range(Index first, Index last) const {
@@ -239,12 +256,18 @@ class KeyCache {
   /// Keys as [heads, n, head_dim].
   StridedView<const X> by_heads(const StridedView<const X>& keys) const {
     StridedView<const X> view = keys;
-    if (keys.rank == 2 && heads() == 1)
+    const bool tokens_first = layout_.seq_dim == -3;
+    if (keys.rank == 2 && heads() == 1) {
       view = StridedView<const X>(keys.data, {1, keys.extent(0), keys.extent(1)},
                                   {0, keys.stride(0), keys.stride(1)});
+    } else if (keys.rank == 3 && tokens_first) {
+      std::swap(view.extents[0], view.extents[1]);
+      std::swap(view.strides[0], view.strides[1]);
+    }
     if (view.rank != 3 || view.extent(0) != heads() || view.extent(2) != head_dim())
-      detail::fail("found keys of shape ", detail::shape_text(keys), ", they must be [", heads(), ", n, ",
-                   head_dim(), "]: [heads, tokens, head_dim]");
+      detail::fail("found keys of shape ", detail::shape_text(keys), ", they must be [",
+                   tokens_first ? "n, " : "", heads(), tokens_first ? "" : ", n", ", ", head_dim(),
+                   "]: ", tokens_first ? "[tokens, heads, head_dim]" : "[heads, tokens, head_dim]");
     return view;
   }
 
@@ -276,22 +299,26 @@ class KeyCache {
     turn(first, last);
   }
 
-  /// Makes the rotated keys of tokens [first, last) from the raw ones, one run of neighbours after another.
+  /// Rotates the raw keys of tokens [first, last), one run of consecutive positions after another.
   void turn(Index first, Index last) {
-    const kernels::Magnitude magnitude = scales_.magnitude(rows_.magnitude());
+    const detail::Rotation<T> how{rows_, store_layout(), scales_.magnitude(rows_.magnitude()),
+                                  Direction::forward};
     for (Index end; first < last; first = end) {
       end = tokens_.run_end(first, last);
-      auto job = detail::window_job<T>(std::as_const(raw_).tokens(first, end), keys_.tokens(first, end),
-                                       start_index_, rows_.pairs(), rows_.pairing(),
-                                       [&](int axis) { return axis == 1 ? 2 * rows_.pairs() : 0; });
-      detail::rotate_making_rows(rows_, tokens_.run(end - first, tokens_.at(first)), magnitude,
-                                 std::move(job));
+      const auto raw = std::as_const(raw_).tokens(first, end);
+      const auto out = keys_.tokens(first, end);
+      const Index count = end - first;
+      detail::rotate_at(how, tokens_.run(count, tokens_.at(first)), {.seq_total = count, .seq = count},
+                        detail::TensorPair{raw, out, 1});
     }
   }
 
-  Index start_index_;
+  /// The layout of the stored keys, [heads, tokens, head_dim].
+  const HeadLayout& store_layout() const { return layout_; }
+
+  HeadLayout layout_;
   bool grows_;
-  SequenceRows<T> rows_;
+  detail::RowCache<T> rows_;
   detail::KeyScales scales_;
   detail::TokenLog tokens_;
   detail::TokenStore<X> raw_, keys_;

@@ -89,9 +89,9 @@ struct LearnedAngles {
 ///   t = rotary::apply_learned_rotations(rotations, t);     // 6 features turn
 /// @endcode
 template <class R, class X>
-detail::Owned<X> apply_learned_rotations(const R& rotations, const X& t,
-                                         const LearnedRotationOptions& options = {},
-                                         std::span<const double> freq_ranges = detail::kOneRange) {
+[[nodiscard]] detail::Owned<X> apply_learned_rotations(
+    const R& rotations, const X& t, const LearnedRotationOptions& options = {},
+    std::span<const double> freq_ranges = detail::kOneRange) {
   const detail::LearnedAngles<R> learned(rotations, freq_ranges, options.pairing);
   return apply_rotary_emb(learned.angles(), t,
                           {.start_index = options.start_index, .pairing = options.pairing});

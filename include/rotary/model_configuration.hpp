@@ -34,7 +34,7 @@ struct ConfigurationNote {
 ///   for (rotary::Index i = 0; i < gemma.layer_count(); ++i) {
 ///     if (!gemma.has_rope(i)) continue;
 ///     const rotary::RopeParameters& rope = gemma.layer(i);
-///     const rotary::RotaryEmbedding<float> rotary_emb(rope.frequencies(), {.pairing = rope.pairing});
+///     const rotary::RotaryEmbedding<float> rotary_emb(rope);                  // layout included
 ///   }
 /// @endcode
 struct ModelConfiguration {
@@ -77,6 +77,13 @@ struct ModelConfiguration {
   RopeParameters layer(Index index) && { return std::as_const(*this).layer(index); }
   RopeParameters layer(std::string_view type) && { return std::as_const(*this).layer(type); }
 
+  /// The frequencies and the layout that all layers have, so that an embedding can be made of a model as a whole.
+  /// Throws if layers differ or some have none: make one for each kind, of `layer(i)`.
+  [[nodiscard]] Frequencies rope_frequencies(double length = 0) const {
+    return only().rope_frequencies(length);
+  }
+  [[nodiscard]] HeadLayout layout() const { return only().layout(); }
+
   /// Whether queries and keys of the layer are turned by their positions.
   bool has_rope(Index index) const {
     const Layer found = layer_at(index);
@@ -84,7 +91,7 @@ struct ModelConfiguration {
   }
 
   /// The first note on a key, given as a whole or by its last part; null if there is none.
-  const ConfigurationNote* note(std::string_view key) const {
+  [[nodiscard]] const ConfigurationNote* note(std::string_view key) const& {
     for (const ConfigurationNote& candidate : notes) {
       const std::string_view full = candidate.key;
       if (full == key) return &candidate;
@@ -93,8 +100,20 @@ struct ModelConfiguration {
     }
     return nullptr;
   }
+  const ConfigurationNote* note(std::string_view key) const&& = delete;  // it would be gone
 
  private:
+  const RopeParameters& only() const {
+    if (layer_types.empty()) detail::fail("the model has no layers");
+    bool alike = layer_types.size() == 1;
+    for (const Layer& layer : layers) alike = alike && layer.rotates;
+    if (!alike)
+      detail::fail("the layers of ", model_type,
+                   " have different rotary embeddings, or none; make one for each kind, "
+                   "of layer(i)");
+    return rope_of(layer_types[0]);
+  }
+
   Layer layer_at(Index index) const {
     if (layer_types.empty()) detail::fail("the model has no layers");
     if (index < 0) detail::fail("there is no layer ", index);

@@ -56,7 +56,8 @@ class MropePositions {
   }
 
   /// The coordinates: axis 0 is t, axis 1 is h, axis 2 is w.
-  const TokenPositions& tokens() const { return tokens_; }
+  [[nodiscard]] const TokenPositions& tokens() const& { return tokens_; }
+  const TokenPositions& tokens() const&& = delete;  // they would be gone
   /// Where the next text or grid starts.
   std::int64_t next_start() const { return next_start_; }
   /// What to add to the index of a token after the prompt, padding counted: 1 + the largest coordinate − the
@@ -85,7 +86,7 @@ class MropePositions {
   /// The tokens of a video. Time passes by `interval` from one merged frame to the next: 1 for Qwen2-VL, and
   /// tokens_per_second · seconds per merged frame for Qwen2.5-VL, where newer versions of Hugging Face
   /// first cut the seconds to an integer.
-  void append_video(const VisionGrid& grid, double interval) {
+  void append_video(const VisionGrid& grid, const double& interval) {
     const Index frames = detail::merged("frames", grid.frames, options_.temporal_merge);
     const Index height = detail::merged("height", grid.height, options_.spatial_merge);
     const Index width = detail::merged("width", grid.width, options_.spatial_merge);

@@ -90,7 +90,7 @@ constexpr bool check_reorderable() {
 }
 
 template <class X>
-void reorder_in_place(X& x, const HeadFeatures& features, Pairing from, Pairing to) {
+void reorder_in_place(std::remove_reference_t<X>& x, const HeadFeatures& features, Pairing from, Pairing to) {
   if constexpr (check_reorderable<X>() && check_writable<X>())
     reorder_pairs(features_of(x), features, from, to);
 }
@@ -100,7 +100,7 @@ Owned<X> reordered(const X& x, const HeadFeatures& features, Pairing from, Pairi
   if constexpr (check_reorderable<X>()) {
     static_assert(!is_view<X>, "rotary: a view owns no memory to return; reorder it in place");
     Owned<X> result(x);
-    reorder_in_place(result, features, from, to);
+    reorder_in_place<Owned<X>&>(result, features, from, to);
     return result;
   }
 }
@@ -133,7 +133,7 @@ detail::Owned<X> interleaved_to_half(const X& x, const HeadFeatures& features = 
 }
 template <class X>
 void interleaved_to_half_in_place(X&& x, const HeadFeatures& features = {}) {
-  detail::reorder_in_place(x, features, Pairing::interleaved, Pairing::half);
+  detail::reorder_in_place<X>(x, features, Pairing::interleaved, Pairing::half);
 }
 
 /// The inverse: `x`, made for `Pairing::half`, as `Pairing::interleaved` wants it. Hugging Face's checkpoints
@@ -146,7 +146,7 @@ detail::Owned<X> half_to_interleaved(const X& x, const HeadFeatures& features = 
 }
 template <class X>
 void half_to_interleaved_in_place(X&& x, const HeadFeatures& features = {}) {
-  detail::reorder_in_place(x, features, Pairing::half, Pairing::interleaved);
+  detail::reorder_in_place<X>(x, features, Pairing::half, Pairing::interleaved);
 }
 
 }  // namespace rotary::inline ROTARY_ABI

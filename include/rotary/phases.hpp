@@ -3,8 +3,8 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "aligned_vector.hpp"
 #include "double_double.hpp"
 #include "error.hpp"
 #include "frequencies.hpp"
@@ -162,15 +162,49 @@ class TurnSteps {
   /// Whether some step is negative or a turn and more. Otherwise `whole` holds nothing but zeros.
   bool any_whole() const { return any_whole_; }
 
-  std::span<const std::uint64_t> high(Index axis = 0) const { return of_axis(high_, axis); }
-  std::span<const std::uint64_t> low(Index axis = 0) const { return of_axis(low_, axis); }
+  std::span<const std::uint64_t> high(Index axis = 0) const& { return of_axis(high_, axis); }
+  std::span<const std::uint64_t> low(Index axis = 0) const& { return of_axis(low_, axis); }
   /// The steps rounded to 2^-64 of a turn.
-  std::span<const std::uint64_t> nearest(Index axis = 0) const { return of_axis(nearest_, axis); }
-  std::span<const std::int64_t> whole(Index axis = 0) const { return of_axis(whole_, axis); }
+  std::span<const std::uint64_t> nearest(Index axis = 0) const& { return of_axis(nearest_, axis); }
+  std::span<const std::int64_t> whole(Index axis = 0) const& { return of_axis(whole_, axis); }
+  // Of steps that are gone after the statement, none.
+  std::span<const std::uint64_t> high(Index axis = 0) const&& = delete;
+  std::span<const std::uint64_t> low(Index axis = 0) const&& = delete;
+  std::span<const std::uint64_t> nearest(Index axis = 0) const&& = delete;
+  std::span<const std::int64_t> whole(Index axis = 0) const&& = delete;
 
   TurnStep step(Index axis, Index pair) const {
     const auto at = static_cast<std::size_t>(axis * pairs_ + pair);
     return {whole_[at], high_[at], low_[at]};
+  }
+
+  /// The steps of a token whose coordinates are all equal, such as a text token of M-RoPE: one axis, with the
+  /// sum of the steps along all axes.
+  ///
+  /// Exact, also where `nearest` is concerned: at a whole position the phase by the sums is the sum of the
+  /// phases, bit for bit. At a fractional one it is too if every pair has a step along one axis only, as in
+  /// M-RoPE; else it is within 2^-125 of a turn.
+  ///
+  /// @code
+  ///   const auto sections = rotary::mrope_axes_chunked({16, 24, 24});
+  ///   const rotary::TurnSteps steps(rotary::on_axes(rotary::language_frequencies(128), sections, 3));
+  ///   const rotary::TurnSteps text = steps.summed();  // text.axes() == 1
+  /// @endcode
+  [[nodiscard]] TurnSteps summed() const {
+    TurnSteps sums(pairs_);
+    for (std::size_t at = 0; at < high_.size(); ++at) {
+      const std::size_t pair = at % sums.high_.size();
+      const Phase128 sum = Phase128{sums.high_[pair], sums.low_[pair]} + Phase128{high_[at], low_[at]};
+      const bool carry = sum.high < high_[at] || (sum.high == high_[at] && sum.low < low_[at]);
+      // Whole turns count modulo 2^64, as in a phase.
+      sums.whole_[pair] =
+          static_cast<std::int64_t>(static_cast<std::uint64_t>(sums.whole_[pair]) +
+                                    static_cast<std::uint64_t>(whole_[at]) + (carry ? 1u : 0u));
+      sums.high_[pair] = sum.high, sums.low_[pair] = sum.low;
+      sums.nearest_[pair] += nearest_[at];
+    }
+    for (const std::int64_t whole : sums.whole_) sums.any_whole_ = sums.any_whole_ || whole != 0;
+    return sums;
   }
 
   /// What the coordinate `position` along `axis` adds to the phase of a pair.
@@ -179,14 +213,20 @@ class TurnSteps {
   }
 
  private:
+  /// One axis, and all steps 0.
+  explicit TurnSteps(Index pairs) : axes_(1), pairs_(pairs) {
+    const auto count = static_cast<std::size_t>(pairs);
+    high_.resize(count, 0), low_.resize(count, 0), nearest_.resize(count, 0), whole_.resize(count, 0);
+  }
+
   template <class Word>
-  std::span<const Word> of_axis(const std::vector<Word>& words, Index axis) const {
+  std::span<const Word> of_axis(const detail::AlignedVector<Word>& words, Index axis) const {
     return {words.data() + axis * pairs_, static_cast<std::size_t>(pairs_)};
   }
 
   Index axes_, pairs_;
-  std::vector<std::uint64_t> high_, low_, nearest_;
-  std::vector<std::int64_t> whole_;
+  detail::AlignedVector<std::uint64_t> high_, low_, nearest_;
+  detail::AlignedVector<std::int64_t> whole_;
   bool any_whole_ = false;
 };
 

@@ -49,7 +49,8 @@ class PolarEmbedding {
     frequencies_ = polar_frequencies(options.dim, options.theta);
   }
 
-  const Frequencies& frequencies() const { return frequencies_; }
+  [[nodiscard]] const Frequencies& frequencies() const& { return frequencies_; }
+  [[nodiscard]] Frequencies frequencies() && { return std::move(frequencies_); }
 
   /// Queries, the first of which stands at `offset`: to decode against k_len keys, k_len − q_len.
   template <class X>
@@ -78,7 +79,7 @@ class PolarEmbedding {
     grad_phases.setZero();
     detail::Owned<X> grad_k = backward(k, grad, rows(k, &phases, offset), &grad_phases);
     for (Index n = 0; n < phases.size(); ++n)
-      if (clamped(phases.data()[n]) != phases.data()[n]) grad_phases.data()[n] = 0;
+      if (!detail::is_equal(clamped(phases.data()[n]), phases.data()[n])) grad_phases.data()[n] = 0;
     return {std::move(grad_k), std::move(grad_phases)};
   }
 
@@ -98,15 +99,17 @@ class PolarEmbedding {
   int seq_axis(const X&) const {
     static_assert(detail::is_tensor<X> && !detail::is_fixed_size<X>,
                   "rotary: PolarEmbedding takes an Eigen::Tensor, whose last axis grows");
-    return detail::sequence_axis({}, options_.seq_before_head_dim ? -3 : -2, X::NumDimensions);
+    return detail::sequence_axis(layout().seq_dim, X::NumDimensions);
   }
+
+  HeadLayout layout() const { return {.seq_dim = options_.seq_before_head_dim ? -3 : -2}; }
 
   /// The rows of a sequence: one phase more is one coordinate more, which is 1 for every token.
   template <class X>
   CosSinTable<T> rows(const X& x, const Tensor<double, 2>* phases, FixedPosition offset) const {
     const Index seq = x.dimensions()[static_cast<std::size_t>(seq_axis(x))], dim = options_.dim;
     const auto along = AxisPositions::consecutive(seq, offset);
-    if (!phases) return CosSinTable<T>(frequencies_, Positions(along));
+    if (!phases) return CosSinTable<T>(frequencies_, Positions(along), layout());
     if (phases->dimension(1) != dim || phases->dimension(0) < 1)
       detail::fail("the phases are [", phases->dimension(0), ", ", phases->dimension(1),
                    "], they must be [heads, ", dim, "] or [1, ", dim, "]");
@@ -119,7 +122,7 @@ class PolarEmbedding {
     }
     const std::vector<double> ones(static_cast<std::size_t>(seq), 1.0);
     const std::array<AxisPositions, 2> axes{along, AxisPositions::listed(std::span<const double>(ones))};
-    return CosSinTable<T>(heads, Positions::together(axes));
+    return CosSinTable<T>(detail::span_of(heads), Positions::together(axes), layout());
   }
 
   /// Calls visit(features of x, features of the other tensor) for every head at every position.
@@ -157,7 +160,7 @@ class PolarEmbedding {
       for (Index j = dim; j < head_dim; ++j) to.data[(j + dim) * to_step] = from.data[j * step];
     });
     const auto out = view_of(result);
-    detail::apply_table(rows, out, out, 0, seq_axis(x));
+    detail::apply_table(rows, out, out);
     return result;
   }
 
@@ -178,10 +181,9 @@ class PolarEmbedding {
     if (!detail::same_shape(back, wanted))
       detail::fail("the gradient has shape ", detail::shape_text(back), ", it must be ",
                    detail::shape_text(wanted));
-    const int seq = seq_axis(x);
-    detail::apply_table(rows, back, back, 0, seq, Direction::transpose);
+    detail::apply_table(rows, back, back, Direction::transpose);
     const int head_axis =
-        rows.axes() == RowAxes::heads_and_seq ? detail::axis_of_rows(rows, 0, in.rank, seq, -2) : 0;
+        rows.axes() == RowAxes::heads_and_seq ? detail::axis_of_rows(rows, 0, in, seq_axis(x)) : 0;
     const auto out = view_of(result);
     const Index heads = in.extent(head_axis), phase_heads = grad_phases ? grad_phases->dimension(0) : 1;
     for (Index h = 0; h < heads; ++h)

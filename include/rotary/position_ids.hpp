@@ -45,6 +45,19 @@ inline void append_consecutive(std::vector<std::int64_t>& ids, std::int64_t firs
   for (Index n = 0; n < count; ++n) ids.push_back(first + n);
 }
 
+/// Throws unless the list starts with 0 and never decreases.
+template <IntegerList CuSeqlens>
+void check_cu_seqlens(const CuSeqlens& cu_seqlens) {
+  const Index sequences = list_size(cu_seqlens) - 1;
+  if (sequences < 0) fail("cu_seqlens is empty, its first entry must be 0");
+  if (list_entry(cu_seqlens, 0) != 0)
+    fail("cu_seqlens starts with ", list_entry(cu_seqlens, 0), ", it must start with 0");
+  for (Index k = 0; k < sequences; ++k)
+    if (list_entry(cu_seqlens, k + 1) < list_entry(cu_seqlens, k))
+      fail("cu_seqlens falls from ", list_entry(cu_seqlens, k), " to ", list_entry(cu_seqlens, k + 1),
+           " at entry ", k + 1, ", it must never decrease");
+}
+
 }  // namespace detail
 
 /// Sequences packed end to end, each with positions of its own: token t of sequence k has
@@ -62,14 +75,8 @@ inline void append_consecutive(std::vector<std::int64_t>& ids, std::int64_t firs
 template <IntegerList CuSeqlens>
 std::vector<std::int64_t> packed_position_ids(const CuSeqlens& cu_seqlens,
                                               std::span<const std::int64_t> first = {}) {
+  detail::check_cu_seqlens(cu_seqlens);
   const Index sequences = detail::list_size(cu_seqlens) - 1;
-  if (sequences < 0) detail::fail("cu_seqlens is empty, its first entry must be 0");
-  if (detail::list_entry(cu_seqlens, 0) != 0)
-    detail::fail("cu_seqlens starts with ", detail::list_entry(cu_seqlens, 0), ", it must start with 0");
-  for (Index k = 0; k < sequences; ++k)
-    if (detail::list_entry(cu_seqlens, k + 1) < detail::list_entry(cu_seqlens, k))
-      detail::fail("cu_seqlens falls from ", detail::list_entry(cu_seqlens, k), " to ",
-                   detail::list_entry(cu_seqlens, k + 1), " at entry ", k + 1, ", it must never decrease");
   if (!first.empty() && static_cast<Index>(first.size()) != sequences)
     detail::fail("found first positions for ", first.size(), " sequences, cu_seqlens has ", sequences);
 

@@ -1,9 +1,11 @@
-// Where tokens stand: consecutive from an offset, listed one by one, on a grid, or on several axes at once.
+// Positions of tokens: consecutive from an offset, listed, per sequence, on a grid, or with several coordinates.
 #pragma once
 
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <cstring>
+#include <iterator>
 #include <span>
 #include <utility>
 #include <vector>
@@ -17,7 +19,7 @@ namespace rotary::inline ROTARY_ABI {
 ///
 /// Every integer is exact, and so is every double of which no bit lies below 2^-64. Converts from integers,
 /// float and double, so that `.offset = 128` and `.offset = 2.5` both work; 16-bit floats do not compile,
-/// since bfloat16 cannot tell 256 from 257. Fails on NaN and on what is not below 2^62 in size.
+/// since bfloat16 cannot tell 256 from 257. Throws on NaN and on what is not below 2^62 in size.
 struct FixedPosition {
   std::int64_t whole = 0;
   std::uint64_t fraction = 0;
@@ -26,6 +28,7 @@ struct FixedPosition {
 
   template <std::integral I>
   constexpr FixedPosition(I position) : whole(static_cast<std::int64_t>(position)) {
+    static_assert(!std::is_same_v<I, bool>, "rotary: a position is a number, not a bool");
     constexpr std::int64_t kLimit = std::int64_t{1} << 62;
     if constexpr (sizeof(I) >= 8)
       if (std::cmp_greater_equal(position, kLimit) || std::cmp_less_equal(position, -kLimit))
@@ -76,48 +79,52 @@ struct FixedPosition {
   friend constexpr bool operator==(const FixedPosition&, const FixedPosition&) = default;
 };
 
-/// The coordinates along one axis, by index: consecutive ones, or a list that stays the caller's.
+/// The coordinates of tokens along one axis: consecutive ones, or a list that the caller owns.
 class AxisPositions {
  public:
   AxisPositions() = default;
 
   /// first, first + 1, ..., `count` of them.
-  static AxisPositions consecutive(Index count, FixedPosition first = {}) {
+  [[nodiscard]] static AxisPositions consecutive(Index count, FixedPosition first = {}) {
     if (count < 0) detail::fail("there cannot be ", count, " positions");
-    return AxisPositions(Source::consecutive, nullptr, count, first);
+    return AxisPositions(Source::consecutive, nullptr, count, 1, first);
   }
 
-  /// The listed positions, each moved by `offset`. int32, int64, float and double; the list must outlive the
-  /// use.
+  /// The listed positions, `stride` elements apart, each moved by `offset`: integers of 32 or 64 bits, float or
+  /// double. The list must outlive the use. Throws on NaN and on positions of 2^62 and more.
   template <class P>
-  static AxisPositions listed(std::span<const P> list, FixedPosition offset = {}) {
+  [[nodiscard]] static AxisPositions listed(std::span<const P> list, FixedPosition offset = {},
+                                            Index stride = 1) {
+    constexpr Source kSource = source_of<P>();
     static_assert(
-        std::is_same_v<P, std::int32_t> || std::is_same_v<P, std::int64_t> || std::is_same_v<P, float> ||
-            std::is_same_v<P, double>,
-        "rotary: positions are int32, int64, float or double; a 16-bit type cannot tell 256 from 257");
-    constexpr Source kSource = std::is_same_v<P, std::int32_t>   ? Source::int32
-                               : std::is_same_v<P, std::int64_t> ? Source::int64
-                               : std::is_same_v<P, float>        ? Source::float32
-                                                                 : Source::float64;
-    for (const P& position : list)
-      static_cast<void>(FixedPosition(position));  // fails on NaN before anything is written
-    return AxisPositions(kSource, list.data(), static_cast<Index>(list.size()), offset);
+        kSource != Source::consecutive,
+        "rotary: positions are integers of 32 or 64 bits, float or double; 16-bit types do not hold "
+        "every position: bfloat16 cannot tell 256 from 257");
+    const Index count = (static_cast<Index>(list.size()) + stride - 1) / stride;
+    if constexpr (std::is_floating_point_v<P> || sizeof(P) == 8)
+      for (Index n = 0; n < count; ++n)
+        static_cast<void>(FixedPosition(list[static_cast<std::size_t>(n * stride)]));  // throws out of range
+    return AxisPositions(kSource, list.data(), count, stride, offset);
   }
 
-  Index count() const { return count_; }
-  FixedPosition first() const { return first_; }
-  bool is_consecutive() const { return source_ == Source::consecutive; }
+  [[nodiscard]] Index count() const { return count_; }
+  [[nodiscard]] FixedPosition first() const { return first_; }
+  [[nodiscard]] bool is_consecutive() const { return source_ == Source::consecutive; }
 
-  FixedPosition operator[](Index n) const {
+  [[nodiscard]] FixedPosition operator[](Index n) const {
     switch (source_) {
       case Source::int32:
-        return first_ + FixedPosition(static_cast<const std::int32_t*>(list_)[n]);
+        return first_ + FixedPosition(element<std::int32_t>(n));
+      case Source::uint32:
+        return first_ + FixedPosition(element<std::uint32_t>(n));
       case Source::int64:
-        return first_ + FixedPosition(static_cast<const std::int64_t*>(list_)[n]);
+        return first_ + FixedPosition(element<std::int64_t>(n));
+      case Source::uint64:
+        return first_ + FixedPosition(element<std::uint64_t>(n));
       case Source::float32:
-        return first_ + FixedPosition(static_cast<const float*>(list_)[n]);
+        return first_ + FixedPosition(element<float>(n));
       case Source::float64:
-        return first_ + FixedPosition(static_cast<const double*>(list_)[n]);
+        return first_ + FixedPosition(element<double>(n));
       case Source::consecutive:
         break;
     }
@@ -125,45 +132,125 @@ class AxisPositions {
   }
 
  private:
-  enum class Source { consecutive, int32, int64, float32, float64 };
+  enum class Source : std::uint8_t { consecutive, int32, uint32, int64, uint64, float32, float64 };
 
-  AxisPositions(Source source, const void* list, Index count, FixedPosition first)
-      : source_(source), list_(list), count_(count), first_(first) {}
+  /// What a list of `P` is read as; `consecutive` for types that are no positions. By size, since `long` and
+  /// `long long` are different types of the same numbers.
+  template <class P>
+  static constexpr Source source_of() {
+    if (std::is_same_v<P, float>) return Source::float32;
+    if (std::is_same_v<P, double>) return Source::float64;
+    if (!std::is_integral_v<P> || std::is_same_v<P, bool>) return Source::consecutive;
+    if (sizeof(P) == 4) return std::is_signed_v<P> ? Source::int32 : Source::uint32;
+    if (sizeof(P) == 8) return std::is_signed_v<P> ? Source::int64 : Source::uint64;
+    return Source::consecutive;
+  }
+
+  AxisPositions(Source source, const void* list, Index count, Index stride, FixedPosition first)
+      : source_(source), list_(list), count_(count), stride_(stride), first_(first) {}
+
+  template <class P>
+  P element(Index n) const {
+    P value;
+    std::memcpy(&value, static_cast<const unsigned char*>(list_) + n * stride_ * Index{sizeof(P)}, sizeof(P));
+    return value;
+  }
 
   Source source_ = Source::consecutive;
   const void* list_ = nullptr;
-  Index count_ = 0;
+  Index count_ = 0, stride_ = 1;
   FixedPosition first_;
 };
 
-/// The largest number of coordinates a token can have.
+/// The largest number of coordinates that a token can have.
 inline constexpr int kMaxPositionAxes = 4;
 
-/// Which positions the rows of a table stand at; cheap to copy, and a view of the lists it was made from.
+/// The positions of the tokens of a call; cheap to copy, and a view of the lists it was made from.
 ///
-/// A token has one coordinate, or several (height and width; time, height and width). Row n stands at
-/// `at(n, axis)`; on a grid the last axis runs fastest.
+/// A token has one coordinate, or several (height and width; time, height and width). Row n is at position
+/// `at(n, axis)`. The rows belong to one sequence that all of a batch share, or to every sequence of a batch, or
+/// to the cells of a grid, of which the last axis runs fastest:
+///
+///     from(p)                        p, p + 1, ...: as many as the sequence is long
+///     consecutive(n, p)              p, ..., p + n − 1
+///     listed(ids)                    one position for each token
+///     listed(ids).in_batches(b)      ids of shape [b, seq]; an Eigen tensor or matrix of two axes says so itself
+///     per_sequence(starts)           token n of sequence b is at starts[b] + n (continuous batching)
+///     together({t, h, w})            several coordinates for each token (M-RoPE)
+///     grid({rows, columns})          every combination of coordinates (images)
+///
+/// Functions that rotate take any of these, or directly a number (`from`), a list or tensor of ids (`listed`) or
+/// `TokenPositions`.
+///
+/// @code
+///   const std::vector<std::int32_t> lengths = {17, 4, 99};                    // tokens cached so far
+///   rotary::Tensor<float, 4> q(3, 8, 1, 64);                                  // [batch, heads, seq, head_dim]
+///   q.setRandom();
+///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 64});
+///   rotary_emb.rotate_in_place(q, rotary::Positions::per_sequence(lengths));
+/// @endcode
 class Positions {
  public:
   /// One coordinate.
   Positions(AxisPositions axis) : count_(axis.count()), axes_{{{axis}, {axis}, {axis}, {axis}}} {}
 
-  static Positions consecutive(Index count, FixedPosition first = {}) {
+  /// first, first + 1, ...: as many as the rotated sequence is long.
+  [[nodiscard]] static Positions from(FixedPosition first) {
+    Positions positions(AxisPositions::consecutive(0, first));
+    positions.open_ = true;
+    return positions;
+  }
+  /// first, first + 1, ..., `count` of them.
+  [[nodiscard]] static Positions consecutive(Index count, FixedPosition first = {}) {
     return AxisPositions::consecutive(count, first);
   }
+  /// One position for each token, moved by `offset`. The list must outlive the use, so that a temporary vector
+  /// does not compile.
   template <class P>
-  static Positions listed(std::span<const P> list, FixedPosition offset = {}) {
+  [[nodiscard]] static Positions listed(std::span<const P> list, FixedPosition offset = {}) {
     return AxisPositions::listed(list, offset);
   }
   template <class P>
-  static Positions listed(const std::vector<P>& list, FixedPosition offset = {}) {
+  [[nodiscard]] static Positions listed(const std::vector<P>& list, FixedPosition offset = {}) {
     return AxisPositions::listed(std::span<const P>(list.data(), list.size()), offset);  // faster to compile
   }
   template <class P>
-  static Positions listed(std::vector<P>&& list, FixedPosition offset = {}) = delete;  // it would be gone
+  static Positions listed(std::vector<P>&& list, FixedPosition offset = {}) = delete;
+
+  /// The entries of an Eigen tensor, matrix, map or view: one position for each token, [seq], or for each token of
+  /// every sequence, [batch, seq]. Calls take tensors of integers, and of floats with one axis, as they are; of two
+  /// float tensors in a call the second would be taken for keys. The tensor must outlive the use.
+  template <class X>
+  requires(detail::is_stored<X>() && !detail::is_owner<X>) [[nodiscard]] static Positions
+      listed(const X& ids);
+  template <class X>
+  requires(detail::is_owner<X>) [[nodiscard]] static Positions listed(const X& ids);
+  template <class X>
+  requires(detail::is_owner<X>) static Positions listed(X&& ids) = delete;
+
+  /// Token n of sequence b is at starts[b] + n: sequences of a batch that are decoded together. The list must
+  /// outlive the use.
+  template <class P>
+  [[nodiscard]] static Positions per_sequence(std::span<const P> starts) {
+    return per_sequence(AxisPositions::listed(starts));
+  }
+  template <class P>
+  [[nodiscard]] static Positions per_sequence(const std::vector<P>& starts) {
+    return per_sequence(std::span<const P>(starts.data(), starts.size()));
+  }
+  template <class P>
+  static Positions per_sequence(std::vector<P>&& starts) = delete;
+  [[nodiscard]] static Positions per_sequence(AxisPositions starts) {
+    if (starts.count() < 1) detail::fail("there are no starts of sequences, a batch has at least 1 sequence");
+    Positions positions(starts);
+    positions.open_ = positions.starts_ = true;
+    positions.batch_ = starts.count();
+    positions.count_ = 0;
+    return positions;
+  }
 
   /// Every combination of the axes' coordinates: rows y·width + x for a grid of (height, width).
-  static Positions grid(std::span<const AxisPositions> axes) {
+  [[nodiscard]] static Positions grid(std::span<const AxisPositions> axes) {
     Positions positions = of_axes(axes);
     positions.is_grid_ = true;
     for (int axis = positions.axis_count_ - 1; axis >= 0; --axis) {
@@ -174,9 +261,8 @@ class Positions {
     return positions;
   }
 
-  /// One row for each index, its coordinate on every axis being that axis' entry there: (t, h, w) of each
-  /// token.
-  static Positions together(std::span<const AxisPositions> axes) {
+  /// One row for each index n, its coordinate on every axis being entry n of that axis: (t, h, w) of each token.
+  [[nodiscard]] static Positions together(std::span<const AxisPositions> axes) {
     Positions positions = of_axes(axes);
     positions.count_ = axes[0].count();
     for (const AxisPositions& axis : axes)
@@ -186,9 +272,10 @@ class Positions {
     return positions;
   }
 
-  /// The same rows dealt out to sequences of one length: row b · seq + n is token n of sequence b, and no
-  /// longer of all of them. For position_ids of shape [batch, seq].
-  Positions in_batches(Index batch) const {
+  /// These rows as those of `batch` sequences of one length: row b · seq + n is token n of sequence b. For
+  /// position_ids of shape [batch, seq].
+  [[nodiscard]] Positions in_batches(Index batch) const {
+    if (open_) detail::fail("positions without a length cannot be dealt out to ", batch, " sequences");
     if (batch < 1 || count_ % batch != 0)
       detail::fail(count_, " positions cannot be dealt out evenly to ", batch, " sequences");
     Positions dealt = *this;
@@ -196,40 +283,66 @@ class Positions {
     return dealt;
   }
 
-  /// The same rows, those of a grid as one sequence of its cells.
-  Positions as_list() const {
+  /// These rows for lists of shape [seq, batch]: entry n · batch + b is token n of sequence b.
+  [[nodiscard]] Positions in_batches_along_last(Index batch) const {
+    Positions dealt = in_batches(batch);
+    dealt.batch_is_last_ = true;
+    return dealt;
+  }
+
+  /// These rows, those of a grid as one sequence of its cells.
+  [[nodiscard]] Positions as_list() const {
     Positions positions = *this;
     positions.is_list_ = true;
     return positions;
   }
 
-  Index count() const { return count_; }
-  int axis_count() const { return axis_count_; }
-  /// How many sequences have positions of their own; 0 where all share theirs.
-  Index batch() const { return batch_; }
-  /// The extents of the grid, [batch, seq], or the number of tokens.
-  std::vector<Index> shape() const {
-    if (batch_ > 0) return {batch_, count_ / batch_};
-    if (!is_grid_ || is_list_) return {count_};
-    std::vector<Index> extents;
-    for (int axis = 0; axis < axis_count_; ++axis) extents.push_back(axes_[at_(axis)].positions.count());
-    return extents;
+  /// These positions for sequences of `seq` tokens: `from` and `per_sequence` have no length of their own, the
+  /// others are returned as they are.
+  [[nodiscard]] Positions for_length(Index seq) const {
+    if (!open_) return *this;
+    if (!starts_) return consecutive(seq, first());
+    Positions positions = *this;
+    positions.open_ = false;
+    positions.seq_ = seq;
+    positions.count_ = detail::checked_product(batch_, seq);
+    return positions;
   }
 
-  FixedPosition at(Index row, int axis = 0) const {
+  [[nodiscard]] Index count() const { return count_; }
+  [[nodiscard]] int axis_count() const { return axis_count_; }
+  /// How many sequences have positions of their own; 0 where all share theirs.
+  [[nodiscard]] Index batch() const { return batch_; }
+  /// Whether these are as many as the rotated sequence is long (`from`, `per_sequence`).
+  [[nodiscard]] bool has_no_length() const { return open_; }
+  /// The extents of the grid, [batch, seq], or the number of tokens.
+  [[nodiscard]] std::vector<Index> shape() const {
+    if (batch_ > 0) return {batch_, count_ / batch_};
+    if (!is_grid_ || is_list_) return {count_};
+    std::array<Index, kMaxPositionAxes> extents = {};
+    for (int axis = 0; axis < axis_count_; ++axis) extents[at_(axis)] = axes_[at_(axis)].positions.count();
+    return {extents.data(), extents.data() + axis_count_};
+  }
+  [[nodiscard]] bool is_grid() const { return is_grid_ && !is_list_ && batch_ == 0; }
+
+  [[nodiscard]] FixedPosition at(Index row, int axis = 0) const {
     const Axis& of = axes_[at_(axis)];
+    if (starts_) return of.positions[row / seq_] + FixedPosition(row % seq_);
+    if (batch_is_last_) row = row % (count_ / batch_) * batch_ + row / (count_ / batch_);
     return of.repeat == 1 && axis_count_ == 1 ? of.positions[row]
                                               : of.positions[row / of.repeat % of.positions.count()];
   }
 
-  /// first, first + 1, ... on a single axis.
-  bool is_consecutive() const { return axis_count_ == 1 && axes_[0].positions.is_consecutive(); }
-  FixedPosition first() const { return axes_[0].positions.first(); }
+  /// first, first + 1, ... on a single axis, over all rows.
+  [[nodiscard]] bool is_consecutive() const {
+    return axis_count_ == 1 && !batch_is_last_ && !starts_ && axes_[0].positions.is_consecutive();
+  }
+  [[nodiscard]] FixedPosition first() const { return axes_[0].positions.first(); }
 
  private:
   struct Axis {
     AxisPositions positions;
-    Index repeat = 1;  // rows that share one coordinate before the next comes
+    Index repeat = 1;  // rows that share one coordinate before the next one follows
   };
 
   static std::size_t at_(int axis) { return static_cast<std::size_t>(axis); }
@@ -245,11 +358,81 @@ class Positions {
   }
 
   bool is_grid_ = false, is_list_ = false;
-  Index batch_ = 0;
+  bool open_ = false;           // the length is that of the rotated sequence
+  bool starts_ = false;         // the list holds the first position of every sequence
+  bool batch_is_last_ = false;  // the list is [seq, batch]
   int axis_count_ = 1;
+  Index batch_ = 0, seq_ = 1;
   Index count_ = 0;
-  // The first axis_count_ count; all are set, which is quicker than to clear them.
+  // Only the first axis_count_ are used. All are set, which is quicker than clearing them.
   std::array<Axis, kMaxPositionAxes> axes_;
 };
 
+namespace detail {
+
+/// Ids of shape [seq] or [batch, seq].
+template <class P>
+Positions positions_of_view(const StridedView<const P>& ids) {
+  ids.check();
+  if (ids.rank != 1 && ids.rank != 2)
+    fail("ids have shape ", shape_text(ids), ", they must be [seq] or [batch, seq]");
+  const Index batch = ids.rank == 2 ? ids.extent(0) : 0, seq = ids.extent(ids.rank - 1);
+  const Index step = seq == 1 ? 1 : ids.stride(ids.rank - 1), outer = batch <= 1 ? seq * step : ids.stride(0);
+  const bool along_last = batch > 1 && seq > 1 && outer == 1 && step == batch;
+  if (step < 1 || (!along_last && outer != seq * step && seq > 0 && !(seq == 1 && outer >= 1)))
+    fail("ids of shape ", shape_text(ids), " must be contiguous, [batch, seq] or its transpose");
+  const Index stride = along_last ? 1 : seq == 1 && batch > 1 ? outer : step;
+  const Index count = ids.size(), elements = count == 0 ? 0 : (count - 1) * stride + 1;
+  const Positions list(AxisPositions::listed(std::span<const P>(ids.data, static_cast<std::size_t>(elements)),
+                                             FixedPosition(), stride));
+  if (batch == 0) return list;
+  return along_last ? list.in_batches_along_last(batch) : list.in_batches(batch);
+}
+
+}  // namespace detail
+
+template <class X>
+requires(detail::is_stored<X>() && !detail::is_owner<X>) Positions Positions::listed(const X& ids) {
+  return detail::positions_of_view(detail::const_elements_of(ids));
+}
+template <class X>
+requires(detail::is_owner<X>) Positions Positions::listed(const X& ids) {
+  return detail::positions_of_view(detail::const_elements_of(ids));
+}
+
+namespace detail {
+
+/// Any way of naming positions as `Positions`, which look into `at`. One sentence for what cannot be positions.
+template <class P>
+Positions positions_of(const P& at) {
+  constexpr bool kNumber = std::is_arithmetic_v<P> || std::is_same_v<P, FixedPosition>;
+  constexpr bool kBuilder = requires {
+    { at.positions() } -> std::same_as<Positions>;
+  };
+  constexpr bool kList = requires {
+    std::data(at);
+    std::size(at);
+  };
+  if constexpr (std::is_convertible_v<const P&, Positions>) {
+    return at;
+  } else if constexpr (kNumber) {
+    return Positions::from(at);
+  } else if constexpr (kBuilder) {
+    return at.positions();
+  } else if constexpr (is_view<P> || is_stored_tensor<P> || (is_dense<P> && is_stored<P>())) {
+    return positions_of_view(const_elements_of(at));
+  } else if constexpr (kList && !is_dense<P> && !is_tensor<P>) {
+    using Element = std::remove_cvref_t<decltype(*std::data(at))>;
+    return Positions::listed(std::span<const Element>(std::data(at), std::size(at)));
+  } else {
+    static_assert(
+        kNumber,
+        "rotary: positions are a number, a contiguous list or an Eigen tensor of integers of 32 or 64 "
+        "bits, float or double, rotary::Positions or rotary::TokenPositions; evaluate expressions "
+        "first");
+    return Positions::from(0);
+  }
+}
+
+}  // namespace detail
 }  // namespace rotary::inline ROTARY_ABI

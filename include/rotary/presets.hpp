@@ -5,13 +5,13 @@
 #include <vector>
 
 #include "model_configuration.hpp"
-#include "model_embedding.hpp"
 #include "presets/deepseek.hpp"
 #include "presets/gemma.hpp"
 #include "presets/llama.hpp"
 #include "presets/others.hpp"
 #include "presets/phi.hpp"
 #include "presets/qwen.hpp"
+#include "rotary_embedding.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 namespace detail {

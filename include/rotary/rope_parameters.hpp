@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "frequencies.hpp"
+#include "head_layout.hpp"
 #include "mrope.hpp"
-#include "pairing.hpp"
 #include "variants/grok.hpp"
 #include "variants/llama3.hpp"
 #include "variants/longrope.hpp"
@@ -71,7 +71,7 @@ enum class MropeOrder { chunked, interleaved, ernie, openpangu };
 /// @code
 ///   const rotary::RopeParameters llama31{
 ///       .theta = 500000, .head_dim = 128, .scaling = rotary::Llama3Options{.factor = 8}};
-///   const rotary::RotaryEmbedding<float> rotary_emb(llama31.frequencies(), {.pairing = llama31.pairing});
+///   const rotary::RotaryEmbedding<float> rotary_emb(llama31);                 // layout included
 /// @endcode
 struct RopeParameters {
   double theta = 10000;             ///< the base of the frequencies
@@ -94,6 +94,18 @@ struct RopeParameters {
   /// NTK, Qwen-1 and LongRoPE; 0 gives those of short texts. Fails for parameters that make no sense, naming
   /// one.
   Frequencies frequencies(double length = 0) const;
+
+  /// Which features of a head rotate and how they are paired: what an embedding of this layer carries.
+  [[nodiscard]] HeadLayout layout() const {
+    HeadLayout layout{.rotary_dim = rotary_dim, .start_index = start_index, .pairing = pairing};
+    if (output_pairing != pairing) layout.output_pairing = output_pairing;
+    return layout;
+  }
+
+  /// The frequencies that positions of these models take: of every axis where there is an `mrope_section`.
+  [[nodiscard]] Frequencies rope_frequencies(double length = 0) const {
+    return mrope_section.empty() ? frequencies(length) : frequencies_on_axes(length);
+  }
 
   /// The axis that turns each pair; for `mrope_section` only.
   std::vector<Index> axis_of_pair() const;

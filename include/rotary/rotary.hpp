@@ -4,7 +4,8 @@
 // clang-format off
 #include "config.hpp"                        // version and macros
 #include "error.hpp"                         // how a wrong shape or value is reported
-#include "pairing.hpp"                       // which two features form a pair; forwards, back, transposed
+#include "pairing.hpp"                       // which two features form a pair; directions
+#include "head_layout.hpp"                   // which features of a head rotate
 #include "strided_view.hpp"                  // pointer, extents, strides: any tensor at all
 #include "tensor.hpp"                        // Eigen's tensors and matrices as such views
 #include "parallel.hpp"                      // whose threads share the work
@@ -33,10 +34,14 @@
 #include "phases.hpp"                        // positions × frequencies, in exact integer turns
 #include "angles.hpp"                        // the same as tensors of angles
 #include "cos_sin_table.hpp"                 // phases → rows of cosines and sines
+#include "row_cache.hpp"                     // rows that are computed once
 #include "variants/reference_float32.hpp"    // others' float cosines, errors included
 #include "axial_frequencies.hpp"             // grids: images and video
-#include "rotate_sequence.hpp"               // rows of a sequence × tensor
-#include "apply_table.hpp"                   // rows at hand × tensor
+#include "embedding_options.hpp"             // the arguments of rotary-embedding-torch
+#include "rotate_options.hpp"                // what a call says
+#include "rotate_sequence.hpp"               // rows of any positions × tensors
+#include "apply_table.hpp"                   // rows of a table × tensor
+#include "scaled_rows.hpp"                   // rows times a tensor of scales
 #include "rotation_gradients.hpp"            // what a rotation leaves to differentiate
 #include "apply_rotary_emb.hpp"              // angles or a table × tensor
 #include "apply_gradients.hpp"               // its gradients

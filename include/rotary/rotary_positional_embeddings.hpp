@@ -32,22 +32,26 @@ template <RowScalar T, Direction kForward>
 class LabmlEmbeddings {
  public:
   /// The frequencies, base^(−2j/d), in radians per position.
-  std::vector<double> theta() const { return rotary_.freqs(); }
+  [[nodiscard]] std::vector<double> theta() const { return rotary_.freqs(); }
   /// Replaces them, as a step of training may.
-  void set_theta(std::span<const double> theta) { rotary_.set_freqs(theta); }
+  void set_theta(std::span<const double> theta) {
+    if (theta.size() != rotary_.frequencies().values.size())
+      fail("found ", theta.size(), " frequencies, there must be ", rotary_.frequencies().values.size());
+    rotary_ = RotaryEmbedding<T>(custom_frequencies(theta), rotary_.layout());
+  }
 
   /// The rotated tensor. `Direction::inverse` takes a rotation back and `Direction::transpose` turns the
   /// gradient with respect to the result into the one with respect to `x`; both are the same turn here, where
   /// no length changes.
   template <class X>
-  Owned<X> operator()(const X& x, Direction direction = Direction::forward) const {
+  [[nodiscard]] Owned<X> operator()(const X& x, Direction direction = Direction::forward) const {
     check_rotatable<X>();
     decltype(auto) source = stored(x);
     check_features(source);
     return rotary_.rotate_queries_or_keys(source, options(direction));
   }
 
-  /// The same, written to `out`, which has the shape of `x` and may be `x`.
+  /// Writes the rotated `x` to `out`, which has the shape of `x` and may be `x`.
   template <class X, class Y>
   void rotate_into(const X& x, Y&& out, Direction direction = Direction::forward) const {
     check_rotatable<X>();
@@ -56,7 +60,7 @@ class LabmlEmbeddings {
     rotary_.rotate_into(source, out, options(direction));
   }
 
-  /// The same where `x` is. Allocates nothing.
+  /// Rotates `x` in place. Allocates nothing once the rows it needs are cached.
   template <class X>
   void rotate_in_place(X&& x, Direction direction = Direction::forward) const {
     check_rotatable<X>();
@@ -67,29 +71,28 @@ class LabmlEmbeddings {
 
   /// ∂L/∂theta, from `x` as it was before the rotation and the gradient with respect to the result.
   template <class X, class G>
-  std::vector<double> theta_gradient(const X& x, const G& grad) const {
+  [[nodiscard]] std::vector<double> theta_gradient(const X& x, const G& grad) const {
     check_rotatable<X>();
     check_rotatable<G>();
     decltype(auto) source = stored(x);
     check_features(source);
     // ⟨g, R(−φ) x⟩ = ⟨x, R(φ) g⟩: turning backwards, x and g trade places.
     if constexpr (kForward == Direction::forward) {
-      return rotary_.frequency_gradient(source, grad, {.seq_dim = 0});
+      return rotary_.frequency_gradient(source, grad);
     } else {
-      return rotary_.frequency_gradient(grad, source, {.seq_dim = 0});
+      return rotary_.frequency_gradient(grad, source);
     }
   }
 
  protected:
   /// `features` is the number of features that tensors must have, or 0 for any from 2 · pairs on.
   LabmlEmbeddings(Frequencies frequencies, Index features)
-      : features_(features),
-        rotary_(std::move(frequencies), {.learned_freq = true, .pairing = Pairing::half}) {}
+      : features_(features), rotary_(std::move(frequencies), {.pairing = Pairing::half, .seq_dim = 0}) {}
 
  private:
   static RotateOptions options(Direction direction) {
     const bool forward = (direction == Direction::forward) == (kForward == Direction::forward);
-    return {.seq_dim = 0, .direction = forward ? Direction::forward : Direction::inverse};
+    return {.direction = forward ? Direction::forward : Direction::inverse};
   }
 
   template <class X>

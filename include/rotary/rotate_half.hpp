@@ -11,7 +11,8 @@ namespace rotary::inline ROTARY_ABI {
 ///     Pairing::interleaved   [a0 b0 a1 b1]  →  [−b0 a0 −b1 a1]     rotary-embedding-torch's rotate_half
 ///     Pairing::half          [a0 a1 b0 b1]  →  [−b0 −b1 a0 a1]     that of Hugging Face and labml
 ///
-/// With it a rotation by φ reads x cos φ + rotate_half(x) sin φ. The last axis must have an even size.
+/// With it a rotation by φ reads x cos φ + rotate_half(x) sin φ. Takes tensors of one axis and more, matrices, and
+/// vectors, whichever way they lie. Throws if the last axis has an odd size.
 ///
 /// @code
 ///   Eigen::MatrixXf x(1, 4);
@@ -19,13 +20,13 @@ namespace rotary::inline ROTARY_ABI {
 ///   rotary::rotate_half(x);   // −2 1 −4 3
 /// @endcode
 template <class X>
-detail::Owned<X> rotate_half(const X& x, Pairing pairing = Pairing::interleaved) {
-  detail::check_rotatable<X>();
+[[nodiscard]] detail::Owned<X> rotate_half(const X& x, Pairing pairing = Pairing::interleaved) {
+  detail::check_rotatable_scalar<X>();
   static_assert(!detail::is_view<X>, "rotary: a view owns no memory to return; copy it into a tensor first");
   decltype(auto) source = detail::stored(x);
   auto result = detail::make_like(source);
-  const auto in = detail::const_view_of(source);
-  const auto out = view_of(result);
+  const auto in = detail::const_heads_of(source);
+  const auto out = detail::writable_heads_of(result);
   const Index features = in.extent(in.rank - 1);
   if (features % 2 != 0) detail::fail("rotate_half needs an even number of features, found ", features);
   const Index pairs = features / 2, size = in.size();

@@ -1,8 +1,9 @@
 // The gradients of a rotated sequence with respect to angles and magnitudes, from which all others follow.
 #pragma once
 
+#include "cos_sin_table.hpp"
 #include "kernels/rotate_gradient.hpp"
-#include "rotate_sequence.hpp"
+#include "window_job.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 
@@ -50,10 +51,11 @@ kernels::RotationGradientJob<X, G, T> gradient_job(const StridedView<const X>& x
 /// sequence stands at row `first_row` + n of `positions`.
 template <class X, class G>
 RotationGradients rotation_gradients(const TurnSteps& steps, const Positions& positions,
-                                     const kernels::Magnitude& magnitude, Pairing pairing,
+                                     const kernels::Magnitude& magnitude, const HeadLayout& layout,
                                      const StridedView<const X>& x, const StridedView<const G>& grad,
-                                     int seq_axis, Index start, Index first_row = 0) {
-  const Index pairs = steps.pairs(), seq = x.extent(seq_axis);
+                                     int seq_axis, Index first_row = 0) {
+  const Index pairs = steps.pairs(), seq = x.extent(seq_axis), start = layout.start_index;
+  const Pairing pairing = layout.pairing;
   check_window(x, start, 2 * pairs);
   check_gradient(x, grad);
   const auto entries = static_cast<std::size_t>(checked_product(seq, 2 * pairs));
@@ -61,6 +63,7 @@ RotationGradients rotation_gradients(const TurnSteps& steps, const Positions& po
   kernels::cos_sin_rows(steps, positions, first_row, first_row + seq, magnitude, pairing, rows.data());
 
   auto job = gradient_job<X, G, double>(x, grad, start, pairs, pairing);
+  job.grad_pairs = kernels::pair_strides(layout.written_pairing(), pairs, grad.stride(grad.rank - 1));
   job.rows = rows.data();
   job.angle = angle.data();
   job.log_magnitude = log_magnitude.data();
@@ -113,22 +116,21 @@ void for_each_sequence(const Positions& positions, const StridedView<const X>& x
 
 /// visit(row of positions, axis, pair, ∂L/∂φ) for every coordinate of every token and every pair.
 template <class X, class G, class Visit>
-void for_each_angle_gradient(const Frequencies& frequencies, const Positions& positions, Pairing pairing,
-                             const X& x, const G& grad, Index seq_dim, Index start_index,
-                             const Visit& visit) {
+void for_each_angle_gradient(const Frequencies& frequencies, const Positions& positions,
+                             const HeadLayout& layout, const X& x, const G& grad, const Visit& visit) {
   static_assert(check_rotatable<X>() && check_rotatable<G>());
   if (positions.axis_count() != frequencies.axes)
     fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ", frequencies.axes);
   decltype(auto) stored_x = stored(x);
   decltype(auto) stored_grad = stored(grad);
   const auto in = const_view_of(stored_x);
-  const int seq_axis = sequence_axis(seq_dim, -2, in.rank);
+  const int seq_axis = sequence_axis(layout.seq_dim, in.rank);
   const TurnSteps steps(frequencies);
   for_each_sequence(positions, in, const_view_of(stored_grad), seq_axis,
                     [&](const auto& part, const auto& grad_part, Index first_row) {
                       const RotationGradients of =
-                          rotation_gradients(steps, positions, {.factor = frequencies.magnitude}, pairing,
-                                             part, grad_part, seq_axis, start_index, first_row);
+                          rotation_gradients(steps, positions, {.factor = frequencies.magnitude}, layout,
+                                             part, grad_part, seq_axis, first_row);
                       for (Index n = 0; n < of.seq; ++n)
                         for (Index axis = 0; axis < frequencies.axes; ++axis)
                           for (Index i = 0; i < of.pairs; ++i)
@@ -138,16 +140,16 @@ void for_each_angle_gradient(const Frequencies& frequencies, const Positions& po
 
 }  // namespace detail
 
-/// ∂L/∂f(a, i) = Σ p_a ∂L/∂φ_i, [axes, pairs], for frequencies of any make and positions of as many
-/// coordinates: from `x` [..., seq, head_dim] as it was before the rotation, and the gradient with respect to
-/// its result. Where heads have frequencies of their own, pass one head of either at a time.
+/// ∂L/∂f(a, i) = Σ p_a ∂L/∂φ_i, [axes, pairs], for any frequencies and positions of as many coordinates: from `x`
+/// as it was before the rotation of this layout, and the gradient with respect to its result. Where heads have
+/// frequencies of their own, pass one head of either at a time.
 template <class X, class G>
-std::vector<double> frequency_gradient(const Frequencies& frequencies, const Positions& positions,
-                                       Pairing pairing, const X& x, const G& grad, Index seq_dim = -2,
-                                       Index start_index = 0) {
+[[nodiscard]] std::vector<double> frequency_gradient(const Frequencies& frequencies,
+                                                     const Positions& positions, const HeadLayout& layout,
+                                                     const X& x, const G& grad) {
   std::vector<double> sums(frequencies.values.size());
-  detail::for_each_angle_gradient(frequencies, positions, pairing, x, grad, seq_dim, start_index,
-                                  [&](Index row, Index axis, Index pair, double angle) {
+  detail::for_each_angle_gradient(frequencies, positions, detail::completed(layout, frequencies.pairs()), x,
+                                  grad, [&](Index row, Index axis, Index pair, double angle) {
                                     sums[static_cast<std::size_t>(axis * frequencies.pairs() + pair)] +=
                                         static_cast<double>(positions.at(row, static_cast<int>(axis))) *
                                         angle;
@@ -155,15 +157,16 @@ std::vector<double> frequency_gradient(const Frequencies& frequencies, const Pos
   return sums;
 }
 
-/// ∂L/∂p_a(n) = Σ_i f(a, i) ∂L/∂φ_i, [rows of positions, axes], likewise.
+/// ∂L/∂p_a(n) = Σ_i f(a, i) ∂L/∂φ_i, [rows of positions, axes], for any frequencies and positions of as many
+/// coordinates: from `x` as it was before the rotation of this layout, and the gradient with respect to its result.
 template <class X, class G>
-std::vector<double> position_gradient(const Frequencies& frequencies, const Positions& positions,
-                                      Pairing pairing, const X& x, const G& grad, Index seq_dim = -2,
-                                      Index start_index = 0) {
+[[nodiscard]] std::vector<double> position_gradient(const Frequencies& frequencies,
+                                                    const Positions& positions, const HeadLayout& layout,
+                                                    const X& x, const G& grad) {
   std::vector<double> sums(
       static_cast<std::size_t>(detail::checked_product(positions.count(), frequencies.axes)));
-  detail::for_each_angle_gradient(frequencies, positions, pairing, x, grad, seq_dim, start_index,
-                                  [&](Index row, Index axis, Index pair, double angle) {
+  detail::for_each_angle_gradient(frequencies, positions, detail::completed(layout, frequencies.pairs()), x,
+                                  grad, [&](Index row, Index axis, Index pair, double angle) {
                                     const auto of =
                                         static_cast<std::size_t>(axis * frequencies.pairs() + pair);
                                     sums[static_cast<std::size_t>(row * frequencies.axes + axis)] +=

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <type_traits>
 
@@ -13,11 +15,28 @@ namespace rotary::inline ROTARY_ABI {
 /// The largest number of axes a view can have.
 inline constexpr int kMaxRank = 12;
 
-/// A tensor somebody else owns: element (i_0, i_1, ...) lies at `data[i_0 strides[0] + i_1 strides[1] +
-/// ...]`.
+namespace detail {
+
+/// An extent or stride of any integer type, so that those of std::size_t need no cast.
+struct AnyIndex {
+  Index value;
+  template <std::integral I>
+  constexpr AnyIndex(I index) : value(static_cast<Index>(index)) {}
+};
+
+template <class I>
+concept OtherInteger = std::integral<I> && !std::is_same_v<I, Index>;
+
+}  // namespace detail
+
+/// A tensor that somebody else owns: element (i_0, i_1, ...) is at data[i_0 · strides[0] + i_1 · strides[1] + ...].
 ///
-/// The way in for tensors that are not Eigen's, and what Eigen's become. The last axis holds the features of
-/// a head; strides count elements and may be negative, or 0 where an axis is broadcast (in inputs only).
+/// For tensors that are not Eigen's. The last axis holds the features of a head. Strides count elements and may be
+/// negative, or 0 where an axis is broadcast (in inputs only). Extents and strides are of any integer type. Throws
+/// on more than 12 axes, negative extents, and sizes that do not fit into memory.
+///
+/// One token with its heads, [heads, head_dim], is what `rotate_token_in_place` takes. Functions for sequences
+/// would take the heads for tokens.
 ///
 /// @code
 ///   float q[2][3][8] = {};                                       // [heads, seq, head_dim]
@@ -48,8 +67,11 @@ struct StridedView {
       stride *= extents[at(axis)];
     }
   }
-  StridedView(Scalar* pointer, std::initializer_list<Index> sizes)
-      : StridedView(pointer, std::span<const Index>(sizes.begin(), sizes.size())) {}
+  StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes)
+      : StridedView(pointer, IndexList(sizes)) {}
+  /// Sizes of another integer type, such as std::size_t.
+  template <detail::OtherInteger I>
+  StridedView(Scalar* pointer, std::span<const I> sizes) : StridedView(pointer, IndexList(sizes)) {}
 
   /// A view with a stride, in elements, for every axis.
   StridedView(Scalar* pointer, std::span<const Index> sizes, std::span<const Index> steps) : StridedView() {
@@ -60,9 +82,12 @@ struct StridedView {
     for (int axis = 0; axis < rank; ++axis) strides[at(axis)] = steps[at(axis)];
     check();
   }
-  StridedView(Scalar* pointer, std::initializer_list<Index> sizes, std::initializer_list<Index> steps)
-      : StridedView(pointer, std::span<const Index>(sizes.begin(), sizes.size()),
-                    std::span<const Index>(steps.begin(), steps.size())) {}
+  StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes,
+              std::initializer_list<detail::AnyIndex> steps)
+      : StridedView(pointer, IndexList(sizes), IndexList(steps)) {}
+  template <detail::OtherInteger I>
+  StridedView(Scalar* pointer, std::span<const I> sizes, std::span<const I> steps)
+      : StridedView(pointer, IndexList(sizes), IndexList(steps)) {}
 
   /// What may be written may be read.
   operator StridedView<const Scalar>() const requires(!std::is_const_v<Scalar>) {
@@ -119,6 +144,19 @@ struct StridedView {
   }
 
  private:
+  /// Up to one index more than there are axes, so that too many are found out.
+  struct IndexList {
+    std::array<Index, kMaxRank + 1> values;
+    std::size_t count = 0;
+
+    template <class List>
+    explicit IndexList(const List& list) {
+      for (const detail::AnyIndex index : list)
+        if (count < values.size()) values[count++] = index.value;
+    }
+    operator std::span<const Index>() const { return {values.data(), count}; }
+  };
+
   StridedView(Scalar* pointer, int axes) : data(pointer), rank(axes) {}
 
   static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
@@ -134,11 +172,16 @@ struct StridedView {
 namespace detail {
 
 /// "[2, 3, 8]"
+ROTARY_COLD inline Text<256> shape_text(const Index* extents, int rank) {
+  Text<256> text;
+  text.add("[");
+  for (int axis = 0; axis < rank; ++axis) text.add(axis > 0 ? ", %td" : "%td", extents[axis]);
+  text.add("]");
+  return text;
+}
 template <class Scalar>
-std::string shape_text(const StridedView<Scalar>& view) {
-  std::string text = "[";
-  for (int axis = 0; axis < view.rank; ++axis) text += (axis ? ", " : "") + std::to_string(view.extent(axis));
-  return text + "]";
+Text<256> shape_text(const StridedView<Scalar>& view) {
+  return shape_text(view.extents.data(), view.rank);
 }
 
 template <class A, class B>

@@ -33,11 +33,12 @@ class TokenPositions {
   Index tokens() const { return static_cast<Index>(axes_[0].size()); }
 
   /// The coordinates of all tokens along one axis. Valid until a token is appended.
-  std::span<const std::int64_t> axis(Index axis) const {
+  [[nodiscard]] std::span<const std::int64_t> axis(Index axis) const& {
     if (axis < 0 || axis >= axes()) detail::fail("axis is ", axis, ", tokens have axes 0 to ", axes() - 1);
     const auto& list = axes_[static_cast<std::size_t>(axis)];
     return {list.data(), list.size()};  // faster to compile than from the vector
   }
+  std::span<const std::int64_t> axis(Index axis) const&& = delete;  // it would outlive what it looks at
 
   /// Another token, with a coordinate for each axis.
   void append(std::initializer_list<std::int64_t> coordinates) {
@@ -67,7 +68,7 @@ class TokenPositions {
   }
 
   /// A view of these coordinates, one row for each token. Valid until a token is appended.
-  Positions positions() const& {
+  [[nodiscard]] Positions positions() const& {
     std::array<AxisPositions, kMaxPositionAxes> views;
     for (std::size_t a = 0; a < axes_.size(); ++a)
       views[a] = AxisPositions::listed(axis(static_cast<Index>(a)));

@@ -7,27 +7,15 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The constructor arguments of rotary-embedding-torch with `use_xpos`, with its defaults, and the pairing.
+/// What XPos has beside the arguments of `RotaryEmbedding`.
 struct XPosOptions {
-  Index dim = 0;                          ///< features that rotate; even
-  std::vector<double> custom_freqs = {};  ///< frequencies in radians per position, in place of `freqs_for`
-  FreqsFor freqs_for = FreqsFor::lang;
-  double theta = 10000;
-  double max_freq = 10;
-  Index num_freqs = 1;
-  bool learned_freq = false;
   double xpos_scale_base = 512;  ///< positions over which a scale grows or falls by its own value
-  double interpolate_factor = 1;
-  double theta_rescale_factor = 1;
-  bool seq_before_head_dim = false;
-  bool allow_odd_dim = false;
-  Pairing pairing = Pairing::interleaved;
 };
 
-/// How a call of XPos rotates.
+/// What a call of XPos says beside its tensors.
 struct XPosRotateOptions {
-  std::optional<Index> seq_dim = {};  ///< the sequence axis; by default −2, or −3 with `seq_before_head_dim`
   FixedPosition offset = 0;           ///< the position of the first token
+  std::optional<Index> seq_dim = {};  ///< the sequence axis; by default that of the layout
   /// The position whose scale is one, the same for queries and keys; by default half the number of keys,
   /// rounded down, after the first. To decode with keys rotated earlier, name the same centre in every call.
   /// Counted, like the scale base, in positions divided by interpolate_factor.
@@ -62,33 +50,40 @@ class XPos {
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  explicit XPos(const XPosOptions& options)
-      : scale_base_(options.xpos_scale_base), rotary_(rotary_options(options)) {
-    if (!(scale_base_ > 0 && scale_base_ < std::numeric_limits<double>::infinity()))
-      detail::fail("xpos_scale_base is ", scale_base_, ", it must be positive");
-    const Index dim = options.dim;
-    if (dim < 1) detail::fail("dim is ", dim, ", it must be positive");
-    for (Index i = 0; 2 * i < dim; ++i)
-      scale_.push_back((2.0 * static_cast<double>(i) + 0.4 * static_cast<double>(dim)) /
-                       (1.4 * static_cast<double>(dim)));
-    if (static_cast<Index>(scale_.size()) < rotary_.rotary_dim() / 2)
-      detail::fail("there are ", rotary_.rotary_dim() / 2, " frequencies but scales for only ", scale_.size(),
-                   " pairs");
-    set_scale(std::vector<double>(scale_));
+  explicit XPos(const RotaryEmbeddingOptions& options, const XPosOptions& xpos = {})
+      : XPos(RotaryEmbedding<T>(uncached(options)), xpos, options.dim) {}
+
+  /// From any frequencies of one coordinate and a layout.
+  explicit XPos(Frequencies frequencies, const HeadLayout& layout = {}, const XPosOptions& xpos = {})
+      : XPos(RotaryEmbedding<T>(std::move(frequencies), layout, 0), xpos, 0) {}
+
+  /// From a model's parameters, layout included.
+  template <detail::DescribesRope M>
+  explicit XPos(const M& model, const XPosOptions& xpos = {}, const ModelEmbeddingOptions& options = {})
+      : XPos(RotaryEmbedding<T>(model, options), xpos, 0) {}
+
+  /// Does not compile: the arguments have names.
+  template <std::integral I>
+  explicit XPos(I) : XPos(Frequencies()) {
+    static_assert(!std::is_integral_v<I>, "rotary: name the arguments: XPos<float>({.dim = 64})");
   }
 
-  const RotaryEmbedding<T>& rotary() const { return rotary_; }
-  double scale_base() const { return scale_base_; }
+  [[nodiscard]] const RotaryEmbedding<T>& rotary() const& { return rotary_; }
+  const RotaryEmbedding<T>& rotary() const&& = delete;  // it would be gone
+  [[nodiscard]] const HeadLayout& layout() const& { return rotary_.layout(); }
+  [[nodiscard]] HeadLayout layout() && { return rotary_.layout(); }
+  [[nodiscard]] double scale_base() const { return scale_base_; }
 
   /// ζ, one for each pair.
-  const std::vector<double>& scale() const { return scale_; }
+  [[nodiscard]] const std::vector<double>& scale() const& { return scale_; }
+  [[nodiscard]] std::vector<double> scale() && { return std::move(scale_); }
   /// Replaces ζ, as a step of training may.
   void set_scale(std::vector<double> scale) {
     if (scale.size() != scale_.size())
       detail::fail("found ", scale.size(), " scales, there must be ", scale_.size());
     std::vector<double> logs;
-    for (const double zeta : scale) {
-      if (!(zeta > 0 && zeta < std::numeric_limits<double>::infinity()))
+    for (const double& zeta : scale) {
+      if (!detail::finite_bits(zeta) || !(zeta > 0))
         detail::fail("a scale is ", zeta, ", it must be positive");
       logs.push_back(std::log(zeta));
     }
@@ -100,12 +95,12 @@ class XPos {
   /// ζ^((position − centre) / base), each twice: [positions, features], as the reference's get_scale. The
   /// centre is half the number of positions, rounded down, unless given.
   template <class P>
-  Tensor<double, 2> get_scale(const P& positions, std::optional<double> centre = {}) const {
+  [[nodiscard]] Tensor<double, 2> get_scale(const P& positions, std::optional<double> centre = {}) const {
     const detail::PositionList<P> list(positions);
     static_assert(detail::PositionList<P>::kRank == 1, "rotary: get_scale takes positions on one axis");
     const Index pairs = static_cast<Index>(scale_.size()), count = static_cast<Index>(list.values.size());
     const double middle = centre.value_or(static_cast<double>(count / 2));
-    const auto [step, second] = detail::angle_places(rotary_.options().pairing, pairs);
+    const auto [step, second] = detail::angle_places(rotary_.pairing(), pairs);
     Tensor<double, 2> result(count, 2 * pairs);
     for (Index n = 0; n < count; ++n)
       for (Index i = 0; i < pairs; ++i)
@@ -117,7 +112,7 @@ class XPos {
 
   /// {rotated q, rotated k}: index n of both stands at position offset + n.
   template <class Q, class K>
-  std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
+  [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
       const Q& q, const K& k, const XPosRotateOptions& options = {}) const {
     if constexpr (can_return<Q, K>()) {
       decltype(auto) queries = detail::stored(q);
@@ -126,15 +121,14 @@ class XPos {
     }
   }
 
-  /// The same in place.
+  /// Rotates and scales queries and keys in place.
   template <class Q, class K>
   void rotate_queries_and_keys_in_place(Q&& q, K&& k, const XPosRotateOptions& options = {}) const {
     if constexpr (detail::check_rotatable<Q>() && detail::check_writable<Q>() &&
                   detail::check_rotatable<K>() && detail::check_writable<K>()) {
       const auto queries = detail::writable_view_of(q);
       const auto keys = detail::writable_view_of(k);
-      turn_both(detail::const_view_of(queries), queries, detail::const_view_of(keys), keys,
-                together(q, k, options), options);
+      rotate_both(queries, queries, keys, keys, together(q, k, options), options);
     }
   }
 
@@ -144,37 +138,47 @@ class XPos {
   /// full pass; the reference centres them on q_len, and its scores do not. `offset` turns the queries only,
   /// as there.
   template <class Q, class K>
-  std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_with_cached_keys(
+  [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_with_cached_keys(
       const Q& q, const K& k, const XPosRotateOptions& options = {}) const {
     if constexpr (can_return<Q, K>()) {
       decltype(auto) queries = detail::stored(q);
       decltype(auto) keys = detail::stored(k);
       const auto key_view = detail::const_view_of(keys);
-      const Index ahead = detail::keys_before_queries(detail::const_view_of(queries), key_view,
-                                                      options.seq_dim, default_seq_dim());
-      const double centre =
-          options.centre.value_or(static_cast<double>(key_view.extent(axis_of(key_view.rank, options)) / 2));
+      const auto query_view = detail::const_view_of(queries);
+      const Index q_len = query_view.extent(axis_of(query_view.rank, options));
+      const Index keys_len = key_view.extent(axis_of(key_view.rank, options));
+      if (q_len > keys_len)
+        detail::fail("found ", q_len, " queries for ", keys_len, " cached keys, there must not be more");
+      const Index ahead = keys_len - q_len;
+      const double centre = options.centre.value_or(static_cast<double>(keys_len / 2));
       Plan plan{{options.offset + FixedPosition(ahead), centre + interpolated(options.offset)}, {0, centre}};
       if (options.centre_on_last_query) {
-        const Index k_len = key_view.extent(axis_of(key_view.rank, options));
-        plan.queries.centre = plan.keys.centre = last_query(options, k_len);
+        plan.queries.centre = plan.keys.centre = last_query(options, keys_len);
       }
       return rotated(queries, keys, plan, options);
     }
   }
 
   /// Does not compile: a scale is right only if queries and keys share their centre.
-  template <class X>
-  void rotate_queries_or_keys(const X&, const RotateOptions& = {}) const {
+  template <class X, class... Arguments>
+  void rotate_queries_or_keys(const X&, const Arguments&...) const {
     static_assert(
         !detail::is_tensor<X> && detail::is_tensor<X>,
         "rotary: XPos scales queries and keys against each other; call rotate_queries_and_keys(q, k)");
   }
   template <class X>
-  void rotate_in_place(X&&, const RotateOptions& = {}) const {
+  void rotate_queries_or_keys(const X& x, const RotateOptions&) const {
+    rotate_queries_or_keys(x);
+  }
+  template <class X, class... Arguments>
+  void rotate_in_place(X&&, const Arguments&...) const {
     static_assert(!detail::is_tensor<X> && detail::is_tensor<X>,
                   "rotary: XPos scales queries and keys against each other; call "
                   "rotate_queries_and_keys_in_place(q, k)");
+  }
+  template <class X>
+  void rotate_in_place(X&& x, const RotateOptions&) const {
+    rotate_in_place(x);
   }
 
   /// The gradients of `rotate_queries_and_keys` with respect to frequencies and scales, from q and k as they
@@ -184,8 +188,8 @@ class XPos {
     std::vector<double> freqs, scale;
   };
   template <class Q, class K, class GQ, class GK>
-  Gradients gradients(const Q& q, const K& k, const GQ& grad_q, const GK& grad_k,
-                      const XPosRotateOptions& options = {}) const {
+  [[nodiscard]] Gradients gradients(const Q& q, const K& k, const GQ& grad_q, const GK& grad_k,
+                                    const XPosRotateOptions& options = {}) const {
     const Index pairs = rotary_.rotary_dim() / 2;
     decltype(auto) keys = detail::stored(k);
     decltype(auto) queries = detail::stored(q);
@@ -198,9 +202,9 @@ class XPos {
       const Positions positions = Positions::consecutive(in.extent(axis), run.first);
       const kernels::Magnitude scales = magnitude(run.centre, sign);
       const auto of =
-          detail::rotation_gradients(rotary_.rows().steps(), positions, scales, rotary_.options().pairing, in,
-                                     detail::const_view_of(stored_grad), axis, 0);
-      const auto freqs = detail::frequency_gradient(of, positions, rotary_.options().interpolate_factor);
+          detail::rotation_gradients(rotary_.rows_.text_steps(), positions, scales, rotary_.layout(), in,
+                                     detail::const_view_of(stored_grad), axis);
+      const auto freqs = detail::frequency_gradient(of, positions, rotary_.interpolate_factor());
       for (Index i = 0; i < pairs; ++i) {
         const auto at = static_cast<std::size_t>(i);
         sums.freqs[at] += freqs[at];
@@ -224,29 +228,34 @@ class XPos {
     Run queries, keys;
   };
 
-  static RotaryEmbeddingOptions rotary_options(const XPosOptions& o) {
-    return {.dim = o.dim,
-            .custom_freqs = o.custom_freqs,
-            .freqs_for = o.freqs_for,
-            .theta = o.theta,
-            .max_freq = o.max_freq,
-            .num_freqs = o.num_freqs,
-            .learned_freq = o.learned_freq,
-            .interpolate_factor = o.interpolate_factor,
-            .theta_rescale_factor = o.theta_rescale_factor,
-            .seq_before_head_dim = o.seq_before_head_dim,
-            .allow_odd_dim = o.allow_odd_dim,
-            .pairing = o.pairing};
+  XPos(RotaryEmbedding<T> rotary, const XPosOptions& xpos, Index dim)
+      : scale_base_(xpos.xpos_scale_base), rotary_(std::move(rotary)) {
+    if (!detail::finite_bits(scale_base_) || !(scale_base_ > 0))
+      detail::fail("xpos_scale_base is ", scale_base_, ", it must be positive and finite");
+    if (rotary_.frequencies().axes != 1)
+      detail::fail("frequencies of ", rotary_.frequencies().axes,
+                   " coordinates found, XPos takes those of one");
+    // An odd dim has one scale more than it has pairs, as in the reference.
+    if (dim == 0) dim = rotary_.rotary_dim();
+    if (dim < 1) detail::fail("dim is ", dim, ", it must be positive");
+    for (Index i = 0; 2 * i < dim; ++i)
+      scale_.push_back((2.0 * static_cast<double>(i) + 0.4 * static_cast<double>(dim)) /
+                       (1.4 * static_cast<double>(dim)));
+    set_scale(std::vector<double>(scale_));
   }
 
-  Index default_seq_dim() const { return rotary_.options().seq_before_head_dim ? -3 : -2; }
+  /// Rows of XPos depend on the centre, so none are cached.
+  static RotaryEmbeddingOptions uncached(RotaryEmbeddingOptions options) {
+    options.cache_if_possible = false;
+    return options;
+  }
 
   int axis_of(int rank, const XPosRotateOptions& options) const {
-    return detail::sequence_axis(options.seq_dim, default_seq_dim(), rank);
+    return detail::sequence_axis(options.seq_dim.value_or(rotary_.layout().seq_dim), rank);
   }
 
   double interpolated(FixedPosition position) const {
-    return static_cast<double>(position) / rotary_.options().interpolate_factor;
+    return static_cast<double>(position) / rotary_.interpolate_factor();
   }
 
   /// The interpolated position of the last of `k_len` tokens, queries being offset.
@@ -260,8 +269,8 @@ class XPos {
   kernels::Magnitude magnitude(double centre, int sign) const {
     return {.factor = rotary_.frequencies().magnitude,
             .log_scale = log_scale_,
-            .slope = sign / (rotary_.options().interpolate_factor * scale_base_),
-            .origin = centre * rotary_.options().interpolate_factor};
+            .slope = sign / (rotary_.interpolate_factor() * scale_base_),
+            .origin = centre * rotary_.interpolate_factor()};
   }
 
   template <class Q, class K>
@@ -291,29 +300,33 @@ class XPos {
   std::pair<detail::Owned<Q>, detail::Owned<K>> rotated(const Q& q, const K& k, const Plan& plan,
                                                         const XPosRotateOptions& options) const {
     std::pair<detail::Owned<Q>, detail::Owned<K>> result{detail::make_like(q), detail::make_like(k)};
-    turn_both(detail::const_view_of(q), view_of(result.first), detail::const_view_of(k),
-              view_of(result.second), plan, options);
+    rotate_both(detail::const_view_of(q), detail::writable_view_of(result.first), detail::const_view_of(k),
+                detail::writable_view_of(result.second), plan, options);
     return result;
   }
 
   template <class Q, class K>
-  void turn_both(const StridedView<const Q>& q, const StridedView<Q>& q_out, const StridedView<const K>& k,
-                 const StridedView<K>& k_out, const Plan& plan, const XPosRotateOptions& options) const {
-    const Index width = rotary_.rotary_dim();
-    detail::check_window(q, 0, width);  // both before either is written
-    detail::check_window(k, 0, width);
-    detail::check_output(q, q_out);
-    detail::check_output(k, k_out);
-    detail::check_apart(q_out, k);
-    const auto turn = [&](const auto& in, const auto& out, const Run& run, int sign) {
-      const int axis = axis_of(in.rank, options);
-      const kernels::Magnitude scales = magnitude(run.centre, sign);
-      detail::rotate_sequence<T>({rotary_.rows(), run.first, scales, options.direction, 0}, in, out, axis);
+  void rotate_both(const StridedView<Q>& q, const StridedView<std::remove_const_t<Q>>& q_out,
+                   const StridedView<K>& k, const StridedView<std::remove_const_t<K>>& k_out,
+                   const Plan& plan, const XPosRotateOptions& options) const {
+    const detail::TensorPair queries{q, q_out, axis_of(q.rank, options)};
+    const detail::TensorPair keys{k, k_out, axis_of(k.rank, options)};
+    const Index q_len = q.extent(queries.seq_axis), k_len = k.extent(keys.seq_axis);
+    const auto how = [&](const Run& run, int sign) {
+      return detail::Rotation<T>{rotary_.rows_, rotary_.layout(),
+                                 detail::directed(magnitude(run.centre, sign), options.direction),
+                                 options.direction};
     };
-    check_range(q.extent(axis_of(q.rank, options)), plan.queries, +1, options);
-    check_range(k.extent(axis_of(k.rank, options)), plan.keys, -1, options);
-    turn(q, q_out, plan.queries, +1);
-    turn(k, k_out, plan.keys, -1);
+    detail::check_direction(options.direction);
+    const detail::Rotation<T> of_queries = how(plan.queries, +1), of_keys = how(plan.keys, -1);
+    detail::check_rotation(of_queries, queries);  // both before either is written
+    detail::check_rotation(of_keys, keys);
+    detail::check_apart(q_out, k);
+    check_range(q_len, plan.queries, +1, options);
+    check_range(k_len, plan.keys, -1, options);
+    detail::rotate_all(of_queries, Positions::consecutive(q_len, plan.queries.first), CallingThread(),
+                       queries);
+    detail::rotate_all(of_keys, Positions::consecutive(k_len, plan.keys.first), CallingThread(), keys);
   }
 
   /// Fails where a scale would be infinite in T, or its inverse, unless scales may vanish.

@@ -59,7 +59,7 @@ foreach(header IN LISTS headers)
 endforeach()
 
 # What rotary.hpp includes, and the headers that one includes by themselves, directly or not.
-set(umbrellas rotary.hpp presets.hpp from_config.hpp operators/onnx.hpp operators/ggml.hpp operators/flash_attention.hpp)
+set(umbrellas rotary.hpp compile.hpp kernels/testing.hpp presets.hpp from_config.hpp operators/onnx.hpp operators/ggml.hpp operators/flash_attention.hpp)
 set(reached ${umbrellas})
 set(todo ${umbrellas})
 while(todo)

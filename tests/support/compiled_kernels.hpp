@@ -1,17 +1,16 @@
-// The rotation kernels, compiled once for all tests: each takes seconds.
+// Kernels that are compiled once for all tests, each of which takes seconds: those of rotary::compiled, and rows of
+// another type than the arithmetic of the tensor would ask for.
 #pragma once
 
-#include <rotary/kernels/rotate.hpp>
+#include <rotary/compiled.hpp>
 
-namespace rotary::kernels {
+#if defined(ROTARY_COMPILED)
+namespace rotary::inline ROTARY_ABI::kernels {
 
-extern template void rotate(RotationJob<double, double>&&);
-extern template void rotate(RotationJob<float, float>&&);
-extern template void rotate(RotationJob<Eigen::half, float>&&);
-extern template void rotate(RotationJob<Eigen::bfloat16, float>&&);
 extern template void rotate(RotationJob<double, float>&&);
 extern template void rotate(RotationJob<float, double>&&);
 extern template void rotate(RotationJob<Eigen::half, double>&&);
 extern template void rotate(RotationJob<Eigen::bfloat16, double>&&);
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels
+#endif

@@ -1,8 +1,9 @@
 # Checks that a wrong program does not compile, and that the compiler says why.
 #   cmake -DSOURCE=<program.cpp> -P expect_compile_error.cmake -- <compiler> <options>...
 #
-# Every line `// expect: <regex>` of the program names something the output must match. A program whose name begins with
-# `control` is right, and must compile: it shows that the others fail for their own reasons.
+# Every line `// expect: <regex>` of the program names something the output must match, and a line `// lines: <number>`
+# how many lines the output has at most. A program whose name begins with `control` is right, and must compile: it shows
+# that the others fail for their own reasons.
 
 cmake_minimum_required(VERSION 3.22)
 
@@ -39,5 +40,16 @@ foreach(expectation IN LISTS expectations)
   if(NOT output MATCHES "${regex}")
     message(FATAL_ERROR "${name} does not compile, as it should, but the compiler does not say\n  ${regex}\n"
       "It says:\n${output}")
+  endif()
+endforeach()
+
+# What the compiler says fits on a screen.
+file(STRINGS ${SOURCE} limits REGEX "^// lines: [0-9]+$")
+foreach(limit IN LISTS limits)
+  string(REGEX REPLACE "^// lines: " "" limit "${limit}")
+  string(REGEX MATCHALL "\n" newlines "${output}")
+  list(LENGTH newlines lines)
+  if(lines GREATER limit)
+    message(FATAL_ERROR "${name}: the compiler says ${lines} lines, not ${limit} at most:\n${output}")
   endif()
 endforeach()

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 
@@ -51,72 +52,203 @@ Value value_of(const Json& json) {
   return value;
 }
 
+/// An object of a file, whose fields must all be looked at.
+class Fields {
+ public:
+  Fields(const Json& json, std::string where) : json_(json), where_(std::move(where)) {
+    if (!json.is_object()) wrong_data(where_ + " is no object");
+  }
+
+  const Json* find(const std::string& name) {
+    known_.insert(name);
+    const auto found = json_.find(name);
+    return found == json_.end() ? nullptr : &*found;
+  }
+  const Json& at(const std::string& name) {
+    const Json* const found = find(name);
+    if (!found) wrong_data(where_ + " has no field " + name);
+    return *found;
+  }
+  std::string text(const std::string& name) {
+    const Json& found = at(name);
+    if (!found.is_string()) wrong_data(where_ + ": " + name + " is no text");
+    return found.get<std::string>();
+  }
+  void without_effect(std::initializer_list<const char*> names) { known_.insert(names.begin(), names.end()); }
+  void expect_no_more() const {
+    for (const auto& [name, value] : json_.items())
+      if (!known_.contains(name)) wrong_data(where_ + " has the unknown field " + name);
+  }
+  const std::string& where() const { return where_; }
+
+ private:
+  const Json& json_;
+  std::string where_;
+  std::set<std::string> known_;
+};
+
 Arguments arguments_of(const Json& json) {
   Arguments args;
-  for (const auto& [name, value] : json.items()) args.emplace(name, value_of(value));
+  for (const auto& [name, value] : json.items()) args.add(name, value_of(value));
   return args;
 }
 
-std::optional<Constructor> constructor_of(const Json& json, const char* field) {
-  if (!json.contains(field) || json[field].is_null()) return {};
-  return Constructor{json[field].at("class").get<std::string>(), arguments_of(json[field].at("args"))};
+std::optional<Constructor> constructor_of(const Json* json, const std::string& where) {
+  if (!json || json->is_null()) return {};
+  Fields fields(*json, where);
+  Constructor constructor{fields.text("class"), arguments_of(fields.at("args"))};
+  fields.expect_no_more();
+  return constructor;
 }
 
-std::vector<Call> calls_of(const Json& json, const char* field) {
+std::vector<Call> calls_of(const Json* json, const std::string& where) {
   std::vector<Call> calls;
-  if (!json.contains(field)) return calls;
-  for (const Json& call : json[field])
-    calls.push_back({call.at("fn").get<std::string>(), arguments_of(call.at("args")),
-                     call.at("out").get<std::vector<std::string>>()});
+  if (!json) return calls;
+  for (const Json& call : *json) {
+    Fields fields(call, where);
+    calls.push_back({fields.text("fn"), arguments_of(fields.at("args")),
+                     fields.at("out").get<std::vector<std::string>>()});
+    if (const Json* const positional = fields.find("positional")) {
+      const std::vector<std::string> names = calls.back().args.names();
+      for (const Json& name : *positional)
+        if (std::find(names.begin(), names.end(), name.get<std::string>()) == names.end())
+          wrong_data(where + ": there is no argument " + name.dump() + " to be passed by position");
+    }
+    if (const Json* const star = fields.find("star"); star && !star->is_boolean())
+      wrong_data(where + ": star is no flag");
+    fields.expect_no_more();
+  }
   return calls;
 }
 
-std::map<std::string, Tensor> tensors_of(const Json& json, const char* field, const std::string& label) {
-  std::map<std::string, Tensor> tensors;
-  if (!json.contains(field)) return tensors;
-  for (const auto& [name, from] : json[field].items()) {
-    Tensor x{label + ' ' + name, from.at("dtype").get<std::string>(),
-             from.at("shape").get<std::vector<Index>>(), from.at("data").get<std::vector<double>>()};
-    if (x.dtype == "float32" || x.dtype == "float16" || x.dtype == "bfloat16") {
-      // Nine digits lie so near to the float they were printed from that going by way of double cannot miss
-      // it.
-      for (double& value : x.values) value = static_cast<float>(value);
-    } else if (x.dtype != "float64" && x.dtype != "int64") {
-      wrong_data(x.label + " has unknown type " + x.dtype);
-    }
-    Index size = 1;
-    for (const Index extent : x.shape) size *= extent;
-    if (size != x.size()) wrong_data(x.label + " does not have as many values as its shape says");
-    tensors.emplace(name, std::move(x));
+Tensor tensor_of(const Json& json, const std::string& label) {
+  Fields fields(json, label);
+  Tensor x{label, fields.text("dtype"), fields.at("shape").get<std::vector<Index>>(),
+           fields.at("data").get<std::vector<double>>()};
+  fields.expect_no_more();
+  if (x.dtype == "float32" || x.dtype == "float16" || x.dtype == "bfloat16") {
+    // Nine digits lie so near to the float they were printed from that going by way of double cannot miss it.
+    for (double& value : x.values) value = static_cast<float>(value);
+  } else if (x.dtype != "float64" && x.dtype != "int64") {
+    wrong_data(x.label + " has unknown type " + x.dtype);
   }
-  return tensors;
+  Index size = 1;
+  for (const Index extent : x.shape) size *= extent;
+  if (size != x.size()) wrong_data(x.label + " does not have as many values as its shape says");
+  return x;
 }
 
-std::map<std::string, double> tolerances_of(const Json& json, const char* field) {
-  if (!json.contains("tolerance")) return {};
-  return json["tolerance"].at(field).get<std::map<std::string, double>>();
+std::map<std::string, Tensor> tensors_of(const Json* json, const std::string& label) {
+  std::map<std::string, Tensor> tensors;
+  if (!json) return tensors;
+  for (const auto& [name, from] : json->items()) tensors.emplace(name, tensor_of(from, label + ' ' + name));
+  return tensors;
 }
 
 /// "@x" → "x"
 std::map<std::string, std::string> references_of(const Json& json) {
   auto references = json.get<std::map<std::string, std::string>>();
-  for (auto& [name, reference] : references)
-    if (reference.starts_with('@')) reference.erase(0, 1);
+  for (auto& [name, reference] : references) {
+    if (!reference.starts_with('@')) wrong_data(reference + " names no tensor");
+    reference.erase(0, 1);
+  }
   return references;
+}
+
+std::optional<Gradient> gradient_of(const Json* json, const std::string& where) {
+  if (!json) return {};
+  Fields fields(*json, where);
+  if (fields.text("loss") != "sum over outputs o of sum(weights[o] * o)")
+    wrong_data(where + ": nobody knows the loss " + fields.text("loss"));
+  Gradient gradient{references_of(fields.at("weights")),
+                    fields.at("wrt").get<std::map<std::string, std::string>>()};
+  fields.expect_no_more();
+  return gradient;
+}
+
+std::optional<ExpectedError> error_of(const Json* json, const std::string& where) {
+  if (!json) return {};
+  Fields fields(*json, where);
+  ExpectedError error{fields.text("kind"), fields.text("type"), fields.text("message")};
+  fields.expect_no_more();
+  if (error.kind != "assertion" && error.kind != "value error" && error.kind != "accidental")
+    wrong_data(where + " is of the unknown kind " + error.kind);
+  return error;
+}
+
+void read_tolerances(const Json* json, Case& c, const std::string& where) {
+  if (!json) return;
+  Fields fields(*json, where);
+  c.f32_tolerances = fields.at("f32_atol").get<std::map<std::string, double>>();
+  c.f64_tolerances = fields.at("f64_atol").get<std::map<std::string, double>>();
+  fields.without_effect({"measured_f32_vs_f64"});
+  fields.expect_no_more();
+}
+
+/// That every name stands for something, and everything has its use.
+void check_names(const Case& c, const std::string& label) {
+  std::set<std::string> used;
+  const auto use = [&](const std::string& name, const std::set<std::string>& made) {
+    if (!made.contains(name)) wrong_data(label + ": @" + name + " names no tensor at this place");
+    used.insert(name);
+  };
+  std::set<std::string> inputs;
+  for (const auto& [name, tensor] : c.inputs) inputs.insert(name);
+  const auto use_inputs = [&](const Arguments& args) {
+    args.for_each_reference([&](const std::string& name) { use(name, inputs); });
+  };
+  if (c.constructor) use_inputs(c.constructor->args);
+  if (c.intended_constructor) use_inputs(c.intended_constructor->args);
+  use_inputs(c.params);
+  const auto results_of = [&](const std::vector<Call>& calls) {
+    std::set<std::string> made = inputs, results;
+    for (const Call& call : calls) {
+      call.args.for_each_reference([&](const std::string& name) { use(name, made); });
+      if (call.out.empty()) wrong_data(label + ": a call has no result");
+      made.insert(call.out.begin(), call.out.end());
+      results.insert(call.out.begin(), call.out.end());
+    }
+    return results;
+  };
+  std::set<std::string> results = results_of(c.calls);
+  std::set<std::string> intended = c.intended_calls.empty() ? results : results_of(c.intended_calls);
+  if (c.gradient) {
+    for (const auto& [output, weight] : c.gradient->weights) {
+      use(weight, inputs);
+      if (!results.contains(output))
+        wrong_data(label + ": the loss weighs " + output + ", which nobody makes");
+    }
+    for (const auto& [output, of] : c.gradient->wrt) results.insert(output);
+  }
+  for (const auto& [name, tensor] : c.inputs)
+    if (!used.contains(name)) wrong_data(label + ": nothing uses the input " + name);
+
+  if (c.calls.empty()) wrong_data(label + " has no calls");
+  if (c.outputs.empty() != c.expected_error.has_value())
+    wrong_data(label + " must have outputs or an expected error");
+  const auto same_names = [&](const auto& map, const char* what) {
+    for (const auto& [name, value] : map)
+      if (!c.outputs.contains(name)) wrong_data(label + ": " + what + " of " + name + ", which is no output");
+    if (map.size() != c.outputs.size()) wrong_data(label + ": " + what + " of some outputs is missing");
+  };
+  same_names(c.outputs_f64, "outputs_f64");
+  same_names(c.f32_tolerances, "f32_atol");
+  same_names(c.f64_tolerances, "f64_atol");
+  for (const auto& [name, tensor] : c.outputs) {
+    if (!results.contains(name)) wrong_data(label + ": no call makes the output " + name);
+    if (c.outputs_f64.at(name).shape != tensor.shape) wrong_data(label + ": shapes of " + name + " differ");
+    if (!(c.f32_tolerances.at(name) > 0 && c.f64_tolerances.at(name) > 0))
+      wrong_data(label + ": a tolerance of " + name + " is not positive");
+  }
+  for (const auto& [name, tensor] : c.intended_outputs_f64)
+    if (!intended.contains(name) || !c.outputs.contains(name))
+      wrong_data(label + ": the intended output " + name + " is no result");
 }
 
 template <class Map>
 const auto& entry(const Map& map, const std::string& name, const Case& of, const char* what) {
   const auto found = map.find(name);
   if (found == map.end()) wrong_data(of.set + '/' + of.name + " has no " + what + ' ' + name);
-  return found->second;
-}
-
-const Value& argument(const Arguments& args, std::string_view name, Value::Kind kind) {
-  const auto found = args.find(name);
-  if (found == args.end()) wrong_data("there is no argument " + std::string(name));
-  if (found->second.kind != kind)
-    wrong_data("argument " + std::string(name) + " is of another kind than the test wants");
   return found->second;
 }
 
@@ -142,23 +274,42 @@ std::string index_text(Index n, const std::vector<Index>& shape) {
 
 }  // namespace
 
-double Arguments::number(std::string_view name) const {
-  return argument(*this, name, Value::Kind::number).number;
+bool Arguments::has(std::string_view name) const {
+  const auto found = values_.find(name);
+  if (found == values_.end()) return false;
+  if (found->second.kind != Value::Kind::none) return true;
+  read_.insert(found->first);
+  return false;
 }
+bool Arguments::has_tensor(std::string_view name) const {
+  return has(name) && values_.find(name)->second.kind == Value::Kind::reference;
+}
+
+const Value& Arguments::read(std::string_view name, Value::Kind kind) const {
+  const auto found = values_.find(name);
+  if (found == values_.end()) wrong_data("there is no argument " + std::string(name));
+  read_.insert(found->first);
+  if (found->second.kind != kind)
+    wrong_data("argument " + std::string(name) + " is of another kind than the test wants");
+  return found->second;
+}
+
+double Arguments::number(std::string_view name) const { return read(name, Value::Kind::number).number; }
 Index Arguments::integer(std::string_view name) const { return integer_of(number(name)); }
 bool Arguments::flag(std::string_view name) const {
-  return argument(*this, name, Value::Kind::flag).number != 0;
+  const bool is_number = has(name) && values_.find(name)->second.kind == Value::Kind::number;
+  const double value = read(name, is_number ? Value::Kind::number : Value::Kind::flag).number;
+  if (value != 0 && value != 1) wrong_data("argument " + std::string(name) + " is neither true nor false");
+  return value != 0;
 }
-const std::string& Arguments::text(std::string_view name) const {
-  return argument(*this, name, Value::Kind::text).text;
-}
+const std::string& Arguments::text(std::string_view name) const { return read(name, Value::Kind::text).text; }
 const std::string& Arguments::reference(std::string_view name) const {
-  return argument(*this, name, Value::Kind::reference).text;
+  return read(name, Value::Kind::reference).text;
 }
 
 std::vector<double> Arguments::numbers(std::string_view name) const {
   std::vector<double> numbers;
-  for (const Value& value : argument(*this, name, Value::Kind::list).list) {
+  for (const Value& value : read(name, Value::Kind::list).list) {
     if (value.kind != Value::Kind::number)
       wrong_data("argument " + std::string(name) + " is no list of numbers");
     numbers.push_back(value.number);
@@ -174,7 +325,7 @@ std::vector<Index> Arguments::integers(std::string_view name) const {
 
 std::vector<std::string> Arguments::references(std::string_view name) const {
   std::vector<std::string> references;
-  for (const Value& value : argument(*this, name, Value::Kind::list).list) {
+  for (const Value& value : read(name, Value::Kind::list).list) {
     if (value.kind != Value::Kind::reference)
       wrong_data("argument " + std::string(name) + " is no list of tensors");
     references.push_back(value.text);
@@ -190,6 +341,58 @@ Index Arguments::integer(std::string_view name, Index otherwise) const {
 }
 bool Arguments::flag(std::string_view name, bool otherwise) const {
   return has(name) ? flag(name) : otherwise;
+}
+std::optional<std::string> Arguments::optional_reference(std::string_view name) const {
+  if (!has(name)) return {};
+  return reference(name);
+}
+
+void Arguments::without_effect(std::initializer_list<std::string_view> names) const {
+  for (const std::string_view name : names)
+    if (const auto found = values_.find(name); found != values_.end()) read_.insert(found->first);
+}
+
+std::vector<std::string> Arguments::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : values_) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> Arguments::unread() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : values_)
+    if (!read_.contains(name)) names.push_back(name);
+  return names;
+}
+
+void Arguments::for_each_reference(const std::function<void(const std::string&)>& visit) const {
+  const std::function<void(const Value&)> look = [&](const Value& value) {
+    if (value.kind == Value::Kind::reference) visit(value.text);
+    for (const Value& entry : value.list) look(entry);
+  };
+  for (const auto& [name, value] : values_) look(value);
+}
+
+void expect_all_read(const Case& c, Part part) {
+  const std::string label = c.set + '/' + c.name;
+  const auto check = [&](const Arguments& args, const std::string& what) {
+    for (const std::string& name : args.unread())
+      ADD_FAILURE() << label << ": nobody read the argument " << name << " of " << what;
+  };
+  if (c.constructor) check(c.constructor->args, c.constructor->type);
+  for (const Call& call : c.calls) check(call.args, call.function);
+  check(c.params, "params");
+  for (const auto& [name, tensor] : c.outputs)
+    if (!c.compared.contains(name) && (part == Part::all || c.is_gradient(name) == (part == Part::gradients)))
+      ADD_FAILURE() << label << ": nobody compared " << name;
+  if (part == Part::gradients) return;
+  if (c.intended_constructor) check(c.intended_constructor->args, "the intended constructor");
+  for (const Call& call : c.intended_calls) check(call.args, "the intended " + call.function);
+  for (const auto& [name, tensor] : c.intended_outputs_f64)
+    if (!c.compared_intended.contains(name))
+      ADD_FAILURE() << label << ": nobody compared the intended " << name;
+  if (c.expected_error && !c.compared_error)
+    ADD_FAILURE() << label << ": nobody looked at the expected error";
 }
 
 bool Case::has_tag(std::string_view tag) const {
@@ -213,6 +416,14 @@ double Case::f64_atol(const std::string& tensor) const {
   return entry(f64_tolerances, tensor, *this, "f64_atol of");
 }
 
+std::vector<std::string> sets() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(ROTARY_TEST_DATA_DIR))
+    if (entry.is_directory()) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 std::vector<std::string> files(const std::string& set) {
   std::vector<std::string> names;
   for (const auto& file :
@@ -223,39 +434,103 @@ std::vector<std::string> files(const std::string& set) {
   return names;
 }
 
-Case load(const std::string& set, const std::string& file) {
-  const std::string name = file.ends_with(".json") ? file.substr(0, file.size() - 5) : file;
-  const auto path = std::filesystem::path(ROTARY_TEST_DATA_DIR) / set / (name + ".json");
+namespace {
+
+std::string stem_of(const std::string& file) {
+  return file.ends_with(".json") ? file.substr(0, file.size() - 5) : file;
+}
+
+std::string text_of(const std::string& set, const std::string& file) {
+  const auto path = std::filesystem::path(ROTARY_TEST_DATA_DIR) / set / (stem_of(file) + ".json");
   std::ifstream stream(path);
   if (!stream) wrong_data("cannot read " + path.string());
-  const Json json = Json::parse(stream);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+Case load(const std::string& set, const std::string& file) {
+  return parse(set, stem_of(file), text_of(set, file));
+}
+
+Case parse(const std::string& set, const std::string& name, const std::string& text) {
+  const Json json = Json::parse(text);
   const std::string label = set + '/' + name;
+  Fields fields(json, label);
+  fields.without_effect({"set", "source", "commit", "version", "seed", "intended_how"});
 
   Case c;
   c.set = set;
   c.name = name;
-  c.notes = json.at("notes").get<std::string>();
-  c.dtype = json.at("dtype").get<std::string>();
-  c.tags = json.at("tags").get<std::vector<std::string>>();
-  c.constructor = constructor_of(json, "constructor");
-  c.intended_constructor = constructor_of(json, "intended_constructor");
-  if (json.contains("params")) c.params = references_of(json["params"]);
-  c.calls = calls_of(json, "calls");
-  c.intended_calls = calls_of(json, "intended_calls");
-  c.inputs = tensors_of(json, "inputs", label);
-  c.outputs = tensors_of(json, "outputs", label);
-  c.outputs_f64 = tensors_of(json, "outputs_f64", label);
-  c.intended_outputs_f64 = tensors_of(json, "intended_outputs_f64", label);
-  c.f32_tolerances = tolerances_of(json, "f32_atol");
-  c.f64_tolerances = tolerances_of(json, "f64_atol");
-  if (json.contains("grad"))
-    c.gradient = Gradient{references_of(json["grad"].at("weights")),
-                          json["grad"].at("wrt").get<std::map<std::string, std::string>>()};
-  if (json.contains("expected_error")) {
-    const Json& error = json["expected_error"];
-    c.expected_error = error.at("kind").get<std::string>() + ": " + error.at("message").get<std::string>();
+  if (fields.text("name") != name) wrong_data(label + " calls itself " + fields.text("name"));
+  c.notes = fields.text("notes");
+  c.dtype = fields.text("dtype");
+  for (const char* known : {"float32", "float16", "bfloat16", "mixed", ""}) {
+    if (c.dtype == known) break;
+    if (!*known) wrong_data(label + " has unknown type " + c.dtype);
   }
+  c.tags = fields.at("tags").get<std::vector<std::string>>();
+  c.constructor = constructor_of(&fields.at("constructor"), label + " constructor");
+  c.intended_constructor =
+      constructor_of(fields.find("intended_constructor"), label + " intended_constructor");
+  if (const Json* const params = fields.find("params")) c.params = arguments_of(*params);
+  c.calls = calls_of(&fields.at("calls"), label + " calls");
+  c.intended_calls = calls_of(fields.find("intended_calls"), label + " intended_calls");
+  c.inputs = tensors_of(fields.find("inputs"), label);
+  c.outputs = tensors_of(fields.find("outputs"), label);
+  c.outputs_f64 = tensors_of(fields.find("outputs_f64"), label);
+  c.intended_outputs_f64 = tensors_of(fields.find("intended_outputs_f64"), label);
+  read_tolerances(fields.find("tolerance"), c, label + " tolerance");
+  c.gradient = gradient_of(fields.find("grad"), label + " grad");
+  c.expected_error = error_of(fields.find("expected_error"), label + " expected_error");
+  fields.expect_no_more();
+  check_names(c, label);
   return c;
+}
+
+std::vector<Altered> alterations(const std::string& set, const std::string& file, Part part) {
+  constexpr const char* kSurprise = "surprise";
+  const Json original = Json::parse(text_of(set, file));
+  const Case c = load(set, file);
+  std::vector<Altered> all;
+  // `path` leads to an object of the file.
+  const auto with_surprise = [&](const std::string& path) {
+    Json json = original;
+    json[Json::json_pointer(path)][kSurprise] = 1;
+    all.push_back({"an unknown name in '" + path + "'", json.dump(), kSurprise});
+  };
+  with_surprise("");
+  for (const char* name : {"constructor", "intended_constructor"}) {
+    if (!original.contains(name) || original[name].is_null()) continue;
+    with_surprise(std::string("/") + name);
+    if (part != Part::gradients || name == std::string("constructor"))
+      with_surprise(std::string("/") + name + "/args");
+  }
+  for (const char* name : {"calls", "intended_calls"}) {
+    if (!original.contains(name)) continue;
+    for (std::size_t n = 0; n < original[name].size(); ++n) {
+      const std::string path = std::string("/") + name + '/' + std::to_string(n);
+      with_surprise(path);
+      if (part != Part::gradients || name == std::string("calls")) with_surprise(path + "/args");
+    }
+  }
+  for (const char* name : {"params", "tolerance", "grad", "expected_error"})
+    if (original.contains(name)) with_surprise(std::string("/") + name);
+  for (const char* name : {"inputs", "outputs", "outputs_f64"})
+    if (original.contains(name) && !original[name].empty())
+      with_surprise(std::string("/") + name + '/' + original[name].begin().key());
+  for (const auto& [name, tensor] : c.outputs_f64) {
+    if (tensor.values.empty() || (part != Part::all && c.is_gradient(name) != (part == Part::gradients)))
+      continue;
+    // In place of a quirk, the intended number is what a result is compared with.
+    const char* const field = c.intended_outputs_f64.contains(name) ? "intended_outputs_f64" : "outputs_f64";
+    Json json = original;
+    json[field][name]["data"].back() = tensor.values.back() + 1;
+    all.push_back({"a wrong number in " + name, json.dump(), name});
+  }
+  return all;
 }
 
 void compare(const Tensor& found, const Tensor& wanted, double atol) {

@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <rotary/tensor.hpp>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,13 +40,20 @@ struct Value {
   std::vector<Value> list;  ///< its entries
 };
 
-/// Arguments by name.
-struct Arguments : std::map<std::string, Value, std::less<>> {
-  bool has(std::string_view name) const { return find(name) != end(); }
+/// Arguments by name. They remember which of them were read: one that nobody read was not understood, and a
+/// case that passes without it proves nothing.
+class Arguments {
+ public:
+  void add(const std::string& name, Value value) { values_.emplace(name, std::move(value)); }
+
+  /// Whether it is given; Python's None counts as left out.
+  bool has(std::string_view name) const;
+  /// Whether it is given as a tensor, "@x".
+  bool has_tensor(std::string_view name) const;
   /// The argument; it must be there and of that kind.
   double number(std::string_view name) const;
   Index integer(std::string_view name) const;
-  bool flag(std::string_view name) const;
+  bool flag(std::string_view name) const;  ///< true, false, 1 or 0
   const std::string& text(std::string_view name) const;
   const std::string& reference(std::string_view name) const;
   std::vector<double> numbers(std::string_view name) const;
@@ -53,6 +63,20 @@ struct Arguments : std::map<std::string, Value, std::less<>> {
   double number(std::string_view name, double otherwise) const;
   Index integer(std::string_view name, Index otherwise) const;
   bool flag(std::string_view name, bool otherwise) const;
+  std::optional<std::string> optional_reference(std::string_view name) const;
+  /// Arguments that cannot change our result, and are known.
+  void without_effect(std::initializer_list<std::string_view> names) const;
+
+  std::vector<std::string> names() const;
+  std::vector<std::string> unread() const;
+  /// Calls visit(name) for every "@name" in the arguments, and reads nothing.
+  void for_each_reference(const std::function<void(const std::string&)>& visit) const;
+
+ private:
+  const Value& read(std::string_view name, Value::Kind kind) const;
+
+  std::map<std::string, Value, std::less<>> values_;
+  mutable std::set<std::string, std::less<>> read_;
 };
 
 struct Constructor {
@@ -72,18 +96,32 @@ struct Gradient {
   std::map<std::string, std::string> wrt;      ///< name in the outputs → "@input" or "self.parameter"
 };
 
+/// The reference raises.
+struct ExpectedError {
+  std::string kind, type, message;
+
+  /// A check that is there on purpose, and not a mismatch inside, which others may well support.
+  bool deliberate() const { return kind != "accidental"; }
+};
+
 struct Case {
   std::string set, name, notes, dtype;
   std::vector<std::string> tags;
   std::optional<Constructor> constructor, intended_constructor;
-  std::map<std::string, std::string> params;  ///< "query.linear.weight" → the input that holds it
+  Arguments params;  ///< "query.linear.weight" → the input that holds it
   std::vector<Call> calls, intended_calls;
   std::map<std::string, Tensor> inputs, outputs, outputs_f64, intended_outputs_f64;
   std::map<std::string, double> f32_tolerances, f64_tolerances;
   std::optional<Gradient> gradient;
-  std::string expected_error;  ///< the reference's message and its kind; empty where it returns
+  std::optional<ExpectedError> expected_error;
+
+  /// What a run has compared so far, to be filled by it; `expect_all_read` looks at them.
+  mutable std::set<std::string> compared, compared_intended;
+  mutable bool compared_error = false;
 
   bool has_tag(std::string_view tag) const;
+  /// Whether an output is a gradient.
+  bool is_gradient(const std::string& output) const { return gradient && gradient->wrt.contains(output); }
   /// Each fails the test program with a message if the case has no such tensor or tolerance.
   const Tensor& input(const std::string& tensor) const;
   const Tensor& output(const std::string& tensor) const;      ///< of the run in `dtype`
@@ -93,11 +131,30 @@ struct Case {
   double f64_atol(const std::string& tensor) const;  ///< to compare with `output_f64`
 };
 
-/// The file names of a set, "apply_basic.json" and so on, sorted.
+/// Which outputs a test program compares.
+enum class Part { all, results, gradients };
+
+/// Fails for every argument of the constructors and calls that was not read, and for every output, intended
+/// output and expected error that was not compared.
+void expect_all_read(const Case& c, Part part);
+
+/// The folders of golden cases and the files in one of them, sorted.
+std::vector<std::string> sets();
 std::vector<std::string> files(const std::string& set);
 
 /// One case: load("lucidrains", "apply_basic.json"), the ".json" being optional.
 Case load(const std::string& set, const std::string& file);
+/// The same from the text of the file. Throws for a field, a type or a name that the format does not know, for
+/// a tensor that nothing uses and a name that stands for no tensor.
+Case parse(const std::string& set, const std::string& name, const std::string& json);
+
+/// A case with something wrong in it, and a word that the failure must contain.
+struct Altered {
+  std::string what, json, word;
+};
+/// A case altered in every way that a test must notice: an argument or a field that is unknown, and a wrong
+/// number in an output of `part` in double.
+std::vector<Altered> alterations(const std::string& set, const std::string& file, Part part);
 
 /// Reports a failure of the running test for a shape that differs, for the entry that is farthest off, with
 /// set, case, tensor, index, what was found and what was wanted, and for NaN anywhere. Differences of `atol`

@@ -8,20 +8,6 @@
 
 namespace rotary::testing::golden {
 
-/// All the files of a set.
-inline std::vector<CaseName> cases_in(const std::string& set) {
-  std::vector<CaseName> names;
-  for (std::string& file : files(set)) names.push_back({set, std::move(file)});
-  return names;
-}
-
-/// Throws for an argument that a test knows nothing of: a case must not pass by being misunderstood.
-inline void check_known(const Arguments& args, std::initializer_list<std::string_view> known) {
-  for (const auto& [name, value] : args)
-    if (std::find(known.begin(), known.end(), name) == known.end())
-      wrong_data("no test knows the argument " + name);
-}
-
 /// Integers, as the operators take them.
 template <class I>
 std::vector<I> integers_of(const Tensor& x) {

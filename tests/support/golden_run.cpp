@@ -1,52 +1,64 @@
 #include "support/golden_run.hpp"
 
+#include <gtest/gtest-spi.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <set>
+#include <fstream>
+#include <sstream>
 #include <stdexcept>
 
 namespace rotary::testing::golden {
 
 namespace {
 
-bool starts_with(const std::string& text, std::string_view start) {
-  return std::string_view(text).starts_with(start);
+bool raises(const Case& c) { return c.expected_error.has_value(); }
+bool returns(const Case& c) { return !raises(c); }
+bool always(const Case&) { return true; }
+
+/// Which of the runners run a case, by name; the first of its folder if it cannot be read.
+std::vector<std::string> claims(const std::string& set, const std::function<Case()>& make) {
+  std::vector<std::string> programs;
+  std::optional<Case> c;
+  try {
+    c.emplace(make());
+  } catch (const std::exception&) {
+  }
+  for (const Runner& runner : runners()) {
+    if (!set.starts_with(runner.folder)) continue;
+    if (!c) return {runner.program};
+    if (runner.runs(*c)) programs.push_back(runner.program);
+  }
+  return programs;
 }
 
-/// Throws for an argument that the options below know nothing of: a case must not pass by being
-/// misunderstood.
-void only(const Arguments& args, std::initializer_list<std::string_view> known) {
-  for (const auto& [name, value] : args)
-    if (std::find(known.begin(), known.end(), name) == known.end())
-      wrong_data("no test knows the argument " + name);
+std::string test_name(const CaseName& name) {
+  return name.set + '_' + name.file.substr(0, name.file.rfind('.'));
 }
 
-FreqsFor freqs_for(const Arguments& args) {
-  const std::string kind = args.has("freqs_for") ? args.text("freqs_for") : "lang";
-  if (kind == "lang") return FreqsFor::lang;
-  if (kind == "pixel") return FreqsFor::pixel;
-  if (kind == "constant") return FreqsFor::constant;
-  wrong_data("no test knows frequencies for " + kind);
+/// Calls body(name) in a test of each case.
+template <class Body>
+void register_bodies(const std::string& suite, const std::vector<CaseName>& cases, const Body& body) {
+  class Test : public ::testing::Test {
+   public:
+    Test(CaseName name, Body body) : name_(std::move(name)), body_(body) {}
+    void TestBody() override { body_(name_); }
+
+   private:
+    CaseName name_;
+    Body body_;
+  };
+  for (const CaseName& name : cases)
+    ::testing::RegisterTest(suite.c_str(), test_name(name).c_str(), nullptr, nullptr, __FILE__, __LINE__,
+                            [=]() -> ::testing::Test* { return new Test(name, body); });
 }
 
-struct Filed {
-  CaseName name;
-  Topic topic;
-  bool has_gradient;
-};
-
-/// All cases, read once to see what they are about.
-const std::vector<Filed>& filed_cases() {
-  static const std::vector<Filed> filed = [] {
-    std::vector<Filed> cases;
-    for (const CaseName& name : all_cases()) {
-      const Case c = load(name.set, name.file);
-      cases.push_back({name, topic_of(c), c.gradient.has_value()});
-    }
-    return cases;
-  }();
-  return filed;
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream stream(path);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
 }
 
 /// Half a unit in the last place of a number in a type with `digits` binary digits and normal numbers from
@@ -72,133 +84,126 @@ void compare_rounded_once(const Tensor& found, const Tensor& exact) {
 
 }  // namespace
 
-Topic topic_of(const Case& c) {
-  static const std::set<std::string> known = {"apply_rotary_emb",
-                                              "apply_learned_rotations",
-                                              "broadcat",
-                                              "rotate_half",
-                                              "reshape",
-                                              "slice",
-                                              "clone",
-                                              "self.forward",
-                                              "self.get_axial_freqs",
-                                              "self.get_scale",
-                                              "self.get_seq_pos",
-                                              "self.rotate_queries_or_keys",
-                                              "self.rotate_queries_and_keys",
-                                              "self.rotate_queries_with_cached_keys"};
-  bool rotates = false;
-  for (const Call& call : c.calls) {
-    if (!known.contains(call.function))
-      wrong_data(c.set + '/' + c.name + " calls " + call.function + ", which no test knows");
-    rotates = rotates || starts_with(call.function, "self.rotate_");
+const std::vector<Runner>& runners() {
+  static const std::vector<Runner> all = {
+      {"lucidrains", "golden_lucidrains_test", returns},
+      {"lucidrains", "golden_errors_test", raises},
+      {"labml", "labml_golden_test", always},
+      {"onnx", "golden_onnx_test", always},
+      {"flash_attention", "golden_flash_attention_test", always},
+      {"ggml", "golden_ggml_test", always},
+  };
+  return all;
+}
+
+std::vector<CaseName> cases_of(const std::string& program) {
+  static std::map<std::string, std::vector<CaseName>> found;
+  const auto [at, is_new] = found.try_emplace(program);
+  if (!is_new) return at->second;
+  const auto may_run = [&](const std::string& set) {
+    return std::any_of(runners().begin(), runners().end(), [&](const Runner& runner) {
+      return runner.program == program && set.starts_with(runner.folder);
+    });
+  };
+  for (const std::string& set : sets()) {
+    if (!may_run(set)) continue;
+    for (const std::string& file : files(set))
+      if (claims(set, [&] { return load(set, file); }) == std::vector{program})
+        at->second.push_back({set, file});
   }
-  if (!c.expected_error.empty()) return Topic::errors;
-  if (!c.constructor) return Topic::apply;
-  if (uses_xpos(*c.constructor)) return Topic::xpos;
-  return rotates ? Topic::rotate : Topic::angles;
-}
-
-std::vector<CaseName> all_cases() {
-  std::vector<CaseName> names;
-  for (const char* set : {"lucidrains", "lucidrains_quirks", "lucidrains_errors"})
-    for (std::string& file : files(set)) names.push_back({set, std::move(file)});
-  return names;
-}
-
-std::vector<CaseName> cases_of(Topic topic) {
-  std::vector<CaseName> names;
-  for (const Filed& filed : filed_cases())
-    if (filed.topic == topic) names.push_back(filed.name);
-  return names;
+  return at->second;
 }
 
 std::vector<CaseName> cases_with_gradients() {
   std::vector<CaseName> names;
-  for (const Filed& filed : filed_cases())
-    if (filed.has_gradient) names.push_back(filed.name);
+  for (const CaseName& name : cases_of("golden_lucidrains_test")) try {
+      if (load(name.set, name.file).gradient) names.push_back(name);
+    } catch (const std::exception&) {
+    }
   return names;
 }
 
-bool register_tests(const std::string& suite, const std::vector<CaseName>& cases, RunCase run) {
-  class Test : public ::testing::Test {
-   public:
-    Test(CaseName name, RunCase run) : name_(std::move(name)), run_(run) {}
-    void TestBody() override {
-      const Case c = load(name_.set, name_.file);
-      SCOPED_TRACE(c.notes);
-      run_(c);
+std::vector<std::string> unclaimed(const std::filesystem::path& root) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> problems;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) {
+    if (entry.is_directory()) continue;
+    const fs::path file = entry.path().lexically_relative(root);
+    const std::string name = file.generic_string();
+    if (!file.has_parent_path()) {
+      if (file.extension() == ".md") continue;
+      bool named = false;
+      for (const auto& test : fs::directory_iterator(root.parent_path()))
+        named = named || (test.path().filename().string().ends_with("_test.cpp") &&
+                          read_file(test.path()).find(name) != std::string::npos);
+      if (!named) problems.push_back(name + ": no test program names it");
+    } else if (file.extension() != ".json" || file.parent_path().has_parent_path()) {
+      problems.push_back(name + " is no case, a file folder/name.json");
+    } else {
+      const std::string set = file.parent_path().string();
+      const auto programs =
+          claims(set, [&] { return parse(set, file.stem().string(), read_file(entry.path())); });
+      if (programs.size() != 1)
+        problems.push_back(name + ": " + std::to_string(programs.size()) + " test programs run it");
     }
-
-   private:
-    CaseName name_;
-    RunCase run_;
-  };
-  for (const CaseName& name : cases) {
-    const std::string test = name.set + '_' + name.file.substr(0, name.file.rfind('.'));
-    ::testing::RegisterTest(suite.c_str(), test.c_str(), nullptr, nullptr, __FILE__, __LINE__,
-                            [=]() -> ::testing::Test* { return new Test(name, run); });
   }
+  std::sort(problems.begin(), problems.end());
+  return problems;
+}
+
+bool register_tests(const std::string& suite, const std::vector<CaseName>& cases, RunCase run, Part part) {
+  register_bodies(suite, cases, [=](const CaseName& name) {
+    const Case c = load(name.set, name.file);
+    SCOPED_TRACE(c.notes);
+    run(c);
+    if (!::testing::Test::HasFatalFailure()) expect_all_read(c, part);
+  });
   return true;
 }
 
-bool uses_xpos(const Constructor& constructor) { return constructor.args.flag("use_xpos", false); }
-
-RotaryEmbeddingOptions rotary_options(const Case& c, const Constructor& constructor) {
-  const Arguments& args = constructor.args;
-  only(args, {"dim", "custom_freqs", "freqs_for", "theta", "max_freq", "num_freqs", "learned_freq",
-              "use_xpos", "xpos_scale_base", "interpolate_factor", "theta_rescale_factor",
-              "seq_before_head_dim", "cache_if_possible", "cache_max_seq_len"});
-  RotaryEmbeddingOptions options;
-  options.dim = args.integer("dim");
-  if (args.has("custom_freqs")) options.custom_freqs = c.input(args.reference("custom_freqs")).values;
-  options.freqs_for = freqs_for(args);
-  options.theta = args.number("theta", options.theta);
-  options.max_freq = args.number("max_freq", options.max_freq);
-  options.num_freqs = args.integer("num_freqs", options.num_freqs);
-  options.learned_freq = args.flag("learned_freq", options.learned_freq);
-  options.interpolate_factor = args.number("interpolate_factor", options.interpolate_factor);
-  options.theta_rescale_factor = args.number("theta_rescale_factor", options.theta_rescale_factor);
-  options.seq_before_head_dim = args.flag("seq_before_head_dim", options.seq_before_head_dim);
-  options.cache_if_possible = args.flag("cache_if_possible", options.cache_if_possible);
-  options.cache_max_seq_len = args.integer("cache_max_seq_len", options.cache_max_seq_len);
-  options.allow_odd_dim = options.dim % 2 != 0;
-  return options;
+bool register_altered(const std::string& suite, const std::vector<CaseName>& cases, RunCase run, Part part) {
+  register_bodies(suite, cases, [=](const CaseName& name) {
+    const std::string stem = name.file.substr(0, name.file.rfind('.'));
+    for (const Altered& altered : alterations(name.set, name.file, part)) {
+      const std::string report = report_of([&] { return parse(name.set, stem, altered.json); }, run, part);
+      EXPECT_NE(report.find(altered.word), std::string::npos)
+          << name.set << '/' << stem << " passed with " << altered.what << "; it reported: " << report;
+    }
+  });
+  return true;
 }
 
-XPosOptions xpos_options(const Case& c, const Constructor& constructor) {
-  const RotaryEmbeddingOptions rotary = rotary_options(c, constructor);
-  XPosOptions options;
-  options.dim = rotary.dim;
-  options.custom_freqs = rotary.custom_freqs;
-  options.freqs_for = rotary.freqs_for;
-  options.theta = rotary.theta;
-  options.max_freq = rotary.max_freq;
-  options.num_freqs = rotary.num_freqs;
-  options.learned_freq = rotary.learned_freq;
-  options.xpos_scale_base = constructor.args.number("xpos_scale_base", options.xpos_scale_base);
-  options.interpolate_factor = rotary.interpolate_factor;
-  options.theta_rescale_factor = rotary.theta_rescale_factor;
-  options.seq_before_head_dim = rotary.seq_before_head_dim;
-  options.allow_odd_dim = rotary.allow_odd_dim;
-  return options;
+std::string report_of(const std::function<Case()>& make, RunCase run, Part part) {
+  ::testing::TestPartResultArray failures;
+  std::string report;
+  {
+    const ::testing::ScopedFakeTestPartResultReporter reporter(
+        ::testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &failures);
+    try {
+      const Case c = make();
+      run(c);
+      expect_all_read(c, part);
+    } catch (const std::exception& error) {
+      report = error.what();
+    }
+  }
+  for (int n = 0; n < failures.size(); ++n)
+    report += std::string("\n") + failures.GetTestPartResult(n).message();
+  return report;
 }
 
-RotateOptions rotate_options(const Arguments& args) {
-  only(args, {"t", "q", "k", "seq_dim", "offset", "scale"});
-  RotateOptions options;
-  if (args.has("seq_dim")) options.seq_dim = args.integer("seq_dim");
-  options.offset = args.number("offset", 0);
-  options.scale = args.number("scale", 1);
-  return options;
-}
-
-XPosRotateOptions xpos_rotate_options(const Arguments& args) {
-  only(args, {"q", "k", "seq_dim", "offset"});
-  XPosRotateOptions options;
-  if (args.has("seq_dim")) options.seq_dim = args.integer("seq_dim");
-  options.offset = args.number("offset", 0);
-  return options;
+void expect_refused(const Case& c, const std::function<void()>& call, const std::function<void()>& works) {
+  const ExpectedError& error = c.expected_error.value();
+  c.compared_error = true;
+  try {
+    call();
+  } catch (const std::invalid_argument& refusal) {
+    EXPECT_TRUE(std::string_view(refusal.what()).starts_with("rotary: ")) << refusal.what();
+    return;
+  }
+  EXPECT_FALSE(error.deliberate()) << c.set << '/' << c.name << " is refused by the reference with an "
+                                   << error.kind << ": " << error.message << "; we return";
+  works();
 }
 
 Session::Session(const Case& c, bool in_double) : case_(c), in_double_(in_double), tensors_(c.inputs) {
@@ -224,15 +229,26 @@ bool Session::glue(const Call& call) {
   } else if (call.function == "reshape") {
     Tensor result = at(call, "x");
     result.shape = call.args.integers("shape");
+    Index size = 1;
+    for (const Index extent : result.shape) size *= extent;
+    if (size != result.size()) wrong_data("reshape: " + result.label + " has another number of elements");
     set(call, std::move(result));
   } else if (call.function == "slice") {
     const Tensor& x = at(call, "x");
-    if (call.args.integer("dim") != 0) wrong_data("slice: only the first axis is known");
-    const Index start = call.args.integer("start"), stop = call.args.integer("stop"),
-                row = x.size() / x.shape.at(0);
+    const Index dim = call.args.integer("dim"), start = call.args.integer("start"),
+                stop = call.args.integer("stop");
+    if (dim < -x.rank() || dim >= x.rank()) wrong_data("slice: " + x.label + " has no such axis");
+    const auto axis = static_cast<std::size_t>(dim < 0 ? dim + x.rank() : dim);
+    if (start < 0 || stop < start || stop > x.shape[axis]) wrong_data("slice: of more than there is");
+    Index inner = 1;
+    for (std::size_t a = axis + 1; a < x.shape.size(); ++a) inner *= x.shape[a];
     Tensor result = x;
-    result.shape[0] = stop - start;
-    result.values.assign(x.values.begin() + start * row, x.values.begin() + stop * row);
+    result.values.clear();
+    result.shape[axis] = stop - start;
+    const Index block = x.shape[axis] * inner;
+    for (Index at = 0; at < x.size(); at += block)
+      result.values.insert(result.values.end(), x.values.begin() + at + start * inner,
+                           x.values.begin() + at + stop * inner);
     set(call, std::move(result));
   } else {
     return false;
@@ -242,7 +258,7 @@ bool Session::glue(const Call& call) {
 
 void Session::check() const {
   for (const auto& [name, wanted] : case_.outputs) {
-    if (case_.gradient && case_.gradient->wrt.contains(name)) continue;
+    if (case_.is_gradient(name)) continue;
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) {
       ADD_FAILURE() << wanted.label << " was not computed";
@@ -253,13 +269,23 @@ void Session::check() const {
 }
 
 void Session::check_intended() const {
-  for (const auto& [name, wanted] : case_.intended_outputs_f64) check(name, at(name));
+  for (const auto& [name, wanted] : case_.intended_outputs_f64) {
+    check(name, at(name));
+    case_.compared_intended.insert(name);
+  }
+}
+
+void Session::check_quirk() const {
+  for (const auto& [name, wanted] : case_.intended_outputs_f64)
+    compare(at(name), case_.output_f64(name), case_.f64_atol(name));
 }
 
 void Session::check(const std::string& output, const Tensor& found) const {
   const bool intended = case_.intended_outputs_f64.contains(output);
   const bool as_reference = !(intended && case_.has_tag("reference_quirk"));
   const double atol = in_double_ ? case_.f64_atol(output) : case_.f32_atol(output);
+  case_.compared.insert(output);
+  if (intended) case_.compared_intended.insert(output);
   if (intended) compare(found, case_.intended_f64(output), atol);
   if (as_reference) compare(found, in_double_ ? case_.output_f64(output) : case_.output(output), atol);
   if (in_double_) return;

@@ -1,8 +1,9 @@
-// Runs golden cases of rotary-embedding-torch through the public interface.
+// Runs golden cases: which test program runs which file, and the tensors of a run.
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <initializer_list>
 #include <rotary/rotary.hpp>
 
@@ -11,38 +12,54 @@
 
 namespace rotary::testing::golden {
 
-/// Which test program runs a case.
-enum class Topic { rotate, xpos, angles, apply, errors };
-
-/// Decided by the constructor and the calls, so that every file belongs to exactly one; throws for a call
-/// that no program knows.
-Topic topic_of(const Case& c);
+/// A test program that runs golden cases. Which ones follows from the folder of a case and from what it
+/// expects, so that every file belongs to exactly one.
+struct Runner {
+  const char* folder;  ///< what the name of the folder starts with
+  const char* program;
+  bool (*runs)(const Case& c);
+};
+const std::vector<Runner>& runners();
 
 /// A file of a set.
 struct CaseName {
   std::string set, file;
 };
 
-/// All the files of the sets of rotary-embedding-torch.
-std::vector<CaseName> all_cases();
-/// Those of one topic, and those that have gradients.
-std::vector<CaseName> cases_of(Topic topic);
+/// The files that a program runs: all that it claims, found when it starts. A file that cannot be read is
+/// claimed by the first program of its folder, whose test then fails and says why.
+std::vector<CaseName> cases_of(const std::string& program);
+/// Those among the cases of rotary-embedding-torch that have gradients.
 std::vector<CaseName> cases_with_gradients();
 
-/// Registers a test for every case, Suite.lucidrains_apply_basic, that calls run with the case. To be called
-/// before main; returns true so that a variable can do it. This compiles in a fraction of the time of TEST_P.
+/// A sentence for every file below `root` that is not run by exactly one program. A file beside the folders
+/// is no case: it is a document, or some test program must name it.
+std::vector<std::string> unclaimed(const std::filesystem::path& root);
+
+/// Registers a test for every case, Suite.lucidrains_apply_basic, that calls run with the case, and fails for
+/// what was not read or compared, see expect_all_read. To be called before main; returns true so that a
+/// variable can do it. This compiles in a fraction of the time of TEST_P.
 using RunCase = void (*)(const Case& c);
-bool register_tests(const std::string& suite, const std::vector<CaseName>& cases, RunCase run);
+bool register_tests(const std::string& suite, const std::vector<CaseName>& cases, RunCase run,
+                    Part part = Part::all);
 
-/// The constructor's arguments. The reference takes an odd dim where its cache stays out of the way, we where
-/// `allow_odd_dim` says that it is no mistake: in golden cases it is none.
-RotaryEmbeddingOptions rotary_options(const Case& c, const Constructor& constructor);
-XPosOptions xpos_options(const Case& c, const Constructor& constructor);
-bool uses_xpos(const Constructor& constructor);
+/// Registers tests for the same cases that pass if the run of every altered case fails, see alterations.
+/// `run` must work in double.
+bool register_altered(const std::string& suite, const std::vector<CaseName>& cases, RunCase run,
+                      Part part = Part::all);
 
-/// What a call says of where it rotates.
-RotateOptions rotate_options(const Arguments& args);
-XPosRotateOptions xpos_rotate_options(const Arguments& args);
+/// What a run of a case reports: failures of the test, or the message of an exception. Empty if it passes.
+std::string report_of(const std::function<Case()>& make, RunCase run, Part part = Part::all);
+
+/// Runs a case that the reference refuses. What it checks on purpose must be refused with
+/// std::invalid_argument; where something inside it fails, we may do so too, or give what `works` accepts.
+void expect_refused(const Case& c, const std::function<void()>& call, const std::function<void()>& works);
+
+/// The grid that angles were made for.
+struct Grid {
+  std::vector<Index> sizes;
+  std::vector<double> offsets;  ///< one for each axis, or none
+};
 
 /// The tensors of one run of a case, by name: its inputs, and then the results of one call after another.
 class Session {
@@ -57,7 +74,19 @@ class Session {
     return at(call.args.reference(argument));
   }
   void set(const std::string& name, Tensor value);
-  void set(const Call& call, Tensor value) { set(call.out.at(0), std::move(value)); }
+  void set(const Call& call, Tensor value) {
+    if (call.out.size() != 1) wrong_data(call.function + " has one result");
+    set(call.out[0], std::move(value));
+  }
+  bool in_double() const { return in_double_; }
+  bool is_output(const std::string& name) const { return case_.outputs.contains(name); }
+
+  /// The grid of a tensor of angles, null if it has none.
+  void set_grid(const std::string& name, const Grid& grid) { grids_[name] = grid; }
+  const Grid* grid(const std::string& name) const {
+    const auto found = grids_.find(name);
+    return found == grids_.end() ? nullptr : &found->second;
+  }
 
   /// reshape, slice, clone: what stands between the calls. False if it is none of these.
   bool glue(const Call& call);
@@ -70,6 +99,8 @@ class Session {
   void check() const;
   /// The same for the results that have intended numbers, after the calls that were used to make those.
   void check_intended() const;
+  /// The results in double that have intended numbers, against what the reference gave instead.
+  void check_quirk() const;
 
   /// One result, gradients included.
   void check(const std::string& output, const Tensor& found) const;
@@ -78,6 +109,7 @@ class Session {
   const Case& case_;
   bool in_double_;
   std::map<std::string, Tensor> tensors_;
+  std::map<std::string, Grid> grids_;
 };
 
 /// Fails unless the two have the same bits; `how` says what made `found`.
@@ -101,11 +133,20 @@ void with_scalar(const Tensor& x, Use&& use) {
   }
 }
 
-/// Calls use(std::integral_constant<int, R>()), R being the rank, which must be one of those listed.
+/// Calls use(std::integral_constant<int, R>()), R being the rank, if it is one of those listed.
+template <int... Ranks, class Use>
+bool if_rank(int rank, Use&& use) {
+  return ((rank == Ranks && (use(std::integral_constant<int, Ranks>()), true)) || ...);
+}
+/// The same; it must be one of those.
+template <int... Ranks, class Use>
+void with_rank(int rank, Use&& use) {
+  if (!if_rank<Ranks...>(rank, use))
+    wrong_data("a tensor has " + std::to_string(rank) + " axes, which no test can express");
+}
 template <int... Ranks, class Use>
 void with_rank(const Tensor& x, Use&& use) {
-  const bool known = ((x.rank() == Ranks && (use(std::integral_constant<int, Ranks>()), true)) || ...);
-  if (!known) wrong_data(x.label + " has a rank that this test does not instantiate");
+  with_rank<Ranks...>(x.rank(), use);
 }
 
 /// The strides of contiguous elements in a storage order.
@@ -131,65 +172,5 @@ class Elements {
 };
 
 inline constexpr int kOrders[] = {Eigen::RowMajor, Eigen::ColMajor};
-
-// --- calls, compiled in golden_calls.cpp for T float and double
-
-template <class T>
-RotaryEmbedding<T> make_rotary(const Case& c, const Constructor& constructor);
-
-/// rotate_queries_or_keys: through views, in place, and as Eigen tensors, in both storage orders.
-template <class T>
-Tensor rotated(const RotaryEmbedding<T>& rotary, const Tensor& x, const RotateOptions& options);
-
-/// apply_rotary_emb for angles without a tensor of scales: in place through views, and as Eigen tensors, in
-/// both orders.
-template <class T>
-Tensor applied(const Tensor& freqs, const Tensor& x, const ApplyOptions& options);
-
-/// apply_rotary_emb with a tensor of scales, for [batch, heads, seq, head_dim].
-template <class T>
-Tensor applied_with_scale(const Tensor& freqs, const Tensor& x, const Tensor& scale,
-                          const ApplyOptions& options);
-
-/// self.rotate_queries_or_keys of a RotaryEmbedding.
-///
-/// The reference also takes a tensor of scales here. Ours takes one number; a tensor of them goes with the
-/// angles.
-template <class T>
-void rotate_queries_or_keys(Session& session, const RotaryEmbedding<T>& rotary, const Call& call);
-
-/// self.forward: the angles of positions of any shape. The arguments seq_len and offset tell the reference
-/// where its cache may have them; the positions say it all. 16-bit positions do not compile, since bfloat16
-/// cannot tell 256 from 257: they go in as float.
-template <class T>
-void forward(Session& session, const RotaryEmbedding<T>& rotary, const Call& call);
-
-/// self.get_axial_freqs: of the embedding and of AxialFrequencies with the same frequencies.
-template <class T>
-void get_axial_freqs(Session& session, const RotaryEmbedding<T>& rotary, const Call& call);
-
-/// A call that turns queries and keys, as [..., heads, seq, head_dim] of three or four axes, in both storage
-/// orders.
-template <class T, class Turn>
-void turn_pair(Session& session, const Call& call, Turn&& turn) {
-  const Tensor& q = session.at(call, "q");
-  const Tensor& k = session.at(call, "k");
-  with_scalar<T>(q, [&]<class S>(S) {
-    const auto as_eigen = [&]<int R>(std::integral_constant<int, R>) {
-      const auto [q_out, k_out] = turn(to_eigen<S, R>(q), to_eigen<S, R>(k));
-      const auto [q_other, k_other] =
-          turn(to_eigen<S, R, Eigen::ColMajor>(q), to_eigen<S, R, Eigen::ColMajor>(k));
-      expect_same_bits(from_eigen(q_other), from_eigen(q_out), "column-major queries");
-      expect_same_bits(from_eigen(k_other), from_eigen(k_out), "column-major keys");
-      session.set(call.out.at(0), from_eigen(q_out));
-      session.set(call.out.at(1), from_eigen(k_out));
-    };
-    if constexpr (sizeof(S) == 2) {
-      with_rank<4>(q, as_eigen);
-    } else {
-      with_rank<3, 4>(q, as_eigen);
-    }
-  });
-}
 
 }  // namespace rotary::testing::golden

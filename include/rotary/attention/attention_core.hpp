@@ -47,7 +47,7 @@ class AttentionActivations {
   // gathered.
   Matrix query_in_, key_in_, value_in_, queries_, keys_, values_, context_;
   bool key_is_query_ = false, value_is_key_ = false;  // then the inputs are kept once
-  Matrix log_sum_, delta_;                            // [batch · heads, seq_q]
+  Matrix log_sum_;                                    // [batch · heads, seq_q]
   Matrix grad_queries_, grad_keys_, grad_values_, grad_context_, rows_;
   detail::AttentionScratch<T> scratch_;
 
@@ -109,7 +109,7 @@ class AttentionCore {
     return true;
   }
 
-  /// Calls body(head, b, h, row) for every head of every sequence; `row` is its row in log_sum_ and delta_.
+  /// Calls body(head, b, h, row) for every head of every sequence; `row` is its row in log_sum_.
   template <class Body>
   void for_each_head(const Activations& a, Body&& body) const {
     const AttendOptions& options = a.options_;
@@ -207,17 +207,7 @@ void AttentionCore<T>::backward(const StridedView<const T>& grad_out, Activation
   weights.output.backward(a.context_, a.rows_, gradients.output);
   a.grad_context_.resizeLike(a.context_);
   multiply<T>(a.rows_, weights.output.weight, a.grad_context_);
-  const auto context = split(std::as_const(a.context_).data(), seq_q, batch);
   const auto grad_context = split(a.grad_context_.data(), seq_q, batch);
-  a.delta_.resizeLike(a.log_sum_);
-  // Turning both back and forth does not change their product, so it can be taken before.
-  for_each_head(a, [&](const auto&, Index b, Index h, Index row) {
-    a.delta_.row(row) = head_rows(context, b, h)
-                            .cwiseProduct(head_rows(StridedView<const T>(grad_context), b, h))
-                            .rowwise()
-                            .sum()
-                            .transpose();
-  });
   rotation_.turn_values(grad_context, Direction::forward);
 
   a.grad_queries_.resizeLike(a.queries_);
@@ -231,9 +221,8 @@ void AttentionCore<T>::backward(const StridedView<const T>& grad_out, Activation
              grad_v = split(a.grad_values_.data(), seq_k, batch);
   for_each_head(a, [&](const auto& head, Index b, Index h, Index row) {
     attend_backward(head, head_rows(q, b, h), head_rows(k, b, h), head_rows(v, b, h),
-                    a.log_sum_.row(row).data(), a.delta_.row(row).data(),
-                    head_rows(StridedView<const T>(grad_context), b, h), head_rows(grad_q, b, h),
-                    head_rows(grad_k, b, h), head_rows(grad_v, b, h), a.scratch_);
+                    a.log_sum_.row(row).data(), head_rows(StridedView<const T>(grad_context), b, h),
+                    head_rows(grad_q, b, h), head_rows(grad_k, b, h), head_rows(grad_v, b, h), a.scratch_);
   });
   rotation_.turn_queries_and_keys(grad_q, grad_k, Direction::transpose);
   rotation_.turn_values(grad_v, Direction::transpose);

@@ -34,7 +34,9 @@ struct AttentionWeights {
     /// Adds the gradients with respect to W and b to `gradient`, from the one with respect to y.
     void backward(const Matrix& x, const Matrix& grad_y, Linear& gradient) const {
       detail::add_transposed_product<T>(grad_y, x, gradient.weight);
-      if (bias.size() > 0) gradient.bias += grad_y.colwise().sum();
+      // The terms of a long sequence cancel, and their sum in float would keep what rounding left of each.
+      if (bias.size() > 0)
+        gradient.bias += grad_y.template cast<double>().colwise().sum().template cast<T>();
     }
   };
 

@@ -9,8 +9,9 @@
 namespace rotary::inline ROTARY_ABI::detail {
 
 /// int(d_k · percentage) features, as labml counts them.
-inline Index rotating_features(Index d_k, double percentage, const char* name) {
-  if (!(percentage >= 0 && percentage <= 1)) fail(name, " is ", percentage, ", it must be between 0 and 1");
+inline Index rotating_features(Index d_k, const double& percentage, const char* name) {
+  if (!finite_bits(percentage) || percentage < 0 || percentage > 1)
+    fail(name, " is ", percentage, ", it must be between 0 and 1");
   const auto features = static_cast<Index>(static_cast<double>(d_k) * percentage);
   if (features % 2 != 0)
     fail(name, " is ", percentage, ", so that ", features, " of the ", d_k,
@@ -30,8 +31,8 @@ class HeadRotation {
     if (value_features > 0) value_rope_.emplace(value_features, base);
     if (features == 0) return;
     if (xpos_scale_base) {
-      xpos_.emplace(XPosOptions{
-          .dim = features, .theta = base, .xpos_scale_base = *xpos_scale_base, .pairing = Pairing::half});
+      xpos_.emplace(language_frequencies(features, base), HeadLayout{.pairing = Pairing::half, .seq_dim = 0},
+                    XPosOptions{.xpos_scale_base = *xpos_scale_base});
     } else {
       rope_.emplace(features, base);
     }
@@ -43,7 +44,7 @@ class HeadRotation {
       rope_->rotate_in_place(queries, direction);
       rope_->rotate_in_place(keys, direction);
     } else if (xpos_) {
-      xpos_->rotate_queries_and_keys_in_place(queries, keys, {.seq_dim = 0, .direction = direction});
+      xpos_->rotate_queries_and_keys_in_place(queries, keys, {.direction = direction});
     }
   }
 

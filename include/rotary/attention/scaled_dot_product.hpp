@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -153,12 +154,16 @@ void attend(const AttentionHead<T>& head, const HeadRows<const T>& queries, cons
 }
 
 /// The gradients of `attend` with respect to queries, keys and values, from the one with respect to `out`.
-/// `delta`, [seq_q], is the product of each row of `out` with its gradient.
+///
+/// With a the probabilities and a' those after dropout, ∂s = a' ∘ ∂a' − a δ with δ = Σ a' ∂a'. In exact
+/// arithmetic δ is ⟨out, ∂out⟩ and exp(s − log_sum) sums to 1; rounded, neither matches the row that it is
+/// combined with, and where a few keys have nearly all the probability the difference of the two terms is
+/// mostly that mismatch. So a row is divided by its own sum, and δ is summed from the same row.
 template <class T>
 void attend_backward(const AttentionHead<T>& head, const HeadRows<const T>& queries,
                      const HeadRows<const T>& keys, const HeadRows<const T>& values, const T* log_sum,
-                     const T* delta, const HeadRows<const T>& grad_out, HeadRows<T> grad_queries,
-                     HeadRows<T> grad_keys, HeadRows<T> grad_values, AttentionScratch<T>& scratch) {
+                     const HeadRows<const T>& grad_out, HeadRows<T> grad_queries, HeadRows<T> grad_keys,
+                     HeadRows<T> grad_values, AttentionScratch<T>& scratch) {
   scratch.queries = queries * head.scale;
   scratch.keys = keys;
   scratch.values = values;
@@ -168,18 +173,27 @@ void attend_backward(const AttentionHead<T>& head, const HeadRows<const T>& quer
   for (Index begin = 0; begin < head.seq_q; begin += kAttentionBlock) {
     const Index rows = std::min(kAttentionBlock, head.seq_q - begin), width = head.reach(begin + rows - 1);
     const auto q = scratch.queries.middleRows(begin, rows);
-    const auto g = scratch.grad_out.middleRows(begin, rows);
-    const ScoreBlock<T> p = scratch.block(scratch.probabilities, rows, width);
-    multiply_transposed<T>(q, scratch.keys.topRows(width), p);
-    exponentiate<T>(head, begin, p, [&](const auto&, Index i) { return log_sum[i]; });
-    const ScoreBlock<T> weights = drop<T>(head, begin, p, scratch.dropped);
+    auto g = scratch.grad_out.middleRows(begin, rows);
+    const ScoreBlock<T> exps = scratch.block(scratch.probabilities, rows, width);
+    multiply_transposed<T>(q, scratch.keys.topRows(width), exps);
+    exponentiate<T>(head, begin, exps, [&](const auto&, Index i) { return log_sum[i]; });
+    // a = exps / Σ exps. Dividing the gradient, which is narrower, has the effect of dividing the row.
+    std::array<T, kAttentionBlock> inverse_sums;
+    for (Index i = 0; i < rows; ++i) {
+      const T sum = exps.row(i).sum();
+      const T inverse = sum == T(0) ? T(0) : 1 / sum;  // no key is seen
+      inverse_sums[static_cast<std::size_t>(i)] = inverse;
+      g.row(i) *= inverse;
+    }
+    const ScoreBlock<T> weights = drop<T>(head, begin, exps, scratch.dropped);
     add_transposed_product<T>(g, weights, scratch.grad_values.leftCols(width));
-    // With a the probabilities, a' those after dropout and δ = Σ a' ∂a' = ⟨out, ∂out⟩: ∂s = a' ∘ ∂a' − a δ.
     ScoreBlock<T> grad = scratch.block(scratch.grad_scores, rows, width);
     multiply_transposed<T>(g, scratch.values.topRows(width), grad);
-    for (Index i = 0; i < rows; ++i)
-      grad.row(i).array() =
-          weights.row(i).array() * grad.row(i).array() - p.row(i).array() * delta[begin + i];
+    for (Index i = 0; i < rows; ++i) {
+      grad.row(i).array() *= weights.row(i).array();
+      const T delta = grad.row(i).sum() * inverse_sums[static_cast<std::size_t>(i)];
+      grad.row(i) -= delta * exps.row(i);
+    }
     multiply<T>(grad, scratch.keys.topRows(width), grad_queries.middleRows(begin, rows));
     grad_queries.middleRows(begin, rows) *= head.scale;
     add_transposed_product<T>(q, grad, scratch.grad_keys.leftCols(width));

@@ -8,7 +8,7 @@ namespace rotary::inline ROTARY_ABI::kernels {
 
 /// Two vectors of bfloat16 that take turns in memory: those with even indices, and those with odd ones.
 template <class V>
-ROTARY_ALWAYS_INLINE void load_words(const Eigen::bfloat16* from, V& even, V& odd) {
+ROTARY_ALWAYS_INLINE void load_packed(const Eigen::bfloat16* from, V& even, V& odd) {
   Vector<std::uint32_t, kSize<V>> words;
   load_bits(from, words);
   const auto low = words << 16, high = words & 0xffff0000u;
@@ -16,7 +16,7 @@ ROTARY_ALWAYS_INLINE void load_words(const Eigen::bfloat16* from, V& even, V& od
   load_bits(&high, odd);
 }
 template <class Isa, bool kStream, class V>
-ROTARY_ALWAYS_INLINE void store_words(Eigen::bfloat16* to, const V& even, const V& odd) {
+ROTARY_ALWAYS_INLINE void store_packed(Eigen::bfloat16* to, const V& even, const V& odd) {
   // Rounded where they end up, in 16-bit lanes: twice as many at a time.
   constexpr int kLanes = 2 * kSize<V>;
   Vector<std::int16_t, kLanes> kept;
@@ -51,7 +51,7 @@ ROTARY_ALWAYS_INLINE void store_words(Eigen::bfloat16* to, const V& even, const 
   load_bits(&up, ones);
   bits -= ones;
   if constexpr (kStream) {
-    stream_bits<Isa>(to, bits);
+    store_nontemporal<Isa>(to, bits);
   } else {
     store_bits(to, bits);
   }

@@ -22,7 +22,7 @@ struct AngleRun {
   bool good;  // whether the members of every pair had the same angle, below 2^30; else `out` is not finished
 };
 
-/// The polynomials of `CosSinOfPhases` for angles as they come. With a fused multiply-add, taking quarter
+/// The polynomials of rows of float for angles as they come. Since the multiply-add is fused, taking quarter
 /// turns off in two parts leaves an error below 1e-16 per 2^20 rad.
 template <class Angle>
 struct CosSinOfAngles {
@@ -55,9 +55,10 @@ struct CosSinOfAngles {
   template <class Isa, int kLanesOf>
   ROTARY_ALWAYS_INLINE static void rest(const AngleRun<Angle>& of, Index i, Bad<kLanesOf>& bad) {
     const auto count = static_cast<std::size_t>(of.pairs - i);
-    Angle angles[2 * kLanesOf] = {};
-    double scale[kLanesOf] = {};
-    float out[2 * kLanesOf];
+    constexpr std::size_t kCount = kLanesOf;
+    Angle angles[2 * kCount] = {};
+    double scale[kCount] = {};
+    float out[2 * kCount];
     if (of.scale) std::memcpy(scale, of.scale + i, count * sizeof(double));
     if (of.angle_pairing == Pairing::half) {
       std::memcpy(angles, of.angles + i, count * sizeof(Angle));
@@ -86,7 +87,7 @@ struct CosSinOfAngles {
       load_bits(angles, first);
       load_bits(angles + angle_partner, second);
     } else {
-      load_apart<Isa>(angles, first, second);
+      load_deinterleaved<Isa>(angles, first, second);
     }
     V scale = V{} + of.factor;
     if (scales) load_bits(scales, scale);
@@ -102,23 +103,18 @@ struct CosSinOfAngles {
     load_bits(&angle, bits);
     bad.far |= ((bits & ~kSign) + (kSign - std::bit_cast<std::uint64_t>(0x1p30))) & kSign;
     // Adding 1.5 · 2^52 leaves the nearest whole number of quarters in the last bits.
-    const V shifted = angle * 0.63661977236758134308 + 0x1.8p52;
-    const V quarters = shifted - 0x1.8p52;
+    V shifted, quarters;
+    product<Isa>(angle, V{} + 0.63661977236758134308, shifted);
+    sum<Isa>(shifted, V{} + 0x1.8p52, shifted);
+    difference<Isa>(shifted, V{} + 0x1.8p52, quarters);
     U number;
     load_bits(&shifted, number);
     V x = angle;
     multiply_add<Isa>(quarters, V{} - 0x1.921fb54442d18p0, x);
     multiply_add<Isa>(quarters, V{} - 0x1.1a62633145c07p-54, x);
-    Vector<float, kLanesOf> cos, sin;
-    CosSinOfPhases::polynomials<Isa>(x, number << 62, scale, cos, sin);
-    if (of.pairing == Pairing::half) {
-      store_bits(out, cos);
-      store_bits(out + partner, sin);
-    } else {
-      Vector<float, 2 * kLanesOf> both;
-      CosSinOfPhases::interleave(cos, sin, both);
-      store_bits(out, both);
-    }
+    V cos, sin;
+    scaled_cos_sin<Isa>(x, U(number << 62), scale, cos, sin);
+    CosSinRows<float>::write<Isa>(of.pairing, cos, sin, out, partner);
   }
 };
 
@@ -127,7 +123,7 @@ struct CosSinOfAngles {
 /// Can `CosSinOfAngles` be as exact as it says?
 inline bool has_vectors_for_angles() {
 #if ROTARY_VECTOR_EXTENSIONS
-  return Baseline::kFused || instruction_set() != InstructionSet::baseline;
+  return true;
 #else
   return false;
 #endif

@@ -7,6 +7,7 @@
 
 #include "../phases.hpp"
 #include "../positions.hpp"
+#include "cos_sin_of_phases.hpp"
 #include "rotate_reference.hpp"
 #include "simd.hpp"
 
@@ -19,246 +20,387 @@ struct Magnitude {
   std::span<const double> log_scale = {};
   double slope = 0, origin = 0;
 
-  double exponent(double position) const { return slope * (position - origin); }
+  double exponent(double position) const {
+    return rotary::detail::rounded(slope * rotary::detail::rounded(position - origin));
+  }
+  /// Every operation is rounded by itself, whatever the compiler's flags; and it calls std::exp, where
+  /// -ffast-math would have another function for several pairs at once.
   double at(Index pair, double position) const {
     if (log_scale.empty()) return factor;
-    return factor * std::exp(log_scale[static_cast<std::size_t>(pair)] * exponent(position));
+    using rotary::detail::rounded;
+    const double scale = log_scale[static_cast<std::size_t>(pair)];
+    return factor * rounded(std::exp(rounded(scale * exponent(position))));
   }
 };
 
-/// Writes the rows of `positions` [begin, end), each of 2 · pairs numbers laid out as `pairing` lays out
-/// features, from phases of 128 bits: within 1.2e-16 of the truth before they are rounded to `Row`.
+/// Writes the row at one place: a coordinate for each axis of `steps`, and `2 * steps.pairs()` numbers laid
+/// out as `pairing` lays out features. From phases of 128 bits: within 1.2e-16 of the truth before they are
+/// rounded to `Row`.
+template <class Row>
+void cos_sin_row_reference(const TurnSteps& steps, std::span<const FixedPosition> coordinates,
+                           const Magnitude& magnitude, Pairing pairing, Row* row) {
+  const Index pairs = steps.pairs();
+  const PairStrides strides = pair_strides(pairing, pairs);
+  const double position = static_cast<double>(coordinates[0]);
+  for (Index i = 0; i < pairs; ++i) {
+    Phase128 phase{};
+    for (Index axis = 0; axis < steps.axes(); ++axis)
+      phase = phase + steps.phase(axis, i, coordinates[static_cast<std::size_t>(axis)]);
+    const auto [cos, sin] = cos_sin(phase);
+    const double scale = magnitude.at(i, position);
+    row[i * strides.pair] = static_cast<Row>(scale * cos);
+    row[i * strides.pair + strides.partner] = static_cast<Row>(scale * sin);
+  }
+}
+
+/// Writes the rows of `positions` [begin, end), each as `cos_sin_row_reference` writes it.
 template <class Row>
 void cos_sin_rows_reference(const TurnSteps& steps, const Positions& positions, Index begin, Index end,
                             const Magnitude& magnitude, Pairing pairing, Row* rows) {
-  const Index pairs = steps.pairs();
-  const PairStrides strides = pair_strides(pairing, pairs);
-  for (Index n = begin; n < end; ++n, rows += 2 * pairs) {
-    const double position = static_cast<double>(positions.at(n));
-    for (Index i = 0; i < pairs; ++i) {
-      Phase128 phase{};
-      for (Index axis = 0; axis < steps.axes(); ++axis)
-        phase = phase + steps.phase(axis, i, positions.at(n, static_cast<int>(axis)));
-      const auto [cos, sin] = cos_sin(phase);
-      const double scale = magnitude.at(i, position);
-      rows[i * strides.pair] = static_cast<Row>(scale * cos);
-      rows[i * strides.pair + strides.partner] = static_cast<Row>(scale * sin);
-    }
+  FixedPosition coordinates[kMaxPositionAxes];
+  const auto axes = static_cast<std::size_t>(steps.axes());
+  for (Index n = begin; n < end; ++n, rows += 2 * steps.pairs()) {
+    for (std::size_t axis = 0; axis < axes; ++axis)
+      coordinates[axis] = positions.at(n, static_cast<int>(axis));
+    cos_sin_row_reference(steps, {coordinates, axes}, magnitude, pairing, rows);
   }
 }
 
 #if ROTARY_VECTOR_EXTENSIONS
 
-/// Rows of float. The phases of the first row, in 2^-64 of a turn, are `start`, or `first` · `step` where
-/// that is null; they grow by `step` from row to row.
+/// Rows whose phases are made in vectors. Row n has the coordinates [n · axes, (n + 1) · axes), except that
+/// with `consecutive` each row after the first is one step along the only axis from the row before.
+template <class Row>
 struct PhaseRun {
-  const std::uint64_t* start;
-  std::int64_t first;
-  const std::uint64_t* step;
-  const double* scale;  // of every pair, or null
+  // The steps of all pairs along each axis, `axis_stride` from axis to axis: in 2^-64 of a turn for float; for
+  // double the high and the low words of 128 bits.
+  const std::uint64_t *steps, *low_steps;
+  Index axis_stride, axes;
+  const std::int64_t* coordinates;
+  // The phases of the first row, in place of its coordinates; or null.
+  const std::uint64_t *start, *low_start;
+  const double* scale;  // of every pair, or null: `factor`
   double factor;
   Index pairs, rows;
+  bool consecutive;
   Pairing pairing;
-  float* out;
+  Row* out;
   Index row_size, partner;  // from row to row; from cosines to sines in half pairing
 };
 
-/// Cosines and sines of several phases at once, in double, each within 6e-11 before it is rounded to float:
-/// half a unit in a float's last place is 500 times that.
-struct CosSinOfPhases {
+/// Rows that a kernel makes in one call at most: so few that what it writes, some columns at a time, stays in
+/// the first level cache.
+inline constexpr Index kRowsAtOnce = 32;
+
+/// The kernel: as many pairs as fill a register at a time, in all rows.
+template <class Row>
+struct CosSinRows {
   template <class Isa>
-  ROTARY_ALWAYS_INLINE static void run(const PhaseRun* of) {
-    constexpr int kLanesOf = kLanes<Isa, double>;
-    Index i = 0;
-    for (; i + kLanesOf <= of->pairs; i += kLanesOf)
-      columns<Isa>(of, of->start ? of->start + i : nullptr, of->step + i, of->scale ? of->scale + i : nullptr,
-                   i, [](auto* to, const auto& v) ROTARY_INLINE_LAMBDA { store_bits(to, v); });
-    if (i == of->pairs) return;
-    // The last few pairs are padded, and only they are stored.
-    const auto count = static_cast<std::size_t>(of->pairs - i);
-    std::uint64_t start[kLanesOf] = {}, step[kLanesOf] = {};
-    double scale[kLanesOf] = {};
-    if (of->start) std::memcpy(start, of->start + i, count * sizeof *start);
-    std::memcpy(step, of->step + i, count * sizeof *step);
-    if (of->scale) std::memcpy(scale, of->scale + i, count * sizeof *scale);
-    columns<Isa>(of, of->start ? start : nullptr, step, of->scale ? scale : nullptr, i,
-                 [&](float* to, const auto& v)
-                     ROTARY_INLINE_LAMBDA { std::memcpy(to, &v, count * (sizeof v / kLanesOf)); });
+  ROTARY_ALWAYS_INLINE static void run(const PhaseRun<Row>* of) {
+    constexpr Index kCount = kLanes<Isa, double>;
+    Padded<kCount> padded;
+    const PhaseRun<Row>* at = of;
+    Index rest = of->pairs % kCount, pairs = of->pairs - rest;
+    if (pairs == 0 && rest != 0) at = padded.rest_of(*of, rest), pairs = kCount;
+    for (;;) {
+      columns<Isa>(*at, pairs);
+      if (at != of) return padded.copy_rows(*of, rest);
+      if (rest == 0) return;
+      at = padded.rest_of(*of, rest), pairs = kCount;
+    }
   }
 
-  /// As many pairs as fill a register, from pair `i` on, in all rows.
-  template <class Isa, class Store>
-  ROTARY_ALWAYS_INLINE static void columns(const PhaseRun* of, const std::uint64_t* start,
-                                           const std::uint64_t* steps, const double* scales, Index i,
-                                           const Store& store_to) {
-    constexpr int kLanesOf = kLanes<Isa, double>;
-    using F = Vector<float, kLanesOf>;
-    Vector<std::uint64_t, kLanesOf> phase, step;
-    Vector<double, kLanesOf> scale;
-    load_bits(steps, step);
-    if (start) {
-      load_bits(start, phase);
-    } else {
-      phase = step * static_cast<std::uint64_t>(of->first);
-    }
-    if (scales) {
-      load_bits(scales, scale);
-    } else {
-      scale = Vector<double, kLanesOf>{} + of->factor;
-    }
-    float* row = of->out + (of->pairing == Pairing::half ? i : 2 * i);
-    for (Index n = 0; n < of->rows; ++n, row += of->row_size, phase += step) {
-      F cos, sin;
-      evaluate<Isa>(phase, scale, cos, sin);
-      if (of->pairing == Pairing::half) {
-        store_to(row, cos);
-        store_to(row + of->partner, sin);
-      } else {
-        Vector<float, 2 * kLanesOf> both;
-        interleave(cos, sin, both);
-        store_to(row, both);
+  /// The first `pairs` pairs, which fill registers.
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void columns(const PhaseRun<Row>& of, Index pairs) {
+    constexpr int kCount = kLanes<Isa, double>;
+    using Phases = std::conditional_t<std::is_same_v<Row, float>, Phases64<kCount>, Phases128<kCount>>;
+    using V = Vector<double, kCount>;
+    V scale = V{} + of.factor;
+    for (Index i = 0; i < pairs; i += kCount) {
+      Phases phase, step;
+      step.load(of.steps + i, of.low_steps + i);
+      if (of.scale) load_bits(of.scale + i, scale);
+      Row* row = of.out + (of.pairing == Pairing::half ? i : 2 * i);
+      const std::int64_t* coordinates = of.coordinates;
+      for (Index n = 0; n < of.rows; ++n, row += of.row_size) {
+        if (n > 0 && of.consecutive) {
+          phase.add(step);
+        } else if (of.start) {
+          phase.load(of.start + i, of.low_start + i);
+        } else {
+          phase.set_product(step, *coordinates++);
+          for (Index axis = 1; axis < of.axes; ++axis) {
+            Phases other, moved;
+            other.load(of.steps + axis * of.axis_stride + i, of.low_steps + axis * of.axis_stride + i);
+            moved.set_product(other, *coordinates++);
+            phase.add(moved);
+          }
+        }
+        V cos, sin;
+        phase.template scaled<Isa>(scale, cos, sin);
+        write<Isa>(of.pairing, cos, sin, row, of.partner);
       }
     }
   }
 
-  template <class F, class G>
-  ROTARY_ALWAYS_INLINE static void interleave(const F& cos, const F& sin, G& both) {
-    [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
-      both = __builtin_shufflevector(cos, sin, (Lane / 2 + Lane % 2 * kSize<F>)...);
-    }
-    (std::make_integer_sequence<int, kSize<G>>());
-  }
-
-  /// Of phases in 2^-64 of a turn.
-  template <class Isa, class U, class V, class F>
-  ROTARY_ALWAYS_INLINE static void evaluate(const U& phase, const V& scale, F& cos_out, F& sin_out) {
-    // To the nearest quarter turn, whose number is now in the top two bits; what is left lies within an
-    // eighth of it.
-    const U turned = phase + (std::uint64_t{1} << 61);
-    // 52 of its bits become a double by way of the exponent of 2^52, and radians.
-    const U bits = ((turned & ((std::uint64_t{1} << 62) - 1)) >> 10) | 0x4330000000000000u;
-    V x;
-    load_bits(&bits, x);
-    x = (x - (0x1p52 + 0x1p51)) * (6.283185307179586476925 * 0x1p-54);
-    polynomials<Isa>(x, turned, scale, cos_out, sin_out);
-  }
-
-  /// Of x radians beyond the quarter turn whose number is in the top two bits of `quarter`.
-  template <class Isa, class U, class V, class F>
-  ROTARY_ALWAYS_INLINE static void polynomials(const V& x, const U& quarter, const V& scale, F& cos_out,
-                                               F& sin_out) {
-    const V z = x * x;
-    // Polynomials of least error on ±π/4, with 1 exact at 0: off by 2.4e-12 and 5.4e-11.
-    V sin = V{} + 0x1.6c898869dee6dp-19, cos = V{} + 0x1.99343089c4b7ep-16;
-    horner<Isa>(z, sin, -0x1.a00e0e257363fp-13);
-    horner<Isa>(z, cos, -0x1.6c087e8b60e0bp-10);
-    horner<Isa>(z, sin, 0x1.1111062049100p-7);
-    horner<Isa>(z, cos, 0x1.55553e106d6f7p-5);
-    horner<Isa>(z, sin, -0x1.555555480c1f6p-3);
-    horner<Isa>(z, cos, -0x1.ffffffd0c62dcp-2);
-    horner<Isa>(z, sin, 1);
-    horner<Isa>(z, cos, 1);
-    sin = sin * x;
-    // An odd quarter exchanges them; sin is negative in the quarters 2 and 3, cos in 1 and 2.
-    U of_cos, of_sin;
-    load_bits(&cos, of_cos);
-    load_bits(&sin, of_sin);
-    const U low_bit_first = quarter << 1;
-    Vector<std::int64_t, kSize<V>> is_odd_below_0;
-    load_bits(&low_bit_first, is_odd_below_0);
-    constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
-    const U cos_bits =
-        (is_odd_below_0 < 0 ? of_sin : of_cos) ^ ((quarter + (std::uint64_t{1} << 62)) & kSign);
-    const U sin_bits = (is_odd_below_0 < 0 ? of_cos : of_sin) ^ (quarter & kSign);
-    load_bits(&cos_bits, cos);
-    load_bits(&sin_bits, sin);
-    cos_out = __builtin_convertvector(cos * scale, F);
-    sin_out = __builtin_convertvector(sin * scale, F);
-  }
-
-  /// sum = sum · z + next.
+  /// Writes the cosines and sines of as many pairs as fill a register of doubles.
   template <class Isa, class V>
-  ROTARY_ALWAYS_INLINE static void horner(const V& z, V& sum, double next) {
-    V c = V{} + next;
-    multiply_add<Isa>(sum, z, c);
-    sum = c;
+  ROTARY_ALWAYS_INLINE static void write(Pairing pairing, const V& cos, const V& sin, Row* to,
+                                         Index partner) {
+    using R = Vector<Row, kSize<V>>;
+    const R cosines = __builtin_convertvector(cos, R), sines = __builtin_convertvector(sin, R);
+    if (pairing == Pairing::half) {
+      store_bits(to, cosines);
+      store_bits(to + partner, sines);
+      return;
+    }
+    [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
+      constexpr int kCount = kSize<V>;
+      if constexpr (std::is_same_v<Row, float>) {  // in one register
+        store_bits(to, __builtin_shufflevector(cosines, sines, (Lane / 2 + Lane % 2 * kCount)...,
+                                               ((kCount + Lane) / 2 + Lane % 2 * kCount)...));
+      } else {
+        store_bits(to, __builtin_shufflevector(cosines, sines, (Lane / 2 + Lane % 2 * kCount)...));
+        store_bits(to + kCount,
+                   __builtin_shufflevector(cosines, sines, ((kCount + Lane) / 2 + Lane % 2 * kCount)...));
+      }
+    }
+    (std::make_integer_sequence<int, kSize<V>>());
   }
+
+ private:
+  /// The last few pairs of a run, with zeros after them.
+  template <Index kCount>
+  struct Padded {
+    static constexpr std::size_t kSize = kCount;
+    PhaseRun<Row> run;
+    std::uint64_t steps[kMaxPositionAxes * kSize], low_steps[kMaxPositionAxes * kSize], start[kSize],
+        low_start[kSize];
+    double scale[kSize];
+    Row rows[kRowsAtOnce * 2 * kSize];
+
+    ROTARY_ALWAYS_INLINE const PhaseRun<Row>* rest_of(const PhaseRun<Row>& of, Index count) {
+      const Index from = of.pairs - count;
+      run = of;
+      for (Index axis = 0; axis < of.axes; ++axis) {
+        copy(of.steps + axis * of.axis_stride + from, count, steps + axis * kCount);
+        copy(of.low_steps + axis * of.axis_stride + from, count, low_steps + axis * kCount);
+      }
+      run.steps = steps, run.low_steps = low_steps, run.axis_stride = kCount;
+      if (of.start) {
+        copy(of.start + from, count, start), copy(of.low_start + from, count, low_start);
+        run.start = start, run.low_start = low_start;
+      }
+      if (of.scale) {
+        copy(of.scale + from, count, scale);
+        run.scale = scale;
+      }
+      run.out = rows, run.row_size = 2 * kCount, run.partner = kCount;
+      return &run;
+    }
+    ROTARY_ALWAYS_INLINE void copy_rows(const PhaseRun<Row>& of, Index count) const {
+      const Index from = of.pairs - count;
+      const auto bytes = static_cast<std::size_t>(count) * sizeof(Row);
+      for (Index n = 0; n < of.rows; ++n) {
+        const Row* const padded = rows + n * 2 * kCount;
+        Row* const row = of.out + n * of.row_size;
+        if (of.pairing == Pairing::half) {
+          std::memcpy(row + from, padded, bytes);
+          std::memcpy(row + of.partner + from, padded + kCount, bytes);
+        } else {
+          std::memcpy(row + 2 * from, padded, 2 * bytes);
+        }
+      }
+    }
+    template <class Word>
+    ROTARY_ALWAYS_INLINE static void copy(const Word* from, Index count, Word* to) {
+      for (Index i = 0; i < kCount; ++i) to[i] = i < count ? from[i] : Word{};
+    }
+  };
 };
 
 namespace detail {
 
 /// Whole, and so near that a step rounded to 2^-64 of a turn is off by no more than 4e-10 rad: a float cannot
-/// show it.
+/// show it. And products of 128 bits take few multiplications.
 inline bool is_near(const FixedPosition& position) {
   return position.is_whole() && position.whole >= -(std::int64_t{1} << 31) &&
          position.whole < (std::int64_t{1} << 31);
 }
 
-/// The phase that `position` adds along one axis, in 2^-64 of a turn. Farther out than that, and between
-/// whole positions, all 128 bits are used.
-inline std::uint64_t phase64(const TurnSteps& steps, Index axis, Index pair, const FixedPosition& position) {
-  if (is_near(position))
-    return static_cast<std::uint64_t>(position.whole) * steps.nearest(axis)[static_cast<std::size_t>(pair)];
-  const Phase128 phase = steps.phase(axis, pair, position);
-  return phase.high + (phase.low >> 63);
+template <class Row>
+PhaseRun<Row> phase_run(const TurnSteps& steps, double factor, Pairing pairing, Row* rows) {
+  constexpr bool kFloat = std::is_same_v<Row, float>;
+  const Index pairs = steps.pairs();
+  return {.steps = kFloat ? steps.nearest().data() : steps.high().data(),
+          .low_steps = steps.low().data(),
+          .axis_stride = pairs,
+          .axes = steps.axes(),
+          .coordinates = nullptr,
+          .start = nullptr,
+          .low_start = nullptr,
+          .scale = nullptr,
+          .factor = factor,
+          .pairs = pairs,
+          .rows = 1,
+          .consecutive = false,
+          .pairing = pairing,
+          .out = rows,
+          .row_size = 2 * pairs,
+          .partner = pairs};
 }
 
-inline void cos_sin_rows_of_float(const TurnSteps& steps, const Positions& positions, Index begin, Index end,
-                                  const Magnitude& magnitude, Pairing pairing, float* rows) {
-  const Index pairs = steps.pairs();
-  const auto evaluate = compiled<CosSinOfPhases, const PhaseRun*>();
-  PhaseRun run{
-      nullptr,   0,    steps.nearest().data(), nullptr, magnitude.factor, pairs, end - begin, pairing, rows,
-      2 * pairs, pairs};
-  if (begin == end || pairs == 0) return;
-  // Consecutive near positions differ by one step, and adding it is exact.
-  const FixedPosition first = positions.at(begin);
-  if (positions.is_consecutive() && steps.axes() == 1 && magnitude.log_scale.empty() && is_near(first) &&
-      is_near(first + FixedPosition(end - 1 - begin))) {
-    constexpr Index kRows = 32;  // so that what is written a few columns at a time stays in cache
-    for (Index n = begin; n < end; n += kRows, run.out += kRows * 2 * pairs) {
-      run.first = first.whole + (n - begin);
-      run.rows = std::min(kRows, end - n);
-      evaluate(&run);
-    }
-    return;
-  }
-  constexpr Index kChunk = 128;  // pairs whose phases are made together, on the stack
-  std::uint64_t start[kChunk];
-  double scale[kChunk];
-  run.start = start;
+template <class Row>
+auto cos_sin_kernel() {
+  return compiled<CosSinRows<Row>, const PhaseRun<Row>*>();
+}
+
+/// Rows from a place on that is far away or between whole positions, or where every pair has a scale: the
+/// phases of the first row, and the scales, are made pair by pair. More rows than one are consecutive, and
+/// there are `kRowsAtOnce` at most.
+template <class Row>
+ROTARY_NOINLINE void cos_sin_rows_pair_by_pair(const TurnSteps& steps,
+                                               std::span<const FixedPosition> coordinates, Index count,
+                                               const Magnitude& magnitude, Pairing pairing, Row* rows) {
+  constexpr Index kChunk = 128;  // pairs at a time, on the stack
+  constexpr std::size_t kSize = kChunk;
+  std::uint64_t start[kSize], low_start[kSize];
+  double scale[kSize];
+  PhaseRun<Row> run = phase_run(steps, magnitude.factor, pairing, rows);
+  const auto evaluate = cos_sin_kernel<Row>();
+  const double position = static_cast<double>(coordinates[0]);
+  bool near = true;
+  for (const FixedPosition& coordinate : coordinates) near = near && is_near(coordinate);
+  run.start = start, run.low_start = low_start;
   run.scale = magnitude.log_scale.empty() ? nullptr : scale;
-  run.rows = 1;
-  for (Index n = begin; n < end; ++n, rows += 2 * pairs) {
-    const double position = static_cast<double>(positions.at(n));
-    for (Index from = 0; from < pairs; from += kChunk) {
-      run.pairs = std::min(kChunk, pairs - from);
-      for (Index i = 0; i < run.pairs; ++i) {
-        start[i] = 0;
-        for (Index axis = 0; axis < steps.axes(); ++axis)
-          start[i] += phase64(steps, axis, from + i, positions.at(n, static_cast<int>(axis)));
-        if (run.scale) scale[i] = magnitude.at(from + i, position);
+  run.rows = count, run.consecutive = true;
+  for (Index from = 0; from < steps.pairs(); from += kChunk) {
+    run.pairs = std::min(kChunk, steps.pairs() - from);
+    for (Index i = 0; i < run.pairs; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      Phase128 phase{};
+      if (std::is_same_v<Row, float> && near) {
+        for (std::size_t axis = 0; axis < coordinates.size(); ++axis)
+          phase.high += static_cast<std::uint64_t>(coordinates[axis].whole) *
+                        steps.nearest(static_cast<Index>(axis))[static_cast<std::size_t>(from + i)];
+      } else {
+        for (std::size_t axis = 0; axis < coordinates.size(); ++axis)
+          phase = phase + steps.phase(static_cast<Index>(axis), from + i, coordinates[axis]);
+        if (std::is_same_v<Row, float>) phase.high += phase.low >> 63;
       }
-      run.step = start;  // not used: there is one row
-      run.out = rows + (pairing == Pairing::half ? from : 2 * from);
+      start[at] = phase.high, low_start[at] = phase.low;
+      if (run.scale) scale[at] = magnitude.at(from + i, position);
+    }
+    evaluate(&run);
+    run.steps += kChunk, run.low_steps += kChunk;
+    run.out += pairing == Pairing::half ? kChunk : 2 * kChunk;
+  }
+}
+
+/// Rows that are a step apart; there is one axis, and one magnitude.
+template <class Row>
+void cos_sin_rows_consecutive(const TurnSteps& steps, FixedPosition first, Index count, double factor,
+                              Pairing pairing, Row* rows) {
+  constexpr Index kRows = kRowsAtOnce;
+  PhaseRun<Row> run = phase_run(steps, factor, pairing, rows);
+  const auto evaluate = cos_sin_kernel<Row>();
+  run.consecutive = true;
+  run.coordinates = &first.whole;
+  for (; count > 0; count -= kRows, first = first + FixedPosition(kRows), run.out += kRows * run.row_size) {
+    run.rows = std::min(kRows, count);
+    if (is_near(first) && is_near(first + FixedPosition(run.rows - 1))) {
       evaluate(&run);
+    } else if (std::is_same_v<Row, double>) {
+      cos_sin_rows_pair_by_pair(steps, {&first, 1}, run.rows, {.factor = factor}, pairing, run.out);
+    } else {  // the steps of float are not exact enough to be added
+      for (Index n = 0; n < run.rows; ++n) {
+        const FixedPosition position = first + FixedPosition(n);
+        cos_sin_rows_pair_by_pair(steps, {&position, 1}, 1, {.factor = factor}, pairing,
+                                  run.out + n * run.row_size);
+      }
     }
   }
+}
+
+/// Rows of any positions: near ones as many at a time as there is room for their coordinates.
+template <class Row>
+void cos_sin_rows_listed(const TurnSteps& steps, const Positions& positions, Index begin, Index end,
+                         const Magnitude& magnitude, Pairing pairing, Row* rows) {
+  constexpr Index kRows = kRowsAtOnce;
+  std::int64_t wholes[std::size_t{kRows * kMaxPositionAxes}];
+  FixedPosition coordinates[kMaxPositionAxes];
+  const auto axes = static_cast<std::size_t>(steps.axes());
+  const bool scaled = !magnitude.log_scale.empty();
+  PhaseRun<Row> run = phase_run(steps, magnitude.factor, pairing, rows);
+  const auto evaluate = cos_sin_kernel<Row>();
+  run.coordinates = wholes;
+  run.rows = 0;
+  const auto finish = [&] {
+    if (run.rows > 0) evaluate(&run);
+    run.out += run.rows * run.row_size;
+    run.rows = 0;
+  };
+  for (Index n = begin; n < end; ++n) {
+    bool near = !scaled;
+    std::int64_t* const at = wholes + run.rows * run.axes;
+    for (std::size_t axis = 0; axis < axes; ++axis) {
+      coordinates[axis] = positions.at(n, static_cast<int>(axis));
+      near = near && is_near(coordinates[axis]);
+      at[axis] = coordinates[axis].whole;
+    }
+    if (near) {
+      if (++run.rows == kRows) finish();
+    } else {
+      finish();
+      cos_sin_rows_pair_by_pair(steps, {coordinates, axes}, 1, magnitude, pairing, run.out);
+      run.out += run.row_size;
+    }
+  }
+  finish();
 }
 
 }  // namespace detail
 #endif
 
-/// The same rows, fast for float: within 3.1e-8 of the truth after rounding, at any position. A row depends
-/// on its position alone.
+/// Writes the row at one place, fast: within 3.1e-8 of the truth for float, and what `cos_sin_row_reference`
+/// writes, bit for bit, for double.
+///
+/// @param coordinates  one for each axis of `steps`, 1 to 4
+/// @param row          2 · steps.pairs() numbers, laid out as `pairing` lays out features
+template <class Row>
+void cos_sin_row(const TurnSteps& steps, std::span<const FixedPosition> coordinates,
+                 const Magnitude& magnitude, Pairing pairing, Row* row) {
+#if ROTARY_VECTOR_EXTENSIONS
+  std::int64_t wholes[kMaxPositionAxes];
+  bool near = magnitude.log_scale.empty();
+  for (std::size_t axis = 0; axis < coordinates.size(); ++axis) {
+    near = near && detail::is_near(coordinates[axis]);
+    wholes[axis] = coordinates[axis].whole;
+  }
+  if (!near) return detail::cos_sin_rows_pair_by_pair(steps, coordinates, 1, magnitude, pairing, row);
+  PhaseRun<Row> run = detail::phase_run(steps, magnitude.factor, pairing, row);
+  run.coordinates = wholes;
+  detail::cos_sin_kernel<Row>()(&run);
+#else
+  cos_sin_row_reference(steps, coordinates, magnitude, pairing, row);
+#endif
+}
+
+/// Writes the rows of `positions` [begin, end), each as `cos_sin_row` writes it: a row depends on its
+/// coordinates alone.
 template <class Row>
 void cos_sin_rows(const TurnSteps& steps, const Positions& positions, Index begin, Index end,
                   const Magnitude& magnitude, Pairing pairing, Row* rows) {
 #if ROTARY_VECTOR_EXTENSIONS
-  if constexpr (std::is_same_v<Row, float>)
-    return detail::cos_sin_rows_of_float(steps, positions, begin, end, magnitude, pairing, rows);
-#endif
+  if (begin == end) return;
+  if (positions.is_consecutive() && steps.axes() == 1 && magnitude.log_scale.empty())
+    return detail::cos_sin_rows_consecutive(steps, positions.at(begin), end - begin, magnitude.factor,
+                                            pairing, rows);
+  detail::cos_sin_rows_listed(steps, positions, begin, end, magnitude, pairing, rows);
+#else
   cos_sin_rows_reference(steps, positions, begin, end, magnitude, pairing, rows);
+#endif
 }
 
 }  // namespace rotary::inline ROTARY_ABI::kernels

@@ -1,4 +1,4 @@
-// What the kernels are compiled for, and the choice between them.
+// What the kernels are compiled for, and the dispatch between them.
 //
 // One kernel body is written in the compilers' vector extensions and compiled once for each instruction set,
 // as an always-inlined function called from a thin wrapper that carries the target attribute. The wrapper is
@@ -15,10 +15,14 @@ namespace rotary::inline ROTARY_ABI::kernels {
 /// What the kernels can be compiled for. `baseline` is what the compiler's own flags allow.
 enum class InstructionSet { baseline, avx2, avx512 };
 
-/// Whose cores a program runs on, as far as those with the same instruction sets have other habits: Intel's
-/// fetch less ahead by themselves, and are disturbed sooner by writing elsewhere than they read. Decides
-/// between ways to the same bits.
-enum class Cores { intel, other };
+/// Chooses tile sizes and prefetch distances (see tuning.hpp); results are bit-identical.
+enum class CpuVendor { intel, other };
+
+/// The processor that the program runs on, as far as the kernels care.
+struct Machine {
+  InstructionSet instruction_set;
+  CpuVendor vendor;
+};
 
 #if ROTARY_VECTOR_EXTENSIONS
 
@@ -69,19 +73,23 @@ inline InstructionSet best_instruction_set() {
   return InstructionSet::baseline;
 }
 
-inline std::atomic<Cores>& chosen_cores() {
-#if defined(__x86_64__)
-  static std::atomic<Cores> chosen{(__builtin_cpu_init(), __builtin_cpu_is("intel")) ? Cores::intel
-                                                                                     : Cores::other};
-#else
-  static std::atomic<Cores> chosen{Cores::other};
-#endif
-  return chosen;
+/// The machine in use as one number, so that a single load reads it: 0 until the first rotation looks.
+inline std::atomic<unsigned> machine_code{0};
+inline constexpr unsigned kMachineKnown = 8, kIntel = 4, kInstructionSet = 3;
+
+inline unsigned use_machine(Machine machine) {
+  const unsigned code = kMachineKnown | (machine.vendor == CpuVendor::intel ? kIntel : 0u) |
+                        static_cast<unsigned>(machine.instruction_set);
+  machine_code.store(code, std::memory_order_relaxed);
+  return code;
 }
 
-inline std::atomic<InstructionSet>& chosen_instruction_set() {
-  static std::atomic<InstructionSet> chosen{best_instruction_set()};
-  return chosen;
+ROTARY_COLD inline unsigned find_machine() {
+  Machine found{best_instruction_set(), CpuVendor::other};
+#if defined(__x86_64__)
+  if (__builtin_cpu_is("intel")) found.vendor = CpuVendor::intel;
+#endif
+  return use_machine(found);
 }
 
 // The wrappers are all that carries target attributes. F16C is not asked for: it came before AVX2.
@@ -103,43 +111,36 @@ template <class Body, class... Arguments>
 
 }  // namespace detail
 
-/// The instruction set in use: the best that the processor has, unless another one was forced.
-inline InstructionSet instruction_set() {
-  return detail::chosen_instruction_set().load(std::memory_order_relaxed);
+/// The machine in use. A rotation reads it once and passes it down, so that whoever changes it (see
+/// testing.hpp) affects only rotations that start later.
+inline Machine machine() {
+  unsigned code = detail::machine_code.load(std::memory_order_relaxed);
+  if (code == 0) [[unlikely]]
+    code = detail::find_machine();
+  return {static_cast<InstructionSet>(code & detail::kInstructionSet),
+          (code & detail::kIntel) != 0 ? CpuVendor::intel : CpuVendor::other};
 }
 
-/// Whose cores the kernels take these to be.
-inline Cores cores() { return detail::chosen_cores().load(std::memory_order_relaxed); }
+/// The instruction set in use: the best that the processor has, unless a test forced another one.
+inline InstructionSet instruction_set() { return machine().instruction_set; }
 
-/// Has it a fused multiply-add?
-inline bool is_fused() { return Baseline::kFused || instruction_set() != InstructionSet::baseline; }
+/// Does the instruction set have a fused multiply-add?
+constexpr bool is_fused(InstructionSet set) { return Baseline::kFused || set != InstructionSet::baseline; }
 
-/// Uses `wanted`, or the best that the processor has if it lacks that, from now on; returns what is used. For
-/// tests and benchmarks.
-inline InstructionSet force_instruction_set(InstructionSet wanted) {
-  const InstructionSet best = detail::best_instruction_set();
-  detail::chosen_instruction_set() = wanted < best ? wanted : best;
-  return instruction_set();
-}
-
-/// Takes the cores to be `wanted` from now on. For tests.
-inline void force_cores(Cores wanted) { detail::chosen_cores() = wanted; }
-
-/// `Body::run<Isa>`, an always-inlined static function of these arguments, compiled for the instruction set
-/// in use.
+/// `Body::run<Isa>`, an always-inlined static function of these arguments, compiled for `set`.
 template <class Body, class... Arguments>
-auto compiled() -> void (*)(Arguments...) {
+auto dispatch([[maybe_unused]] InstructionSet set) -> void (*)(Arguments...) {
 #if defined(__x86_64__)
-  switch (instruction_set()) {
-    case InstructionSet::avx512:
-      return &detail::run_avx512<Body, Arguments...>;
-    case InstructionSet::avx2:
-      return &detail::run_avx2<Body, Arguments...>;
-    case InstructionSet::baseline:
-      break;
-  }
+  if (set == InstructionSet::avx512) return &detail::run_avx512<Body, Arguments...>;
+  if (set == InstructionSet::avx2) return &detail::run_avx2<Body, Arguments...>;
 #endif
   return &detail::run_baseline<Body, Arguments...>;
+}
+
+/// Likewise for the instruction set in use.
+template <class Body, class... Arguments>
+auto compiled() -> void (*)(Arguments...) {
+  return dispatch<Body, Arguments...>(instruction_set());
 }
 
 #endif  // ROTARY_VECTOR_EXTENSIONS

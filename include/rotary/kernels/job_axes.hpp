@@ -10,22 +10,20 @@
 namespace rotary::inline ROTARY_ABI::kernels::detail {
 
 /// Are the axes in the order of memory, and none of extent 1?
-template <class X, class Row>
-bool axes_are_ordered(const RotationJob<X, Row>& job) {
+inline bool axes_are_ordered(const JobShape& job) {
   Index outer = PTRDIFF_MAX;
   for (int n = 0; n < job.axis_count; ++n) {
-    const auto& axis = job.axes[static_cast<std::size_t>(n)];
-    const Index step = axis.out < 0 ? -axis.out : axis.out;
-    if (step > outer || axis.extent == 1) return false;
-    outer = step;
+    const JobAxis& axis = job.axes[static_cast<std::size_t>(n)];
+    const Index stride = axis.out < 0 ? -axis.out : axis.out;
+    if (stride > outer || axis.extent == 1) return false;
+    outer = stride;
   }
   return true;
 }
 
-/// Puts the axes in the order of memory, which joins more of them.
-template <class X, class Row>
-ROTARY_COLD void order_axes(RotationJob<X, Row>& job) {
-  const auto step = [](const auto& axis) { return axis.out < 0 ? -axis.out : axis.out; };
+/// Puts the axes in the order of memory, which merges more of them.
+ROTARY_COLD inline void order_axes(JobShape& job) {
+  const auto stride = [](const JobAxis& axis) { return axis.out < 0 ? -axis.out : axis.out; };
   const auto axes = job.axes;
   std::array<bool, kMaxRank> added{};
   const int count = std::exchange(job.axis_count, 0);
@@ -33,42 +31,61 @@ ROTARY_COLD void order_axes(RotationJob<X, Row>& job) {
     int next = -1;
     for (int n = 0; n < count; ++n)
       if (const auto at = static_cast<std::size_t>(n);
-          !added[at] && (next < 0 || step(axes[at]) > step(axes[static_cast<std::size_t>(next)])))
+          !added[at] && (next < 0 || stride(axes[at]) > stride(axes[static_cast<std::size_t>(next)])))
         next = n;
     added[static_cast<std::size_t>(next)] = true;
     job.add_axis(axes[static_cast<std::size_t>(next)]);
   }
 }
 
-/// Calls visit(in, out, row) for every index into `count` axes, the last running fastest.
-template <class Axis, class X, class Row, class Visit>
-ROTARY_ALWAYS_INLINE void for_each_index(const Axis* axes, int count, const X* in, X* out, const Row* row,
-                                         const Visit& visit) {
-  std::array<Index, kMaxRank> index{};
-  for (;;) {
-    visit(in, out, row);
-    int axis = count - 1;
-    for (; axis >= 0; --axis) {
-      const Axis& of = axes[axis];
-      Index& at = index[static_cast<std::size_t>(axis)];
-      in += of.in, out += of.out, row += of.row;
-      if (++at < of.extent) break;
-      in -= of.extent * of.in, out -= of.extent * of.out, row -= of.extent * of.row;
-      at = 0;
-    }
-    if (axis < 0) return;
+/// Where a loop is, in elements from the start of input, output and rows.
+struct Offsets {
+  Index in = 0, out = 0, row = 0;
+
+  Offsets plus(const JobAxis& axis, Index n) const {
+    return {in + n * axis.in, out + n * axis.out, row + n * axis.row};
   }
+};
+
+/// visit(offsets) for every index into `count` axes, the last running fastest.
+template <class Visit>
+void for_each_index(const JobAxis* axes, int count, const Offsets& at, const Visit& visit) {
+  if (count == 0) return visit(at);
+  for (Index n = 0; n < axes->extent; ++n) for_each_index(axes + 1, count - 1, at.plus(*axes, n), visit);
 }
+
+/// The axis along which rows differ and the axis that shares rows, each the innermost of its kind.
+struct InnermostAxes {
+  JobAxis tokens{1, 0, 0, 0}, heads{1, 0, 0, 0};
+  unsigned taken = 0;          // which axes they are, as a bit mask
+  Index others = 1;            // the product of the other axes' extents
+  bool tokens_inside = false;  // are tokens inside of heads?
+
+  explicit InnermostAxes(const JobShape& job) {
+    bool has_tokens = false, has_heads = false;
+    for (int n = job.axis_count - 1; n >= 0; --n) {
+      const JobAxis& axis = job.axes[static_cast<std::size_t>(n)];
+      const bool differs = axis.row != 0;
+      if (differs ? has_tokens : has_heads) {
+        others *= axis.extent;
+        continue;
+      }
+      (differs ? tokens : heads) = axis;
+      (differs ? has_tokens : has_heads) = true;
+      if (differs && !has_heads) tokens_inside = true;
+      taken |= 1u << n;
+    }
+  }
+};
 
 /// The loops around a kernel, outermost first: axes along which rows differ, then blocks of tokens, then the
 /// axes that share rows. So the rows of one block are used up before they leave the cache.
-template <class X, class Row>
 struct Loops {
   std::array<JobAxis, kMaxRank> axes;
   int positional = 0, sharing = 0;
 
   /// All axes of the job but those in `taken`, as a bit mask.
-  Loops(const RotationJob<X, Row>& job, unsigned taken) {
+  Loops(const JobShape& job, unsigned taken) {
     for (const bool of_rows : {true, false}) {
       for (int n = 0; n < job.axis_count; ++n) {
         const JobAxis& axis = job.axes[static_cast<std::size_t>(n)];
@@ -79,48 +96,19 @@ struct Loops {
     }
   }
 
-  /// prepare(row, count) once for every block of `tokens`, then turn(in, out, row, count) for all that share
-  /// it.
-  template <class Prepare, class Turn_>
-  void run(const RotationJob<X, Row>& job, const JobAxis& tokens, Index block, const Prepare& prepare,
-           const Turn_& turn) const {
-    for_each_index(
-        axes.data(), positional, job.in, job.out, job.rows, [&](const X* in, X* out, const Row* row) {
-          for (Index begin = 0; begin < tokens.extent; begin += block) {
-            const Index count = std::min(block, tokens.extent - begin);
-            const Row* const rows = row + begin * tokens.row;
-            prepare(rows, count);
-            for_each_index(axes.data() + positional, sharing, in + begin * tokens.in,
-                           out + begin * tokens.out, rows,
-                           [&](const X* from, X* to, const Row* of) { turn(from, to, of, count); });
-          }
-        });
-  }
-};
-
-/// The rows of a job's tokens and the heads that share them, innermost axes of either kind.
-struct InnermostAxes {
-  static constexpr JobAxis kNone{1, 0, 0, 0};
-  const JobAxis *tokens = &kNone, *heads = &kNone;
-  unsigned taken = 0;  // which axes they are, as a bit mask
-  Index others = 1;    // how often they are repeated
-
-  template <class Job>
-  explicit InnermostAxes(const Job& job) {
-    // In registers until they are known.
-    const JobAxis *of_tokens = &kNone, *of_heads = &kNone;
-    for (int n = job.axis_count - 1; n >= 0; --n) {
-      const JobAxis& axis = job.axes[static_cast<std::size_t>(n)];
-      const bool differs = axis.row != 0;
-      if ((differs ? of_tokens : of_heads) != &kNone) {
-        others *= axis.extent;
-        continue;
+  /// prepare(row offset, count) once for every block of `tokens`, then rotate(offsets, count) for all that
+  /// share it.
+  template <class Prepare, class Rotate>
+  void run(const JobAxis& tokens, Index block, const Prepare& prepare, const Rotate& rotate) const {
+    for_each_index(axes.data(), positional, {}, [&](const Offsets& at) {
+      for (Index begin = 0; begin < tokens.extent; begin += block) {
+        const Index count = std::min(block, tokens.extent - begin);
+        const Offsets of_block = at.plus(tokens, begin);
+        prepare(of_block.row, count);
+        for_each_index(axes.data() + positional, sharing, of_block,
+                       [&](const Offsets& of) { rotate(of, count); });
       }
-      of_tokens = differs ? &axis : of_tokens;
-      of_heads = differs ? of_heads : &axis;
-      taken |= 1u << n;
-    }
-    tokens = of_tokens, heads = of_heads;
+    });
   }
 };
 

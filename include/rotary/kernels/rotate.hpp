@@ -1,297 +1,246 @@
-// The rotation kernel that everything calls.
+// The rotation kernel that everything calls: order the axes, plan, dispatch.
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
-#include "job_axes.hpp"
 #include "rotate_lanes.hpp"
+#include "rotate_mixed.hpp"
 #include "rotate_reference.hpp"
 #include "rotate_rows.hpp"
 #include "transpose_rows.hpp"
+#include "tuning.hpp"
 
 namespace rotary::inline ROTARY_ABI::kernels {
 
 #if ROTARY_VECTOR_EXTENSIONS
-
-/// Table rows that a block of positions may fill, so that they stay in the second level cache while all heads
-/// pass by. Smaller blocks would have memory read in shorter pieces, which took twice the time.
-inline constexpr Index kBlockBytes = 256 * 1024;
-
-/// Transposed rows for `rotate_lanes`, on the stack: those of a pair share the first level cache with what
-/// they turn, and a number of pairs makes their transposition worth its while.
-inline constexpr Index kLineBytes = 8 * 1024, kLinePairs = 8;
-
-/// Heads far apart in memory that are turned together, and more of them until their windows are so many
-/// bytes: each reads and writes at a place of its own, but fewer of them load a row more often.
-inline constexpr Index kHeadsApart = 4, kBytesApart = 2048;
-
-/// What is larger is taken to lie in memory, and windows wider than this to be fetched in order from there.
-inline constexpr Index kCachedBytes = 8 * 1024 * 1024;
-inline constexpr Index kWideBytes = 512;
-
-/// How far ahead windows in memory are asked for, where that helps: of heads far apart, of which several are
-/// on their way at once, and of heads next to each other, which pass by a part of a row so many at a time.
-inline constexpr Index kAheadApart = 2048, kAheadNear = 8192;
-/// The same of lines of features that lie apart: of tokens, a block of which is no longer than that, and of
-/// heads of a token after the other.
-inline constexpr Index kAheadOfTokens = 1024, kAheadOfHeads = 4096;
-
 namespace detail {
 
-/// Does every window that is written, and each of its halves, start with a cache line?
+using WindowKernel = void (*)(const JobShape*, const WindowLoop*);
+
+/// The kernel that a plan names, for contiguous features.
+template <Pairing kPairing, class X, class Row>
+WindowKernel window_kernel_of(Kernel kernel, InstructionSet set) {
+  using Rows = RotateRows<kPairing, X, Row>;
+  if (kernel == Kernel::any_width)
+    return dispatch<typename Rows::AnyWidth, const JobShape*, const WindowLoop*>(set);
+  if constexpr (sizeof(X) > 2)
+    if (kernel == Kernel::strided_heads)
+      return dispatch<typename Rows::StridedHeads, const JobShape*, const WindowLoop*>(set);
+  return dispatch<typename Rows::FixedWidth, const JobShape*, const WindowLoop*>(set);
+}
 template <class X, class Row>
-bool starts_on_lines(const RotationJob<X, Row>& job, Pairing pairing) {
-  constexpr Index kLine = 64 / static_cast<Index>(sizeof(X));
-  bool starts = reinterpret_cast<std::uintptr_t>(job.out) % 64 == 0;
-  for (int n = 0; n < job.axis_count; ++n)
-    starts = starts && job.axes[static_cast<std::size_t>(n)].out % kLine == 0;
-  return starts && stream_length(pairing, job.pairs) % kLine == 0;
+WindowKernel window_kernel(const JobShape& job, Kernel kernel, InstructionSet set) {
+  if (kernel == Kernel::mixed_pairings)
+    return dispatch<RotateMixed<X, Row>, const JobShape*, const WindowLoop*>(set);
+  return job.in_pairing == Pairing::half ? window_kernel_of<Pairing::half, X, Row>(kernel, set)
+                                         : window_kernel_of<Pairing::interleaved, X, Row>(kernel, set);
 }
 
-/// Copies what lies around the windows of a run, features being contiguous.
-template <class X, class Row>
-void copy_untouched(const RotationJob<X, Row>& job, const WindowRun<X, Row>& run) {
-  const auto before = static_cast<std::size_t>(job.untouched_before),
-             after = static_cast<std::size_t>(job.untouched_after);
-  const JobAxis &tokens = *run.loop.tokens, &heads = *run.loop.heads;
-  for (Index n = 0; n < run.count; ++n) {
-    for (Index w = 0; w < run.windows; ++w) {
-      const X* const in = run.in + n * tokens.in + w * heads.in;
-      X* const out = run.out + n * tokens.out + w * heads.out;
-      std::memcpy(static_cast<void*>(out - before), in - before, before * sizeof(X));
-      std::memcpy(static_cast<void*>(out + 2 * job.pairs), in + 2 * job.pairs, after * sizeof(X));
-    }
-  }
-}
+/// Memory that a kernel reads and writes, whatever the scalars.
+struct JobMemory {
+  const char *in, *rows;
+  char* out;
+  Index scalar_bytes, row_bytes;
+};
 
-/// How many tokens' rows of `numbers` fill a block.
-template <class Row>
-Index block_of(Index numbers) {
-  return std::max<Index>(1, kBlockBytes / (numbers * static_cast<Index>(sizeof(Row))));
-}
-
-/// The loops of `rotate_rows` where one run does not do: `group` heads at a time.
-template <class X, class Row, class Turn_>
-ROTARY_NOINLINE void rotate_runs(const RotationJob<X, Row>& job, const InnermostAxes& innermost, Index group,
-                                 const WindowLoop& loop, Turn_ turn) {
-  const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
-  const bool copies = !job.in_place() && job.untouched_before + job.untouched_after != 0;
-  const Loops<X, Row> loops(job, innermost.taken);
-  const bool rows_return = group < heads.extent || loops.sharing > 0;
+/// Calls the kernel for every group of heads of every block of tokens.
+inline void run_windows(const JobShape& job, const InnermostAxes& axes, const Plan& plan,
+                        const JobMemory& memory, WindowKernel kernel) {
+  WindowLoop loop;
+  loop.tokens = axes.tokens, loop.heads = axes.heads;
+  loop.heads_per_pass = plan.heads_per_pass, loop.heads_together = plan.heads_together;
+  loop.prefetch = plan.prefetch, loop.prefetch_windows = plan.prefetch_windows;
+  loop.nontemporal = plan.nontemporal;
+  const Loops loops(job, axes.taken);
+  const Index heads = axes.heads.extent, group = plan.heads_per_group;
+  const bool rows_return = group < heads || loops.sharing > 0;
   loops.run(
-      job, tokens, rows_return ? block_of<Row>(2 * job.pairs) : tokens.extent, [](const Row*, Index) {},
-      [&](const X* in, X* out, const Row* row, Index count) {
-        for (Index n = 0; n < heads.extent; n += group) {
-          const WindowRun<X, Row> run{
-              loop, in + n * heads.in, out + n * heads.out, row, count, std::min(group, heads.extent - n)};
-          turn(&loop, run.in, run.out, run.row, run.count, run.windows);
-          if (copies) copy_untouched(job, run);
+      axes.tokens, rows_return ? plan.tokens_per_block : axes.tokens.extent, [](Index, Index) {},
+      [&](const Offsets& block, Index count) {
+        loop.tokens.extent = count;
+        loop.rows = memory.rows + block.row * memory.row_bytes;
+        for (Index n = 0; n < heads; n += group) {
+          const Offsets at = block.plus(axes.heads, n);
+          loop.heads.extent = std::min(group, heads - n);
+          loop.in = memory.in + at.in * memory.scalar_bytes;
+          loop.out = memory.out + at.out * memory.scalar_bytes;
+          kernel(&job, &loop);
         }
       });
 }
 
-/// Copies what lies around the windows of a whole job, if they went to another tensor.
+/// Copies the features outside the window, one contiguous run of `length` elements after another.
 template <class X, class Row>
-void copy_untouched_of(const RotationJob<X, Row>& job, const WindowLoop& loop) {
-  if (job.in_place() || job.untouched_before + job.untouched_after == 0) return;
-  copy_untouched(job,
-                 WindowRun<X, Row>{loop, job.in, job.out, job.rows, loop.tokens->extent, loop.heads->extent});
-}
-
-/// What so many windows read, and write elsewhere.
-template <class X, class Row>
-Index bytes_of(const RotationJob<X, Row>& job, Index windows) {
-  return (job.in_place() ? 2 : 4) * job.pairs * static_cast<Index>(sizeof(X)) * windows;
-}
-
-/// All windows of a job whose features are contiguous: tokens along the innermost axis of which every index
-/// has its row, and for each of them some of the heads that share it.
-template <Pairing kPairing, class X, class Row>
-ROTARY_NOINLINE void rotate_many_rows(const RotationJob<X, Row>& job) {
-  using Kernels = RotateRun<kPairing, X, Row>;
-  const InnermostAxes innermost(job);
-  const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
-  const Index window_bytes = 2 * job.pairs * static_cast<Index>(sizeof(X));
-  const bool in_memory = bytes_of(job, tokens.extent * heads.extent * innermost.others) > kCachedBytes;
-  const bool near = tokens.extent == 1 || heads.out < tokens.out;
-  const bool apart = !near && !in_memory && heads.extent > 1 && can_turn_apart<X, Row>(job.pairs);
-  // Heads next to each other pass by all at once; those far apart a few at a time.
-  const Index group = near || apart
-                          ? heads.extent
-                          : std::min(heads.extent, std::max(kHeadsApart, kBytesApart / window_bytes));
-  WindowLoop loop{job.pairs, &tokens, &heads, job.negate_sin};
-  auto turn = Kernels::template kernel<typename Kernels::Whole>();
-  if (in_memory) {
-    loop.stream = !job.in_place() && starts_on_lines(job, kPairing);
-    if (cores() == Cores::intel) {
-      loop.ahead = near ? kAheadNear : kAheadApart;
-      loop.pass = near ? std::max<Index>(1, kAheadNear / window_bytes) : group;
-    } else {
-      loop.fetch_in_order = window_bytes > kWideBytes;
-      if (loop.fetch_in_order || loop.stream) loop.pass = near ? 1 : group;  // in the order of memory
-    }
-    if (loop.ahead > 0 || loop.stream) {
-      turn = Kernels::template kernel<typename Kernels::Far>();
-    } else if (loop.fetch_in_order) {
-      turn = Kernels::template kernel<typename Kernels::InParts>();
-    }
-  } else if (apart) {
-    // The fewer lines are open at once, the better for those that come back where they were; but a row that
-    // has to be shuffled is worth more heads, and so are results that go elsewhere, if not to all processors.
-    loop.two_apart = job.in_place() ? kPairing == Pairing::half : cores() == Cores::intel;
-    turn = Kernels::template kernel<typename Kernels::Apart>();
-  }
-  const bool all = innermost.taken + 1 == 1u << job.axis_count;
-  if (!all || group < heads.extent) return rotate_runs(job, innermost, group, loop, turn);
-  turn(&loop, job.in, job.out, job.rows, tokens.extent, heads.extent);
-  copy_untouched_of(job, loop);
-}
-
-/// The same, and one token's heads without all that there is to decide about more of them.
-template <Pairing kPairing, class X, class Row>
-void rotate_rows(const RotationJob<X, Row>& job) {
-  using Kernels = RotateRun<kPairing, X, Row>;
-  const JobAxis& heads = job.axis_count == 0 ? InnermostAxes::kNone : job.axes[0];
-  if (job.axis_count > 1 || heads.row != 0 || bytes_of(job, heads.extent) > kCachedBytes)
-    return rotate_many_rows<kPairing>(job);
-  const WindowLoop loop{job.pairs, &InnermostAxes::kNone, &heads, job.negate_sin};
-  Kernels::template kernel<typename Kernels::Whole>()(&loop, job.in, job.out, job.rows, 1, heads.extent);
-  copy_untouched_of(job, loop);
-}
-
-/// Copies the features outside the window, one line of neighbours after another.
-template <class X, class Row>
-void copy_untouched_lines(const RotationJob<X, Row>& job, Index length) {
+void copy_untouched_runs(const RotationJob<X, Row>& job, Index length) {
   for (Index j = -job.untouched_before; j < 2 * job.pairs + job.untouched_after; ++j) {
     if (j == 0) j = 2 * job.pairs;  // the window itself
     if (j >= 2 * job.pairs + job.untouched_after) break;
-    for_each_index(job.axes.data(), job.axis_count - 1, job.in + j * job.in_feature,
-                   job.out + j * job.out_feature, job.rows, [&](const X* in, X* out, const Row*) {
-                     std::memcpy(static_cast<void*>(out), in, static_cast<std::size_t>(length) * sizeof(X));
-                   });
+    const X* const in = job.in + j * job.in_feature;
+    X* const out = job.out + j * job.out_feature;
+    for_each_index(job.axes.data(), job.axis_count - 1, {}, [&](const Offsets& at) {
+      std::memcpy(static_cast<void*>(out + at.out), in + at.in, static_cast<std::size_t>(length) * sizeof(X));
+    });
   }
 }
 
-/// Heads that are neighbours while their tokens are elsewhere turn by rows as they are.
+/// Transposed rows for `rotate_by_tokens`, on the stack: those of a pair share the first level cache with what
+/// they rotate, and so many pairs make their transposition worth its while.
+inline constexpr Index kTransposedBytes = 8 * 1024, kTransposedPairs = 8;
+
+/// Adjacent heads whose tokens are elsewhere: rows are used as they are.
 template <class X, class Row>
-void rotate_lanes_by_rows(const RotationJob<X, Row>& job, const JobAxis& heads, const JobAxis& tokens,
-                          const Loops<X, Row>& loops, LaneRun<X, Row>& run) {
-  run.coefficient_pairs = pair_strides(job.in_pairing, job.pairs);
+void rotate_by_heads(const RotationJob<X, Row>& job, const InnermostAxes& axes, const Plan& plan,
+                     const Loops& loops, LaneRun<X, Row>& run, InstructionSet set) {
+  const JobAxis &heads = axes.heads, &tokens = axes.tokens;
+  run.coefficient_pairs = pair_strides(job.row_pairing, job.pairs);
   run.in_step = tokens.in, run.out_step = tokens.out, run.coefficient_step = tokens.row;
   run.pairs = job.pairs;
   run.length = run.repeat = heads.extent;
-  if (job.in_feature == heads.extent && job.out_feature == heads.extent) {
-    if (job.in_pairing == Pairing::half) {  // the heads of all pairs are one line
+  if (job.has_one_pairing() && job.in_feature == heads.extent && job.out_feature == heads.extent) {
+    if (job.in_pairing == Pairing::half) {  // the heads of all pairs are one run
       run.pairs = 1;
       run.length = job.pairs * heads.extent;
     } else {
-      run.by_turns = true;
+      run.alternating = true;
     }
   }
-  const auto turn = compiled<RotateLanes<X, Row>, const LaneRun<X, Row>*>();
+  const auto rotate = dispatch<RotateLanes<X, Row>, const LaneRun<X, Row>*>(set);
   loops.run(
-      job, tokens, block_of<Row>(2 * job.pairs), [](const Row*, Index) {},
-      [&](const X* in, X* out, const Row* row, Index count) {
-        run.in = in, run.out = out, run.coefficients = row, run.lines = count;
-        turn(&run);
+      tokens, plan.tokens_per_block, [](Index, Index) {},
+      [&](const Offsets& at, Index count) {
+        run.in = job.in + at.in, run.out = job.out + at.out, run.coefficients = job.rows + at.row;
+        run.lines = count;
+        rotate(&run);
       });
 }
 
-/// Tokens that are neighbours, each of them `repeat` heads, turn by transposed rows: those of a block of
-/// tokens and a group of pairs at a time, which serve all that shares them, first of all `heads`.
+/// Adjacent tokens, each of them `repeat` heads, take transposed rows: those of a block of tokens and a group
+/// of pairs at a time, which serve all that shares them, first of all `heads`.
 template <class X, class Row>
-void rotate_lanes_by_tokens(const RotationJob<X, Row>& job, Index repeat, const JobAxis& heads,
-                            const JobAxis& tokens, const Loops<X, Row>& loops, LaneRun<X, Row>& run) {
+void rotate_by_tokens(const RotationJob<X, Row>& job, Index repeat, const JobAxis& heads,
+                      const JobAxis& tokens, const Loops& loops, LaneRun<X, Row>& run, InstructionSet set) {
   // So few heads, and no power of two, would go one by one: their cosines are repeated in memory.
   const bool few = repeat < 16 / static_cast<Index>(sizeof(X)) && (repeat & (repeat - 1)) != 0;
   const Index copies = few ? repeat : 1;
-  constexpr Index kTokens = kLineBytes / (2 * static_cast<Index>(sizeof(Row))), kAligned = 64 / sizeof(Row);
-  constexpr Index kNumbers = 2 * kLinePairs * (kTokens + kAligned);
+  constexpr Index kTokens = kTransposedBytes / (2 * static_cast<Index>(sizeof(Row))),
+                  kAligned = 64 / sizeof(Row);
+  constexpr Index kNumbers = 2 * kTransposedPairs * (kTokens + kAligned);
   const Index block = std::min(tokens.extent, kTokens / copies);
-  // One cache line more, so that lines are no multiple of 4 KiB apart.
+  // One cache line more, so that runs are no multiple of 4 KiB apart.
   const Index step = (block * copies + 2 * kAligned - 1) / kAligned * kAligned;
-  const Index group = std::min(job.pairs, kNumbers / (2 * step * kLinePairs) * kLinePairs);
-  alignas(64) Row lines[kNumbers];
-  run.coefficients = lines;
-  run.coefficient_pairs = pair_strides(job.in_pairing, group, step);
+  const Index group = std::min(job.pairs, kNumbers / (2 * step * kTransposedPairs) * kTransposedPairs);
+  alignas(64) Registers<Row, kNumbers> transposed;
+  run.coefficients = transposed;
+  run.coefficient_pairs = pair_strides(job.row_pairing, group, step);
   run.lines = 1;
   run.repeat = few ? 1 : repeat;
   run.heads = heads.extent, run.in_head = heads.in, run.out_head = heads.out;
-  const auto transpose = compiled<TransposeRows<Row>, const Row*, Index, Index, Index, Row*, Index>();
+  const auto transpose = dispatch<TransposeRows<Row>, const Row*, Index, Index, Index, Row*, Index>(set);
   const auto transpose_numbers = [&](const Row* rows, Index numbers, Index count, Row* to) {
     if (!few) return transpose(rows, tokens.row, numbers, count, to, step);
     for (Index i = 0; i < numbers; ++i)
       for (Index n = 0; n < count; ++n)
         std::fill_n(to + i * step + n * repeat, repeat, rows[n * tokens.row + i]);
   };
-  const auto turn = compiled<RotateLanes<X, Row>, const LaneRun<X, Row>*>();
+  const auto rotate = dispatch<RotateLanes<X, Row>, const LaneRun<X, Row>*>(set);
   for (Index first = 0; first < job.pairs; first += group) {
     run.pairs = std::min(group, job.pairs - first);
     loops.run(
-        job, tokens, block,
-        [&](const Row* rows, Index count) {
-          if (job.in_pairing == Pairing::half) {
-            transpose_numbers(rows + first, run.pairs, count, lines);
-            transpose_numbers(rows + job.pairs + first, run.pairs, count, lines + group * step);
+        tokens, block,
+        [&](Index row, Index count) {
+          const Row* const rows = job.rows + row;
+          if (job.row_pairing == Pairing::half) {
+            transpose_numbers(rows + first, run.pairs, count, transposed);
+            transpose_numbers(rows + job.pairs + first, run.pairs, count, transposed + group * step);
           } else {
-            transpose_numbers(rows + 2 * first, 2 * run.pairs, count, lines);
+            transpose_numbers(rows + 2 * first, 2 * run.pairs, count, transposed);
           }
         },
-        [&](const X* in, X* out, const Row*, Index count) {
-          run.in = in + first * run.in_pairs.pair, run.out = out + first * run.out_pairs.pair;
+        [&](const Offsets& at, Index count) {
+          run.in = job.in + at.in + first * run.in_pairs.pair;
+          run.out = job.out + at.out + first * run.out_pairs.pair;
           run.length = count * repeat;
-          turn(&run);
+          rotate(&run);
         });
   }
 }
 
-/// A job whose features lie apart but whose innermost axis is contiguous; false if it is not of that kind.
+/// A job whose features are strided but whose innermost axis is contiguous.
 template <class X, class Row>
-bool rotate_lanes(const RotationJob<X, Row>& job) {
-  if (job.axis_count == 0) return false;
-  const JobAxis& line = job.axes[static_cast<std::size_t>(job.axis_count - 1)];
-  if (line.in != 1 || line.out != 1) return false;
-
-  const InnermostAxes innermost(job);
-  const JobAxis &tokens = *innermost.tokens, &heads = *innermost.heads;
-  const Loops<X, Row> loops(job, innermost.taken);
+ROTARY_NOINLINE void rotate_strided_features(const RotationJob<X, Row>& job, const InnermostAxes& axes,
+                                             const Plan& plan, InstructionSet set) {
+  const JobAxis &tokens = axes.tokens, &heads = axes.heads;
+  const Loops loops(job, axes.taken);
   LaneRun<X, Row> run{};
   run.in_pairs = pair_strides(job.in_pairing, job.pairs, job.in_feature);
-  run.out_pairs = pair_strides(job.in_pairing, job.pairs, job.out_feature);
-  run.backwards = job.negate_sin;
-  if (cores() == Cores::intel &&
-      bytes_of(job, tokens.extent * heads.extent * innermost.others) > kCachedBytes)
-    run.ahead = &line == &tokens ? kAheadOfTokens : kAheadOfHeads;
-  if (&line == &tokens) {
-    rotate_lanes_by_tokens(job, 1, heads, tokens, loops, run);
+  run.out_pairs = pair_strides(job.out_pairing, job.pairs, job.out_feature);
+  run.negate = job.negate_sin;
+  run.prefetch = plan.prefetch;
+  if (axes.tokens_inside) {
+    rotate_by_tokens(job, 1, heads, tokens, loops, run, set);
   } else if (tokens.in == heads.extent && tokens.out == heads.extent) {
-    rotate_lanes_by_tokens(job, heads.extent, InnermostAxes::kNone, tokens, loops, run);
+    rotate_by_tokens(job, heads.extent, JobAxis{1, 0, 0, 0}, tokens, loops, run, set);
   } else {
-    rotate_lanes_by_rows(job, heads, tokens, loops, run);
+    rotate_by_heads(job, axes, plan, loops, run, set);
   }
-  if (!job.in_place()) copy_untouched_lines(job, line.extent);
-  return true;
+  if (!job.in_place()) copy_untouched_runs(job, axes.tokens_inside ? tokens.extent : heads.extent);
+}
+
+/// A job with contiguous features.
+template <class X, class Row>
+ROTARY_NOINLINE void rotate_planned(RotationJob<X, Row>& job, const Machine& machine) {
+  if (!axes_are_ordered(job)) order_axes(job);
+  const InnermostAxes axes(job);
+  const Plan how = plan(job, axes, scalars_of(job), tuning_of(machine.vendor), machine.instruction_set);
+  if (how.kernel == Kernel::reference) return rotate_reference(job);
+  run_windows(job, axes, how,
+              {reinterpret_cast<const char*>(job.in), reinterpret_cast<const char*>(job.rows),
+               reinterpret_cast<char*>(job.out), sizeof(X), sizeof(Row)},
+              window_kernel<X, Row>(job, how.kernel, machine.instruction_set));
+}
+
+/// A job with strided features.
+template <class X, class Row>
+ROTARY_NOINLINE void rotate_strided(RotationJob<X, Row>& job, const Machine& machine) {
+  if (!axes_are_ordered(job)) order_axes(job);
+  const InnermostAxes axes(job);
+  const Plan how = plan(job, axes, scalars_of(job), tuning_of(machine.vendor), machine.instruction_set);
+  if (how.kernel != Kernel::strided_features) return rotate_reference(job);
+  rotate_strided_features(job, axes, how, machine.instruction_set);
 }
 
 }  // namespace detail
 #endif  // ROTARY_VECTOR_EXTENSIONS
 
-/// out = R in. The same numbers as `rotate_reference`, bit for bit where the instruction set has a fused
-/// multiply-add. The axes of the job are put into another order.
+/// out = R in for a job whose features are contiguous, with the bits of `rotate_reference`: `rotate` without the kernels
+/// for strided features, which are a third of the code. The axes of the job are put into another order.
+template <class X, class Row>
+void rotate_contiguous(RotationJob<X, Row>&& job) {
+#if ROTARY_VECTOR_EXTENSIONS
+  const Machine machine = kernels::machine();
+  // One token in cache: nothing to plan, and every instruction counts.
+  const bool one_token = job.axis_count == 0 || (job.axis_count == 1 && job.axes[0].row == 0 &&
+                                                 job.axes[0].extent * job.pairs < (Index{1} << 17));
+  if (one_token && job.has_one_pairing() && job.second_row == 0) [[likely]]
+    return detail::window_kernel<X, Row>(job,
+                                         job.copies_untouched() ? Kernel::any_width : Kernel::fixed_width,
+                                         machine.instruction_set)(&job, nullptr);
+  detail::rotate_planned(job, machine);
+#else
+  rotate_reference(job);
+#endif
+}
+
+/// out = R in, with the bits of `rotate_reference`. The axes of the job are put into another order.
 template <class X, class Row>
 void rotate(RotationJob<X, Row>&& job) {
+  if (job.in_feature == 1 && job.out_feature == 1) return rotate_contiguous(std::move(job));
 #if ROTARY_VECTOR_EXTENSIONS
-  if (job.second_row == 0 && job.pairs > 0 && job.in_pairing == job.out_pairing &&
-      job.in_pairing == job.row_pairing) {
-    if (!detail::axes_are_ordered(job)) detail::order_axes(job);
-    if (job.in_feature == 1 && job.out_feature == 1) {
-      return job.in_pairing == Pairing::half ? detail::rotate_rows<Pairing::half>(job)
-                                             : detail::rotate_rows<Pairing::interleaved>(job);
-    }
-    if (detail::rotate_lanes(job)) return;
-  }
-#endif
+  detail::rotate_strided(job, kernels::machine());
+#else
   rotate_reference(job);
+#endif
 }
 template <class X, class Row>
 void rotate(const RotationJob<X, Row>& job) {

@@ -1,5 +1,5 @@
-// Rotating tensors whose features lie apart, such as column-major ones: tokens or heads that are neighbours
-// in memory fill the vectors.
+// Rotating tensors whose features are strided, such as column-major ones: adjacent tokens or heads fill the
+// vectors.
 #pragma once
 
 #include "bfloat16_words.hpp"
@@ -19,11 +19,11 @@ struct LaneRun {
   const C* coefficients;
   PairStrides in_pairs, out_pairs, coefficient_pairs;
   Index pairs, lines, length, repeat;
-  Index in_step, out_step, coefficient_step;  // from line to line
+  Index in_step, out_step, coefficient_step;  // from run to run
   Index heads, in_head, out_head;             // elsewhere, with the same coefficients
-  Index ahead;                                // bytes: lines in memory are asked for so far ahead, others not
-  bool by_turns;  // lines of first and of second members follow each other without a gap
-  bool backwards;
+  Index prefetch;                             // bytes: prefetch distance for tensors in memory; 0: none
+  bool alternating;  // lines of first and of second members follow each other without a gap
+  bool negate;
 };
 
 /// Turns lines. What does not fill a register goes through narrower ones, then through a padded copy.
@@ -36,26 +36,30 @@ struct RotateLanes {
     LaneRun<X, C> of = *run_;  // a copy, which no store can change
     constexpr int kWide = kLanes<Isa, A>;
     if (of.repeat == 1) return single_elements<Isa>(of);
-    // What fills vectors with several cosines comes first, and leaves a rest in `of`; as in `RotateRun`, only
-    // where registers are wide.
-    if constexpr (Isa::kFused) {
-      if (of.by_turns && of.repeat <= kElements<kWide / 2>) {
-        if (of.repeat == 2) lines_by_turns<Isa, 2>(of);
-        if (of.repeat == 4) lines_by_turns<Isa, 4>(of);
-        if (of.repeat == 8) lines_by_turns<Isa, 8>(of);
+    // What fills vectors with several cosines comes first, and leaves a rest in `of`. As in `RotateRows`, only
+    // where registers are wide: each body costs compile time.
+    if constexpr (!Isa::kFused) {
+      for_each_run(of,
+                   [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa, true>(of, at, of.repeat); });
+    } else {
+      if (of.alternating && of.repeat <= kElements<kWide / 2>) {
+        if (of.repeat == 2) alternating_runs<Isa, 2>(of);
+        if (of.repeat == 4) alternating_runs<Isa, 4>(of);
+        if (of.repeat == 8) alternating_runs<Isa, 8>(of);
       } else if (of.repeat < of.length && of.repeat <= kElements<kWide / 2>) {
         if (of.repeat == 2) lines<Isa, 2>(of);
         if (of.repeat == 4) lines<Isa, 4>(of);
         if (of.repeat == 8) lines<Isa, 8>(of);
         if (of.repeat == 16) lines<Isa, 16>(of);
       }
+      if (of.prefetch > 0)
+        return for_each_run(
+            of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa, true>(of, at, of.repeat); });
+      if (of.repeat == kElements<kWide>) return whole_vectors<Isa, kWide>(of);
+      if (of.repeat == kElements<kWide / 2>) return whole_vectors<Isa, kWide / 2>(of);
+      for_each_run(of,
+                   [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa, false>(of, at, of.repeat); });
     }
-    if (of.ahead > 0)
-      return for_each_run(
-          of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa, true>(of, at, of.repeat); });
-    if (of.repeat == kElements<kWide>) return whole_vectors<Isa, kWide>(of);
-    if (of.repeat == kElements<kWide / 2>) return whole_vectors<Isa, kWide / 2>(of);
-    for_each_run(of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA { shared<Isa, false>(of, at, of.repeat); });
   }
 
  private:
@@ -105,8 +109,8 @@ struct RotateLanes {
   ROTARY_ALWAYS_INLINE static void for_each(const LaneRun<X, C>& of, const Axis& outer, const Axis& middle,
                                             const Axis& inner, const Visit& visit) {
     // R(−φ)(a, b) is R(φ)(b, a) with its members exchanged.
-    const Index a = of.backwards ? of.in_pairs.partner : 0, b = of.in_pairs.partner - a;
-    const Index to_a = of.backwards ? of.out_pairs.partner : 0, to_b = of.out_pairs.partner - to_a;
+    const Index a = of.negate ? of.in_pairs.partner : 0, b = of.in_pairs.partner - a;
+    const Index to_a = of.negate ? of.out_pairs.partner : 0, to_b = of.out_pairs.partner - to_a;
     for (Index m = 0; m < outer.count; ++m) {
       for (Index n = 0; n < middle.count; ++n) {
         const X* in = of.in + m * outer.in + n * middle.in;
@@ -145,7 +149,8 @@ struct RotateLanes {
       for (Index heads = of.heads; heads > 0; heads -= 2, at.step_head(of), at.step_head(of)) {
         Pointers begin = at;
         Index length = of.length;
-        if (heads > 1) each<Isa, kWide, 2, 2>(of, begin, length);
+        if constexpr (Isa::kFused)
+          if (heads > 1) each<Isa, kWide, 2, 2>(of, begin, length);
         for (Index head = std::min<Index>(heads, 2); length > 0 && head > 0; --head, begin.step_head(of))
           single_elements<Isa>(of, begin, length);
       }
@@ -175,7 +180,7 @@ struct RotateLanes {
           load<Isa>(at.cos, cos);
           load<Isa>(at.sin, sin);
           unrolled<kSpan / kGroup>([&](auto group) ROTARY_INLINE_LAMBDA {
-            Coefficients<V> by[kGroup];
+            Registers<Coefficients<V>, kGroup> by;
             unrolled<kGroup>([&](auto k) ROTARY_INLINE_LAMBDA {
               spread<kSpan, group * kGroup + k>(cos, by[k].cos[0]);
               spread<kSpan, group * kGroup + k>(sin, by[k].sin[0]);
@@ -203,7 +208,7 @@ struct RotateLanes {
   /// Lines of `kRepeat`, those of a pair's members by turns, so that a vector holds members of both kinds, so
   /// far as pairs fill `kRepeat` vectors.
   template <class Isa, int kRepeat>
-  ROTARY_ALWAYS_INLINE static void lines_by_turns(LaneRun<X, C>& of) {
+  ROTARY_ALWAYS_INLINE static void alternating_runs(LaneRun<X, C>& of) {
     constexpr int kWide = kLanes<Isa, A>, kSpan = kRepeat / kPerLane;
     if constexpr (2 * kSpan <= kWide) {
       using V = Vector<A, kWide>;
@@ -215,15 +220,16 @@ struct RotateLanes {
           V numbers, lost, won;  // first members lose a product with the sine
           load<Isa>(of.coefficients + n * of.coefficient_step + m * kWide, numbers);
           lost = won = numbers;
-          negate_if(!of.backwards, lost);
-          negate_if(of.backwards, won);
+          negate_if(!of.negate, lost);
+          negate_if(of.negate, won);
           unrolled<kSpan>([&](auto k) ROTARY_INLINE_LAMBDA {
-            V cos, sin, x[kPerLane], turned[kPerLane];
+            V cos, sin;
+            Registers<V, kPerLane> x, turned;
             spread_pairs<kSpan, k, 0>(numbers, numbers, cos);
             spread_pairs<kSpan, k, 1>(lost, won, sin);
             read<Isa>(in, x);
             for (int part = 0; part < kPerLane; ++part) {
-              swap_neighbours<kSpan>(x[part], turned[part]);
+              swap_adjacent<kSpan>(x[part], turned[part]);
               turned[part] = turned[part] * sin;
               multiply_add<Isa>(x[part], cos, turned[part]);
             }
@@ -252,7 +258,7 @@ struct RotateLanes {
   /// The cosines and sines of a vector's elements; in two parts if these are halves of words.
   template <class V>
   struct Coefficients {
-    V cos[kPerLane], sin[kPerLane];
+    Registers<V, kPerLane> cos, sin;
 
     ROTARY_ALWAYS_INLINE Coefficients() {}
     ROTARY_ALWAYS_INLINE Coefficients(C of_cos, C of_sin) {
@@ -267,8 +273,8 @@ struct RotateLanes {
     template <class Isa>
     ROTARY_ALWAYS_INLINE void load_from(const C* of_cos, const C* of_sin) {
       if constexpr (kWords) {
-        load_apart<Isa>(of_cos, cos[0], cos[1]);
-        load_apart<Isa>(of_sin, sin[0], sin[1]);
+        load_deinterleaved<Isa>(of_cos, cos[0], cos[1]);
+        load_deinterleaved<Isa>(of_sin, sin[0], sin[1]);
       } else {
         load<Isa>(of_cos, cos[0]);
         load<Isa>(of_sin, sin[0]);
@@ -284,13 +290,13 @@ struct RotateLanes {
   ROTARY_ALWAYS_INLINE static void turn(const Coefficients<V> (&by)[kCount], const Pointers& at,
                                         Index in_head = 0, Index out_head = 0) {
     constexpr Index kStep = kElements<kSize<V>>;
-    V a[kHeads][kCount][kPerLane], b[kHeads][kCount][kPerLane];
+    Registers<Registers<Registers<V, kPerLane>, kCount>, kHeads> a, b;
     unrolled<kHeads>([&](auto h) ROTARY_INLINE_LAMBDA {
       unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
         read<Isa>(at.first + h * in_head + n * kStep, a[h][n]);
         read<Isa>(at.second + h * in_head + n * kStep, b[h][n]);
         for (int k = 0; k < kPerLane; ++k)
-          turn_pairs<Isa>(a[h][n][k], b[h][n][k], by[n].cos[k], by[n].sin[k]);
+          rotate_pairs<Isa>(a[h][n][k], b[h][n][k], by[n].cos[k], by[n].sin[k]);
       });
     });
     unrolled<kHeads>([&](auto h) ROTARY_INLINE_LAMBDA {
@@ -301,17 +307,17 @@ struct RotateLanes {
     });
   }
   template <class Isa, class V>
-  ROTARY_ALWAYS_INLINE static void read(const X* from, V (&v)[kPerLane]) {
+  ROTARY_ALWAYS_INLINE static void read(const X* from, Registers<V, kPerLane>& v) {
     if constexpr (kWords) {
-      load_words(from, v[0], v[1]);
+      load_packed(from, v[0], v[1]);
     } else {
       load<Isa>(from, v[0]);
     }
   }
   template <class Isa, class V>
-  ROTARY_ALWAYS_INLINE static void write(X* to, const V (&v)[kPerLane]) {
+  ROTARY_ALWAYS_INLINE static void write(X* to, const Registers<V, kPerLane>& v) {
     if constexpr (kWords) {
-      store_words<Isa, false>(to, v[0], v[1]);
+      store_packed<Isa, false>(to, v[0], v[1]);
     } else {
       store<Isa>(to, v[0]);
     }
@@ -322,15 +328,15 @@ struct RotateLanes {
   ROTARY_ALWAYS_INLINE static void each(const LaneRun<X, C>& of, Pointers& at, Index& rest) {
     constexpr Index kStep = kElements<kLanesOf>;
     for (; rest >= kCount * kStep; rest -= kCount * kStep, at.step(kCount * kStep, kCount * kStep)) {
-      if (of.ahead > 0) {
-        ask_for_members<kCount * kStep>(at, of.ahead);
+      if (of.prefetch > 0) {
+        prefetch_members<kCount * kStep>(at, of.prefetch);
         Pointers other = at;
         for (int head = 1; head < kHeads; ++head) {
           other.step_head(of);
-          ask_for_members<kCount * kStep>(other, of.ahead);
+          prefetch_members<kCount * kStep>(other, of.prefetch);
         }
       }
-      Coefficients<Vector<A, kLanesOf>> by[kCount];
+      Registers<Coefficients<Vector<A, kLanesOf>>, kCount> by;
       unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
         by[n].template load_from<Isa>(at.cos + n * kStep, at.sin + n * kStep);
       });
@@ -339,31 +345,31 @@ struct RotateLanes {
   }
 
   /// `rest` elements that share a coefficient.
-  template <class Isa, bool kAhead>
+  template <class Isa, bool kPrefetch>
   ROTARY_ALWAYS_INLINE static void shared(const LaneRun<X, C>& of, Pointers at, Index rest) {
     constexpr int kWide = kLanes<Isa, A>;
-    shared_steps<Isa, kAhead, kWide>(of, at, rest);
-    if constexpr (kWide / 2 > kNarrow) shared_steps<Isa, kAhead, kWide / 2>(of, at, rest);
-    if constexpr (kWide > kNarrow) shared_steps<Isa, kAhead, kNarrow>(of, at, rest);
+    shared_steps<Isa, kPrefetch, kWide>(of, at, rest);
+    if constexpr (kWide / 2 > kNarrow) shared_steps<Isa, kPrefetch, kWide / 2>(of, at, rest);
+    if constexpr (kWide > kNarrow) shared_steps<Isa, kPrefetch, kNarrow>(of, at, rest);
     if (rest > 0) padded<Isa>(at, rest, 0);
   }
-  template <class Isa, bool kAhead, int kLanesOf>
+  template <class Isa, bool kPrefetch, int kLanesOf>
   ROTARY_ALWAYS_INLINE static void shared_steps(const LaneRun<X, C>& of, Pointers& at, Index& rest) {
     constexpr Index kStep = kElements<kLanesOf>;
     if (rest < kStep) return;
     const Coefficients<Vector<A, kLanesOf>> by[1] = {{*at.cos, *at.sin}};
     for (; rest >= kStep; rest -= kStep, at.step(kStep, 0)) {
-      if constexpr (kAhead) ask_for_members<kStep>(at, of.ahead);
+      if constexpr (kPrefetch) prefetch_members<kStep>(at, of.prefetch);
       turn<Isa>(by, at);
     }
   }
 
-  /// Asks for `kCount` elements of either member, `ahead` bytes further on.
+  /// Prefetches `kCount` elements of either member, `prefetch` bytes further on.
   template <Index kCount>
-  ROTARY_ALWAYS_INLINE static void ask_for_members(const Pointers& at, Index ahead) {
+  ROTARY_ALWAYS_INLINE static void prefetch_members(const Pointers& at, Index prefetch) {
     constexpr std::size_t kBytes = kCount * sizeof(X);
-    ask_for<kBytes>(at.first, ahead);
-    ask_for<kBytes>(at.second, ahead);
+    prefetch_lines<kBytes>(at.first, prefetch);
+    prefetch_lines<kBytes>(at.second, prefetch);
   }
 
   /// The last few, their coefficients `step` apart.
@@ -371,8 +377,8 @@ struct RotateLanes {
   ROTARY_ALWAYS_INLINE static void padded(const Pointers& at, Index rest, Index step) {
     constexpr Index kFew = kElements<kNarrow>;
     const std::size_t bytes = static_cast<std::size_t>(rest) * sizeof(X);
-    X first[kFew] = {}, second[kFew] = {};
-    C cos[kFew] = {}, sin[kFew] = {};
+    Registers<X, kFew> first = {}, second = {};
+    Registers<C, kFew> cos = {}, sin = {};
     std::memcpy(static_cast<void*>(first), at.first, bytes);
     std::memcpy(static_cast<void*>(second), at.second, bytes);
     for (Index n = 0; n < rest; ++n) cos[n] = at.cos[n * step], sin[n] = at.sin[n * step];

@@ -1,7 +1,9 @@
 // The rotation in scalar loops: the reference that every fast kernel is compared with, bit for bit.
 #pragma once
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "rotation_job.hpp"
@@ -15,25 +17,42 @@ A turned(A a, A b, A cos, A sin) {
   return std::fma(a, cos, -(b * sin));
 }
 
-/// Rotates one window, and copies the untouched features around it. `in` and `out` may be the same only if
-/// the pairings of both are.
+/// A result in the scalar of the tensor, rounded to nearest, ties to even. Not by Eigen's conversion to
+/// bfloat16, which calls a function isnan that units with and without -ffast-math would share.
+template <class X, class A>
+X narrowed(A value) {
+  if constexpr (std::is_same_v<X, Eigen::bfloat16>) {
+    constexpr std::uint32_t kSign = 0x80000000u, kInfinity = 0x7f800000u, kNan = 0x7fc00000u;
+    const auto bits = std::bit_cast<std::uint32_t>(value), size = bits & ~kSign;
+    const std::uint32_t rounded = size > kInfinity ? kNan : size + 0x7fff + (size >> 16 & 1);
+    return std::bit_cast<X>(static_cast<std::uint16_t>(((bits & kSign) | rounded) >> 16));
+  } else {
+    return static_cast<X>(value);
+  }
+}
+
+/// Rotates pairs [first, last) of one window. `in` and `out` may be the same only if their pairings are.
 template <class X, class Row>
-void rotate_window_reference(const RotationJob<X, Row>& job, const X* in, X* out, const Row* row) {
+ROTARY_NOINLINE void rotate_pairs_reference(const JobShape& job, Index first, Index last, const X* in, X* out,
+                                            const Row* row) {
   using A = rotary::detail::Arithmetic<X, Row>;
   const PairStrides from = pair_strides(job.in_pairing, job.pairs, job.in_feature),
                     to = pair_strides(job.out_pairing, job.pairs, job.out_feature),
                     by = pair_strides(job.row_pairing, job.pairs);
-  for (Index i = 0; i < job.pairs; ++i) {
-    const Row* const first = row + i * by.pair;
-    const Row* const second = first + job.second_row;
+  const A sign = job.negate_sin ? A(-1) : A(1);
+  for (Index i = first; i < last; ++i) {
+    const Row* const cos = row + i * by.pair;
+    const Row* const sin = cos + by.partner;
     const A a = static_cast<A>(in[i * from.pair]), b = static_cast<A>(in[i * from.pair + from.partner]);
-    const auto sin = [&, at = by.partner](const Row* of) {
-      return static_cast<A>(job.negate_sin ? -of[at] : of[at]);
-    };
-    out[i * to.pair] = static_cast<X>(turned(a, b, static_cast<A>(first[0]), sin(first)));
-    out[i * to.pair + to.partner] = static_cast<X>(turned(b, a, static_cast<A>(second[0]), -sin(second)));
+    out[i * to.pair] = narrowed<X>(turned(a, b, static_cast<A>(cos[0]), sign * static_cast<A>(sin[0])));
+    out[i * to.pair + to.partner] = narrowed<X>(
+        turned(b, a, static_cast<A>(cos[job.second_row]), -sign * static_cast<A>(sin[job.second_row])));
   }
-  if (job.in_place()) return;
+}
+
+/// Copies the features around a window.
+template <class X>
+void copy_untouched_reference(const JobShape& job, const X* in, X* out) {
   for (Index j = 1; j <= job.untouched_before; ++j) out[-j * job.out_feature] = in[-j * job.in_feature];
   for (Index j = 2 * job.pairs; j < 2 * job.pairs + job.untouched_after; ++j)
     out[j * job.out_feature] = in[j * job.in_feature];
@@ -43,8 +62,7 @@ namespace detail {
 
 /// visit(in, out, row) for every window, in order.
 template <class X, class Row, class Visit>
-void for_each_window(const RotationJob<X, Row>& job, int axis, const X* in, X* out, const Row* row,
-                     const Visit& visit) {
+void for_each_window(const JobShape& job, int axis, const X* in, X* out, const Row* row, const Visit& visit) {
   if (axis == job.axis_count) return visit(in, out, row);
   const auto& [extent, in_stride, out_stride, row_stride] = job.axes[static_cast<std::size_t>(axis)];
   for (Index n = 0; n < extent; ++n)
@@ -55,21 +73,18 @@ void for_each_window(const RotationJob<X, Row>& job, int axis, const X* in, X* o
 
 /// out = R in, window by window, in order.
 template <class X, class Row>
-void rotate_reference(const RotationJob<X, Row>& job) {
-  if (!job.in_place() || job.in_pairing == job.out_pairing) {
-    detail::for_each_window(job, 0, job.in, job.out, job.rows, [&](const X* in, X* out, const Row* row) {
-      rotate_window_reference(job, in, out, row);
-    });
-    return;
-  }
-  // A pair is written where other pairs are still to be read: hence from a copy of the window.
-  std::vector<X> window(static_cast<std::size_t>(2 * job.pairs));
-  RotationJob<X, Row> from_copy = job;
-  from_copy.in_feature = 1;
-  from_copy.untouched_before = from_copy.untouched_after = 0;
+ROTARY_NOINLINE void rotate_reference(const RotationJob<X, Row>& job) {
+  const bool in_place = job.in_place();
+  // In place and from one pairing to the other, a pair is written where another is still to be read: such
+  // windows are read from a copy.
+  std::vector<X> window(
+      static_cast<std::size_t>(in_place && job.in_pairing != job.out_pairing ? 2 * job.pairs : 0));
+  JobShape shape = job;
+  if (!window.empty()) shape.in_feature = 1;
   detail::for_each_window(job, 0, job.in, job.out, job.rows, [&](const X* in, X* out, const Row* row) {
     for (std::size_t j = 0; j < window.size(); ++j) window[j] = in[static_cast<Index>(j) * job.in_feature];
-    rotate_window_reference(from_copy, window.data(), out, row);
+    rotate_pairs_reference(shape, 0, job.pairs, window.empty() ? in : window.data(), out, row);
+    if (!in_place) copy_untouched_reference(job, in, out);
   });
 }
 

@@ -1,346 +1,282 @@
-// Rotating windows whose features lie side by side: one window's features fill the vectors.
+// Rotating windows whose features are contiguous: one window's features fill the vectors.
 #pragma once
 
 #include <algorithm>
 
+#include "rotate_reference.hpp"
 #include "rotate_steps.hpp"
-#include "rotation_job.hpp"
+#include "window_loop.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// So many bytes of their windows, and the rows of these, stay in the first level cache.
-inline constexpr Index kCloseBytes = 16 * 1024;
+/// The windows of a block of tokens, and their rows, stay within so many bytes of the first level cache.
+inline constexpr Index kTileBytes = 16 * 1024;
 
-/// Are windows of X ever turned by `RotateRun::turn_apart`? 16-bit numbers cost more to convert than it
-/// saves.
-template <class X>
-inline constexpr bool kTurnsApart = sizeof(X) > 2;
-
-/// Can they be, in steps of it?
-template <class X, class Row>
-bool can_turn_apart(Index pairs) {
-  constexpr Index kStep = 4 * 64 / sizeof(rotary::detail::Arithmetic<X, Row>);
-  return kTurnsApart<X> && 2 * pairs % kStep == 0 && is_fused();
+/// Can `StridedHeads` rotate such windows? It goes in whole steps, and the conversions of 16-bit scalars cost
+/// more than it saves.
+constexpr bool can_rotate_strided_heads(Index pairs, Index scalar_bytes, Index arithmetic_bytes,
+                                        InstructionSet set) {
+  return scalar_bytes > 2 && 2 * pairs % (4 * 64 / arithmetic_bytes) == 0 && is_fused(set);
 }
 
-/// How windows are turned in two directions: tokens, each with a row of its own, times heads that share it.
-struct WindowLoop {
-  Index pairs;
-  const JobAxis *tokens, *heads;
-  bool backwards;
-  bool fetch_in_order = false;  // see there
-  bool stream = false;          // write past the caches; all addresses are multiples of 64
-  bool two_apart = false;       // `Apart` loads two heads before it writes, and not four
-  Index pass = 0;               // heads that pass by one part of a row, if not as many as are close
-  Index ahead = 0;              // bytes; `Far` asks for the cache lines so far on
-};
-
-/// The same with where that is: `count` tokens times `windows` heads.
-template <class X, class Row>
-struct WindowRun {
-  const WindowLoop& loop;
-  const X* in;
-  X* out;
-  const Row* row;
-  Index count, windows;
-};
-
-/// Turns a run of windows.
+/// Kernels for windows of one pairing.
 ///
-/// The heads of a token pass by while vectors of its row stay in registers. What does not fill a register
-/// goes through one of 16 bytes, and what does not fill that through a padded copy: never through an
-/// overlapping vector, which in place would turn its pairs twice. All of them round alike, so no result
+/// The heads of a token reuse the vectors of its row while these are in registers. Pairs that do not fill a
+/// register go through one of 16 bytes, the last of them through the scalar reference: never through a vector
+/// that overlaps another, which in place would rotate its pairs twice. All of them round alike, so no result
 /// depends on where a pair falls.
 template <Pairing kPairing, class X, class Row>
-struct RotateRun {
+struct RotateRows {
   using A = rotary::detail::Arithmetic<X, Row>;
   template <class Isa>
   using Wide = std::conditional_t<std::is_same_v<X, Eigen::bfloat16> && std::is_same_v<A, float>,
-                                  WordStep<kPairing, Vector<A, kLanes<Isa, A>>>,
+                                  PackedStep<kPairing, Vector<A, kLanes<Isa, A>>>,
                                   Step<kPairing, Vector<A, kLanes<Isa, A>>>>;
   using Narrow = Step<kPairing, Vector<A, 16 / sizeof(A)>>;
 
-  /// A kernel for the instruction set in use.
-  ///
-  /// What a call on one token writes to memory on its way here stands in line behind what the call before it
-  /// wrote: so a run comes in registers, and those that need more of these than `Whole` are functions of
-  /// their own.
-  template <class Body>
-  static auto kernel() {
-    return compiled<Body, const WindowLoop*, const X*, X*, const Row*, Index, Index>();
-  }
-
-  /// Rows of common lengths. Each that is compiled for itself costs its users' compilers time: hence only
-  /// where registers are wide.
-  struct Whole {
+  /// Rows of common widths, which stay in registers while all heads use them. Each width costs compile time,
+  /// so there are only those of head sizes 64, 128 and 256.
+  struct FixedWidth {
     template <class Isa>
-    ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
-                                         Index count, Index windows) {
+    ROTARY_ALWAYS_INLINE static void run(const JobShape* job, const WindowLoop* loop) {
       if constexpr (Isa::kFused) {
-        const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
-        const Index length = stream_length(kPairing, loop->pairs), steps = length / Wide<Isa>::kWidth;
+        const Index length = stream_length(kPairing, job->pairs), steps = length / Wide<Isa>::kWidth;
         if (steps * Wide<Isa>::kWidth == length) {
-          if (steps == 1) return run_whole<Isa, 1>(of);
-          if (steps == 2) return run_whole<Isa, 2>(of);
-          if (steps == 4) return run_whole<Isa, 4>(of);
-          if constexpr (Isa::kBytes == 64)  // and 32 registers
-            if (steps == 8) return run_whole<Isa, 8>(of);
+          if (steps == 4) return run_fixed<Isa, 4>(job, loop);
+          if (steps == 2) return run_fixed<Isa, 2>(job, loop);
+          if (steps == 1) return run_fixed<Isa, 1>(job, loop);
+          if constexpr (Isa::kBytes == 64) {  // and 32 registers
+            if (steps == 8) return run_fixed<Isa, 8>(job, loop);
+          } else {
+            if (steps == 8) return run_fixed<Isa, 4>(job, loop, 8);
+          }
         }
       }
-      kernel<InParts>()(loop, in, out, row, count, windows);
+      wrapper<Isa, AnyWidth>(job, loop);
     }
   };
 
-  /// Rows of any length.
-  struct InParts {
+  /// Rows of any width, with all that the other kernels lack: prefetch, non-temporal stores, and copies of
+  /// untouched features, whose cache lines are loaded anyway. There it would take registers from the loops.
+  struct AnyWidth {
     template <class Isa>
-    ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
-                                         Index count, Index windows) {
-      run_in_parts<Isa, Reach::near>({*loop, in, out, row, count, windows});
-    }
-  };
-
-  /// Windows in memory: their lines are asked for ahead of time, or results go past the caches, or both.
-  struct Far {
-    template <class Isa>
-    ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
-                                         Index count, Index windows) {
-      if constexpr (Isa::kFused) {
-        const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
-        if (!loop->stream) return run_in_parts<Isa, Reach::ahead>(of);
-        run_in_parts<Isa, Reach::stream>(of);
-        streamed();
-      } else {
-        kernel<InParts>()(loop, in, out, row, count, windows);
+    ROTARY_ALWAYS_INLINE static void run(const JobShape* job, const WindowLoop* loop) {
+      Windows<X, Row> of(job, loop);
+      const Index prefetch = loop == nullptr ? 0 : loop->prefetch;
+      const bool nontemporal = loop != nullptr && loop->nontemporal,
+                 prefetch_windows = loop != nullptr && loop->prefetch_windows;
+      // More heads would push their first features out of the first level cache before their last are rotated.
+      const Index window_bytes = 2 * of.pairs * static_cast<Index>(sizeof(X));
+      const Index close = std::max<Index>(1, kTileBytes / std::max<Index>(1, window_bytes));
+      const Index pass = loop != nullptr && loop->heads_per_pass > 0 ? loop->heads_per_pass : close;
+      for (Index n = of.tokens; n > 0; --n, of.next_token()) {
+        for (Index head = 0; head < of.heads; head += pass) {
+          const X* const in = of.in + head * of.head_in;
+          const Index heads = pass < of.heads - head ? pass : of.heads - head;
+          if (prefetch_windows)
+            for (Index w = 0; w < heads; ++w) prefetch_window(in + w * of.head_in, 2 * of.pairs);
+          rotate_windows<Isa>(*job, of, in, of.out + head * of.head_out, heads, prefetch, nontemporal);
+        }
+        if ((of.before | of.after) != 0) of.template copy_untouched<Isa>(of.in, of.out, of.heads);
       }
+      if (nontemporal) store_fence();
     }
   };
 
-  /// Heads far from each other, where `can_turn_apart`.
-  struct Apart {
+  /// Strided heads in cache, some of them at a time by the rows of a block of tokens.
+  struct StridedHeads {
     template <class Isa>
-    ROTARY_ALWAYS_INLINE static void run(const WindowLoop* loop, const X* in, X* out, const Row* row,
-                                         Index count, Index windows) {
-      if constexpr (Isa::kFused && kTurnsApart<X>) {
-        const WindowRun<X, Row> of{*loop, in, out, row, count, windows};
-        if (loop->two_apart) return run_apart<Isa, 2>(of);
-        run_apart<Isa, 4>(of);
+    ROTARY_ALWAYS_INLINE static void run(const JobShape* job, const WindowLoop* loop) {
+      if constexpr (Isa::kFused && sizeof(X) > 2) {
+        // Sixteen registers hold the windows of two heads.
+        if (Isa::kBytes < 64 || loop->heads_together == 2) return run_strided<Isa, 2>(job, loop);
+        if constexpr (Isa::kBytes == 64) run_strided<Isa, 4>(job, loop);
       }
     }
   };
 
  private:
-  /// What is done beside turning: nothing, asking for lines ahead, or that and writing past the caches.
-  enum class Reach { near, ahead, stream };
-
-  /// Rows of `kStepsOf` steps.
-  template <class Isa, int kStepsOf>
-  ROTARY_ALWAYS_INLINE static void run_whole(WindowRun<X, Row> of) {
-    const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;  // copies, which no store can change
-    const Index pairs = of.loop.pairs;
-    const bool backwards = of.loop.backwards;
-    for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row)
-      turn_columns<Isa, Reach::near, Wide<Isa>, kStepsOf>(of.in, of.out, of.row, pairs, of.windows, heads,
-                                                          backwards);
+  /// The kernel `Body` for the instruction set of the one that calls it.
+  template <class Isa, class Body>
+  ROTARY_ALWAYS_INLINE static void wrapper(const JobShape* job, const WindowLoop* loop) {
+    dispatch<Body, const JobShape*, const WindowLoop*>(Isa::kName)(job, loop);
   }
 
-  /// Heads far from each other, `kHeads` at a time by the rows of a block of tokens.
+  /// Rows of `kStepsOf` steps, or of as many as `steps` says, `kStepsOf` at a time.
+  template <class Isa, int kStepsOf>
+  ROTARY_ALWAYS_INLINE static void run_fixed(const JobShape* job, const WindowLoop* loop,
+                                             Index steps = kStepsOf) {
+    Windows<X, Row> of(job, loop);
+    for (Index n = of.tokens; n > 0; --n, of.next_token()) {
+      for (Index at = 0; at < steps * Wide<Isa>::kWidth; at += kStepsOf * Wide<Isa>::kWidth)
+        rotate_columns<Isa, Wide<Isa>, kStepsOf>(of, of.in + at, of.out + at, of.row + at, of.pairs,
+                                                 of.heads);
+    }
+  }
+
+  /// `kCount` steps of a row by all windows.
+  template <class Isa, class StepOf, int kCount, bool kInMemory = false>
+  ROTARY_ALWAYS_INLINE static void rotate_columns(const Windows<X, Row>& of, const X* in, X* out,
+                                                  const Row* row, Index partner, Index heads,
+                                                  [[maybe_unused]] Index prefetch = 0,
+                                                  [[maybe_unused]] bool nontemporal = false) {
+    Registers<StepOf, kCount> steps;
+    unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
+      steps[k].template load_row<Isa>(row + k * StepOf::kWidth, partner, of.negate);
+    });
+    const Index head_in = of.head_in, head_out = of.head_out;
+    // Two steps are rotated before they are written in the order of memory; more would need more registers.
+    constexpr int kTogether = kCount == 2 ? 2 : 1;
+    constexpr Index kWidth = StepOf::kWidth;
+    do {
+      if constexpr (kInMemory) {
+        if (prefetch != 0) {
+          constexpr std::size_t kBytes = kCount * kWidth * sizeof(X);
+          prefetch_lines<kBytes>(in, prefetch);
+          if constexpr (kPairing == Pairing::half) prefetch_lines<kBytes>(in + partner, prefetch);
+        }
+      }
+      unrolled<kCount / kTogether>([&](auto group) ROTARY_INLINE_LAMBDA {
+        constexpr Index kAt = group * kTogether * kWidth;
+        Registers<typename StepOf::Rotated, kTogether> rotated;
+        unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
+          steps[group * kTogether + k].template rotate<Isa>(in + kAt + k * kWidth, partner, rotated[k]);
+        });
+        const auto write = [&](auto stored) ROTARY_INLINE_LAMBDA {
+          unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
+            StepOf::template put_first<Isa, stored>(rotated[k], out + kAt + k * kWidth);
+          });
+          unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
+            StepOf::template put_second<Isa, stored>(rotated[k], out + kAt + k * kWidth, partner);
+          });
+        };
+        if constexpr (kInMemory) {
+          if (nontemporal) return write(std::true_type());
+        }
+        write(std::false_type());
+      });
+      in += head_in, out += head_out;
+    } while (--heads > 0);
+  }
+
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE static void rotate_windows(const JobShape& job, const Windows<X, Row>& of, const X* in,
+                                                  X* out, Index heads, Index prefetch, bool nontemporal) {
+    constexpr Index kWidth = Wide<Isa>::kWidth, kNarrow = Narrow::kWidth;
+    const Index end = stream_length(kPairing, of.pairs);
+    Index at = 0;
+    if constexpr (Isa::kFused) {
+      const auto rotate = [&](auto count) ROTARY_INLINE_LAMBDA {
+        for (; at + count * kWidth <= end; at += count * kWidth)
+          rotate_columns<Isa, Wide<Isa>, count, true>(of, in + at, out + at, of.row + at, of.pairs, heads,
+                                                      prefetch, nontemporal);
+      };
+      rotate(std::integral_constant<int, 4>());
+      if constexpr (Isa::kBytes == 64) rotate(std::integral_constant<int, 2>());
+      rotate(std::integral_constant<int, 1>());
+    }
+    for (; at + kNarrow <= end; at += kNarrow)
+      rotate_columns<Isa, Narrow, 1>(of, in + at, out + at, of.row + at, of.pairs, heads);
+    if (at < end) [[unlikely]] {
+      constexpr Index kPerPair = kPairing == Pairing::half ? 1 : 2;
+      for (Index n = 0; n < heads; ++n)
+        rotate_pairs_reference(job, at / kPerPair, of.pairs, in + n * of.head_in, out + n * of.head_out,
+                               of.row);
+    }
+  }
+
+  /// Prefetches the cache lines of a window in the order of memory. Processors prefetch such a sequence
+  /// further by themselves, but not one that jumps between the halves of a wide window, which took twice the
+  /// time.
+  ROTARY_ALWAYS_INLINE static void prefetch_window(const X* in, Index features) {
+    constexpr Index kLine = 64 / static_cast<Index>(sizeof(X));
+    for (Index n = 0; n < features; n += kLine) __builtin_prefetch(in + n);
+  }
+
+  /// `kHeads` heads at a time by the rows of a block of tokens.
   template <class Isa, int kHeads>
-  ROTARY_ALWAYS_INLINE static void run_apart(WindowRun<X, Row> of) {
-    const WindowLoop loop = of.loop;
-    const JobAxis tokens = *loop.tokens, heads = *loop.heads;
+  ROTARY_ALWAYS_INLINE static void run_strided(const JobShape* job, const WindowLoop* loop) {
+    Windows<X, Row> of(job, loop);
     // What is read, and what is written unless that is the same.
-    const Index token = (of.in == of.out ? 2 : 4) * kHeads * loop.pairs * static_cast<Index>(sizeof(X)),
-                block = std::max<Index>(1, kCloseBytes / token);
-    for (Index rest = of.count; rest > 0; rest -= of.count) {
-      of.count = std::min(block, rest);
+    const Index token = (of.in == of.out ? 2 : 4) * kHeads * of.pairs * static_cast<Index>(sizeof(X)),
+                block = std::max<Index>(1, kTileBytes / token);
+    for (Index rest = of.tokens; rest > 0; rest -= of.tokens) {
+      of.tokens = std::min(block, rest);
       Index n = 0;
-      for (; n + kHeads <= of.windows; n += kHeads)
-        turn_apart<Isa, kHeads>(of, loop, of.in + n * heads.in, of.out + n * heads.out, tokens, heads);
-      for (; n < of.windows; ++n)
-        turn_apart<Isa, 1>(of, loop, of.in + n * heads.in, of.out + n * heads.out, tokens, heads);
-      of.in += of.count * tokens.in, of.out += of.count * tokens.out, of.row += of.count * tokens.row;
+      for (; n + kHeads <= of.heads; n += kHeads)
+        rotate_strided<Isa, kHeads>(of, of.in + n * of.head_in, of.out + n * of.head_out);
+      for (; n < of.heads; ++n) rotate_strided<Isa, 1>(of, of.in + n * of.head_in, of.out + n * of.head_out);
+      of.in += of.tokens * of.token_in, of.out += of.tokens * of.token_out,
+          of.row += of.tokens * of.token_row;
     }
   }
 
   /// `kHeads` heads of a block of tokens, of each of them two registers at a time, all loaded before the
-  /// first is written: where heads are a multiple of 4 KiB apart, a load that follows a store to the same
-  /// place of another page waits for it. The same happens to rows: so those of interleaved pairs, which take
-  /// few registers, are read before the windows of the rows before them are written.
+  /// first is stored: where heads are a multiple of 4 KiB apart, a load that follows a store to the same
+  /// offset in another page waits for it. This holds for rows too: so those of interleaved pairs, which take
+  /// few registers, are loaded before the windows of the rows before them are stored.
   template <class Isa, int kHeads>
-  ROTARY_ALWAYS_INLINE static void turn_apart(const WindowRun<X, Row>& of, const WindowLoop& loop,
-                                              const X* in_, X* out_, const JobAxis& tokens,
-                                              const JobAxis& heads) {
+  ROTARY_ALWAYS_INLINE static void rotate_strided(const Windows<X, Row>& of, const X* in_, X* out_) {
     using StepOf = Wide<Isa>;
     constexpr int kTogether = kPairing == Pairing::half ? 1 : 2, kSteps = 2 * kTogether;
     constexpr Index kWidth = StepOf::kWidth;
-    const X* in[kHeads];
-    X* out[kHeads];
-    unrolled<kHeads>([&](auto h)
-                         ROTARY_INLINE_LAMBDA { in[h] = in_ + h * heads.in, out[h] = out_ + h * heads.out; });
+    Registers<const X*, kHeads> in;
+    Registers<X*, kHeads> out;
+    unrolled<kHeads>(
+        [&](auto h) ROTARY_INLINE_LAMBDA { in[h] = in_ + h * of.head_in, out[h] = out_ + h * of.head_out; });
     const Row* row = of.row;
-    const Index partner = loop.pairs, length = stream_length(kPairing, loop.pairs);
-    const bool backwards = loop.backwards;
-    constexpr bool kReadsAhead = kPairing == Pairing::interleaved;
-    Vector<A, kLanes<Isa, A>> ahead[kTogether];
-    const auto read_ahead = [&](const Row* from) ROTARY_INLINE_LAMBDA {
-      if constexpr (kReadsAhead)
+    const Index partner = of.pairs, length = stream_length(kPairing, of.pairs);
+    const bool negate = of.negate;
+    constexpr bool kLoadsAhead = kPairing == Pairing::interleaved;
+    Registers<Vector<A, kLanes<Isa, A>>, kTogether> next;
+    const auto load_next = [&](const Row* from) ROTARY_INLINE_LAMBDA {
+      if constexpr (kLoadsAhead)
         unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-          load<Isa>(from + k * kWidth, ahead[k]);
-          keep_in_register<Isa>(ahead[k]);
+          load<Isa>(from + k * kWidth, next[k]);
+          keep_in_register<Isa>(next[k]);
         });
     };
-    read_ahead(row);
-    for (Index n = of.count; n > 0; --n) {
+    load_next(row);
+    for (Index n = of.tokens; n > 0; --n) {
       Index rest = length;
       do {
         unrolled<kSteps / kTogether>([&](auto group) ROTARY_INLINE_LAMBDA {
           constexpr Index kAt = group * kTogether * kWidth;
-          StepOf steps[kTogether];
-          typename StepOf::Turned turned[kHeads][kTogether];
+          Registers<StepOf, kTogether> steps;
+          Registers<Registers<typename StepOf::Rotated, kTogether>, kHeads> rotated;
           unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-            if constexpr (kReadsAhead) {
-              steps[k].template set_row<Isa>(ahead[k], backwards);
+            if constexpr (kLoadsAhead) {
+              steps[k].template set_row<Isa>(next[k], negate);
             } else {
-              steps[k].template load_row<Isa>(row + kAt + k * kWidth, partner, backwards);
+              steps[k].template load_row<Isa>(row + kAt + k * kWidth, partner, negate);
             }
           });
           unrolled<kHeads * kTogether>([&](auto at) ROTARY_INLINE_LAMBDA {
             constexpr int h = at / kTogether, k = at % kTogether;
-            steps[k].template turn<Isa>(in[h] + kAt + k * kWidth, partner, turned[h][k]);
+            steps[k].template rotate<Isa>(in[h] + kAt + k * kWidth, partner, rotated[h][k]);
           });
           if constexpr (kAt + kTogether * kWidth < kSteps * kWidth) {
-            read_ahead(row + kAt + kTogether * kWidth);
+            load_next(row + kAt + kTogether * kWidth);
           } else {
-            read_ahead(rest > kSteps * kWidth ? row + kSteps * kWidth
-                       : n > 1                ? row + kSteps * kWidth + tokens.row - length
-                                              : row);  // there is none
+            load_next(rest > kSteps * kWidth ? row + kSteps * kWidth
+                      : n > 1                ? row + kSteps * kWidth + of.token_row - length
+                                             : row);  // there is none
           }
           unrolled<kHeads * kTogether>([&](auto at) ROTARY_INLINE_LAMBDA {
             constexpr int h = at / kTogether, k = at % kTogether;
-            StepOf::template put_first<Isa, false>(turned[h][k], out[h] + kAt + k * kWidth);
-            StepOf::template put_second<Isa, false>(turned[h][k], out[h] + kAt + k * kWidth, partner);
+            StepOf::template put_first<Isa, false>(rotated[h][k], out[h] + kAt + k * kWidth);
+            StepOf::template put_second<Isa, false>(rotated[h][k], out[h] + kAt + k * kWidth, partner);
           });
         });
         unrolled<kHeads>([&](auto h)
                              ROTARY_INLINE_LAMBDA { in[h] += kSteps * kWidth, out[h] += kSteps * kWidth; });
         row += kSteps * kWidth, rest -= kSteps * kWidth;
       } while (rest > 0);
-      unrolled<kHeads>(
-          [&](auto h) ROTARY_INLINE_LAMBDA { in[h] += tokens.in - length, out[h] += tokens.out - length; });
-      row += tokens.row - length;
-    }
-  }
-
-  /// Rows of any length, `pass` heads at a time.
-  template <class Isa, Reach kReach>
-  ROTARY_ALWAYS_INLINE static void run_in_parts(WindowRun<X, Row> of) {
-    const JobAxis tokens = *of.loop.tokens, heads = *of.loop.heads;
-    const Index pairs = of.loop.pairs, ahead = of.loop.ahead;
-    // More heads would push their first features out of the first level cache before their last are turned.
-    const Index close = kCloseBytes / (2 * pairs * static_cast<Index>(sizeof(X)));
-    const Index pass = of.loop.pass > 0 ? of.loop.pass : close > 0 ? close : 1;
-    const bool fetch = of.loop.fetch_in_order, backwards = of.loop.backwards;
-    for (; of.count > 0; --of.count, of.in += tokens.in, of.out += tokens.out, of.row += tokens.row) {
-      for (Index n = 0; n < of.windows; n += pass) {
-        const X* const in = of.in + n * heads.in;
-        const Index windows = pass < of.windows - n ? pass : of.windows - n;
-        if (fetch)
-          for (Index w = 0; w < windows; ++w) fetch_in_order(in + w * heads.in, 2 * pairs);
-        turn_windows<Isa, kReach>(in, of.out + n * heads.out, of.row, pairs, windows, heads, backwards,
-                                  ahead);
-      }
-    }
-  }
-
-  /// `kCount` steps of a row by all windows.
-  template <class Isa, Reach kReach, class StepOf, int kCount>
-  ROTARY_ALWAYS_INLINE static void turn_columns(const X* in, X* out, const Row* row, Index partner,
-                                                Index windows, const JobAxis& heads, bool backwards,
-                                                [[maybe_unused]] Index ahead = 0) {
-    constexpr bool kStream = kReach == Reach::stream;
-    StepOf steps[kCount];
-    unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
-      steps[k].template load_row<Isa>(row + k * StepOf::kWidth, partner, backwards);
-    });
-    // Two steps are turned before they are written in the order of memory; more would need more registers.
-    constexpr int kTogether = kCount == 2 ? 2 : 1;
-    do {
-      if constexpr (kReach != Reach::near) {
-        constexpr std::size_t kBytes = kCount * StepOf::kWidth * sizeof(X);
-        ask_for<kBytes>(in, ahead);
-        if constexpr (kPairing == Pairing::half) ask_for<kBytes>(in + partner, ahead);
-      }
-      unrolled<kCount / kTogether>([&](auto group) ROTARY_INLINE_LAMBDA {
-        constexpr Index kWidth = StepOf::kWidth, kAt = group * kTogether * kWidth;
-        typename StepOf::Turned turned[kTogether];
-        unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-          steps[group * kTogether + k].template turn<Isa>(in + kAt + k * kWidth, partner, turned[k]);
-        });
-        unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-          StepOf::template put_first<Isa, kStream>(turned[k], out + kAt + k * kWidth);
-        });
-        unrolled<kTogether>([&](auto k) ROTARY_INLINE_LAMBDA {
-          StepOf::template put_second<Isa, kStream>(turned[k], out + kAt + k * kWidth, partner);
-        });
+      unrolled<kHeads>([&](auto h) ROTARY_INLINE_LAMBDA {
+        in[h] += of.token_in - length, out[h] += of.token_out - length;
       });
-      in += heads.in, out += heads.out;
-    } while (--windows > 0);
-  }
-
-  template <class Isa, Reach kReach>
-  ROTARY_ALWAYS_INLINE static void turn_windows(const X* in, X* out, const Row* row, Index pairs,
-                                                Index windows, const JobAxis& heads, bool backwards,
-                                                Index ahead) {
-    constexpr Index kWidth = Wide<Isa>::kWidth;
-    const Index end = stream_length(kPairing, pairs);
-    Index at = 0;
-    const auto turn = [&](auto count) ROTARY_INLINE_LAMBDA {
-      for (; at + count * kWidth <= end; at += count * kWidth)
-        turn_columns<Isa, kReach, Wide<Isa>, count>(in + at, out + at, row + at, pairs, windows, heads,
-                                                    backwards, ahead);
-    };
-    turn(std::integral_constant<int, 4>());
-    // A window of 128 bfloat16 is two steps, whose lines then follow each other in memory.
-    if constexpr (kReach != Reach::near && sizeof(X) == 2) turn(std::integral_constant<int, 2>());
-    turn(std::integral_constant<int, 1>());
-    if (at < end) [[unlikely]]
-      turn_rest<Isa>(in, out, row, pairs, windows, heads, backwards, at, end);
-  }
-
-  /// Asks for the cache lines of a window in the order of memory. Processors fetch ahead of such a sequence,
-  /// but not of one that jumps between the halves of a wide window, which took twice the time.
-  ROTARY_ALWAYS_INLINE static void fetch_in_order(const X* in, Index features) {
-    constexpr Index kLine = 64 / static_cast<Index>(sizeof(X));
-    for (Index n = 0; n < features; n += kLine) __builtin_prefetch(in + n);
-  }
-
-  template <class Isa>
-  ROTARY_ALWAYS_INLINE static void turn_rest(const X* in, X* out, const Row* row, Index pairs, Index windows,
-                                             const JobAxis& heads, bool backwards, Index at, Index end) {
-    constexpr Index kNarrow = Narrow::kWidth;
-    for (; at < end; at += kNarrow) {
-      const bool fits = at + kNarrow <= end;
-      const auto rest = static_cast<std::size_t>(end - at);
-      const auto copy = [&](auto* to, Index to_partner, const auto* from,
-                            Index from_partner) ROTARY_INLINE_LAMBDA {
-        std::memcpy(static_cast<void*>(to), from, rest * sizeof(*to));
-        if constexpr (kPairing == Pairing::half)
-          std::memcpy(static_cast<void*>(to + to_partner), from + from_partner, rest * sizeof(*to));
-      };
-      Row few_row[2 * kNarrow] = {};
-      X few[2 * kNarrow] = {};
-      if (!fits) copy(few_row, kNarrow, row + at, pairs);
-      for (Index n = 0; n < windows; ++n) {
-        const X* const from = in + n * heads.in + at;
-        X* const to = out + n * heads.out + at;
-        if (!fits) copy(few, kNarrow, from, pairs);
-        turn_columns<Isa, Reach::near, Narrow, 1>(fits ? from : few, fits ? to : few,
-                                                  fits ? row + at : few_row, fits ? pairs : kNarrow, 1, heads,
-                                                  backwards);
-        if (!fits) copy(to, pairs, few, kNarrow);
-      }
+      row += of.token_row - length;
     }
   }
 };

@@ -24,29 +24,29 @@ struct Step;
 template <class V>
 struct Step<Pairing::half, V> {
   static constexpr Index kWidth = kSize<V>;
-  struct Turned {
+  struct Rotated {
     V a, b;
   };
   V cos, sin;
 
   template <class Isa, class Row>
-  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool backwards) {
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool negate) {
     load<Isa>(row, cos);
     load<Isa>(row + partner, sin);
-    negate_if(backwards, sin);
+    negate_if(negate, sin);
   }
   template <class Isa, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, Index partner, Turned& x) const {
+  ROTARY_ALWAYS_INLINE void rotate(const X* from, Index partner, Rotated& x) const {
     load<Isa>(from, x.a);
     load<Isa>(from + partner, x.b);
-    turn_pairs<Isa>(x.a, x.b, cos, sin);
+    rotate_pairs<Isa>(x.a, x.b, cos, sin);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
+  ROTARY_ALWAYS_INLINE static void put_first(const Rotated& x, X* to) {
     put<Isa, kStream>(to, x.a);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index partner) {
+  ROTARY_ALWAYS_INLINE static void put_second(const Rotated& x, X* to, Index partner) {
     put<Isa, kStream>(to + partner, x.b);
   }
 };
@@ -55,99 +55,99 @@ struct Step<Pairing::half, V> {
 template <class V>
 struct Step<Pairing::interleaved, V> {
   static constexpr Index kWidth = kSize<V>;
-  using Turned = V;
+  using Rotated = V;
   V cos, sin;
 
   template <class Isa, class Row>
-  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool backwards) {
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool negate) {
     V pairs;
     load<Isa>(row, pairs);
-    set_row<Isa>(pairs, backwards);
+    set_row<Isa>(pairs, negate);
   }
   template <class Isa>
-  ROTARY_ALWAYS_INLINE void set_row(const V& pairs, bool backwards) {
-    repeat_neighbours(pairs, cos, sin);
-    negate_if(backwards, sin);
+  ROTARY_ALWAYS_INLINE void set_row(const V& pairs, bool negate) {
+    duplicate_lanes(pairs, cos, sin);
+    negate_if(negate, sin);
     alternate_signs<Isa>(sin);
   }
   template <class Isa, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Turned& turned) const {
+  ROTARY_ALWAYS_INLINE void rotate(const X* from, Index, Rotated& rotated) const {
     V x;
     load<Isa>(from, x);
     keep_in_register<Isa>(x);
-    swap_neighbours(x, turned);
-    turned = turned * sin;
-    multiply_alternate<Isa>(x, cos, turned);
+    swap_adjacent(x, rotated);
+    rotated = rotated * sin;
+    multiply_alternate<Isa>(x, cos, rotated);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
+  ROTARY_ALWAYS_INLINE static void put_first(const Rotated& x, X* to) {
     put<Isa, kStream>(to, x);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_second(const Turned&, X*, Index) {}  // one stream only
+  ROTARY_ALWAYS_INLINE static void put_second(const Rotated&, X*, Index) {}  // one stream only
 };
 
 /// The same for bfloat16, two of which are the halves of a 32-bit word: those with even and those with odd
 /// indices are in a register of their own, without a shuffle.
 template <Pairing kPairing, class V>
-struct WordStep;
+struct PackedStep;
 
 template <class V>
-struct WordStep<Pairing::half, V> {
+struct PackedStep<Pairing::half, V> {
   static constexpr Index kWidth = 2 * kSize<V>;
-  struct Turned {
+  struct Rotated {
     V a[2], b[2];
   };
   V cos[2], sin[2];
 
   template <class Isa, class Row>
-  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool backwards) {
-    load_apart<Isa>(row, cos[0], cos[1]);
-    load_apart<Isa>(row + partner, sin[0], sin[1]);
-    negate_if(backwards, sin[0]);
-    negate_if(backwards, sin[1]);
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index partner, bool negate) {
+    load_deinterleaved<Isa>(row, cos[0], cos[1]);
+    load_deinterleaved<Isa>(row + partner, sin[0], sin[1]);
+    negate_if(negate, sin[0]);
+    negate_if(negate, sin[1]);
   }
   template <class Isa, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, Index partner, Turned& x) const {
-    load_words(from, x.a[0], x.a[1]);
-    load_words(from + partner, x.b[0], x.b[1]);
-    turn_pairs<Isa>(x.a[0], x.b[0], cos[0], sin[0]);
-    turn_pairs<Isa>(x.a[1], x.b[1], cos[1], sin[1]);
+  ROTARY_ALWAYS_INLINE void rotate(const X* from, Index partner, Rotated& x) const {
+    load_packed(from, x.a[0], x.a[1]);
+    load_packed(from + partner, x.b[0], x.b[1]);
+    rotate_pairs<Isa>(x.a[0], x.b[0], cos[0], sin[0]);
+    rotate_pairs<Isa>(x.a[1], x.b[1], cos[1], sin[1]);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
-    store_words<Isa, kStream>(to, x.a[0], x.a[1]);
+  ROTARY_ALWAYS_INLINE static void put_first(const Rotated& x, X* to) {
+    store_packed<Isa, kStream>(to, x.a[0], x.a[1]);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_second(const Turned& x, X* to, Index partner) {
-    store_words<Isa, kStream>(to + partner, x.b[0], x.b[1]);
+  ROTARY_ALWAYS_INLINE static void put_second(const Rotated& x, X* to, Index partner) {
+    store_packed<Isa, kStream>(to + partner, x.b[0], x.b[1]);
   }
 };
 
 template <class V>
-struct WordStep<Pairing::interleaved, V> {
+struct PackedStep<Pairing::interleaved, V> {
   static constexpr Index kWidth = 2 * kSize<V>;
-  struct Turned {
+  struct Rotated {
     V a, b;
   };
   V cos, sin;
 
   template <class Isa, class Row>
-  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool backwards) {
-    load_apart<Isa>(row, cos, sin);
-    negate_if(backwards, sin);
+  ROTARY_ALWAYS_INLINE void load_row(const Row* row, Index, bool negate) {
+    load_deinterleaved<Isa>(row, cos, sin);
+    negate_if(negate, sin);
   }
   template <class Isa, class X>
-  ROTARY_ALWAYS_INLINE void turn(const X* from, Index, Turned& x) const {
-    load_words(from, x.a, x.b);
-    turn_pairs<Isa>(x.a, x.b, cos, sin);
+  ROTARY_ALWAYS_INLINE void rotate(const X* from, Index, Rotated& x) const {
+    load_packed(from, x.a, x.b);
+    rotate_pairs<Isa>(x.a, x.b, cos, sin);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_first(const Turned& x, X* to) {
-    store_words<Isa, kStream>(to, x.a, x.b);
+  ROTARY_ALWAYS_INLINE static void put_first(const Rotated& x, X* to) {
+    store_packed<Isa, kStream>(to, x.a, x.b);
   }
   template <class Isa, bool kStream, class X>
-  ROTARY_ALWAYS_INLINE static void put_second(const Turned&, X*, Index) {}
+  ROTARY_ALWAYS_INLINE static void put_second(const Rotated&, X*, Index) {}
 };
 
 }  // namespace rotary::inline ROTARY_ABI::kernels

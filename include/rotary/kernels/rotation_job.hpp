@@ -21,7 +21,42 @@ struct JobAxis {
   Index extent, in, out, row;
 };
 
-// The pictures in this file keep their lines.
+/// All of a `RotationJob` but its pointers; the same type for all scalars.
+struct JobShape {
+  Pairing in_pairing = Pairing::interleaved, out_pairing = Pairing::interleaved,
+          row_pairing = Pairing::interleaved;
+  bool negate_sin = false;  // rotate by −φ
+  int axis_count = 0;
+  Index pairs = 0;
+  Index in_feature = 1, out_feature = 1;  // strides from feature to feature
+  // Elements from a pair's cos and sin to those of its second member, if the members have angles of their own;
+  // 0 if they share one.
+  Index second_row = 0;
+  Index untouched_before = 0, untouched_after = 0;
+  std::array<JobAxis, kMaxRank> axes;  // the first axis_count are set, outermost first
+
+  void set_pairing(Pairing pairing) { in_pairing = out_pairing = row_pairing = pairing; }
+
+  /// Does one pairing hold for input, output and rows?
+  bool has_one_pairing() const { return in_pairing == out_pairing && in_pairing == row_pairing; }
+
+  /// Adds an inner axis. Axes of extent 1 are dropped; an axis that continues its outer neighbour is merged
+  /// into it.
+  ROTARY_ALWAYS_INLINE void add_axis(const JobAxis& axis) {
+    if (axis.extent == 1) return;
+    if (axis_count > 0) {
+      JobAxis& outer = axes[static_cast<std::size_t>(axis_count - 1)];
+      if (outer.in == axis.in * axis.extent && outer.out == axis.out * axis.extent &&
+          outer.row == axis.row * axis.extent) {
+        outer = {outer.extent * axis.extent, axis.in, axis.out, axis.row};
+        return;
+      }
+    }
+    axes[static_cast<std::size_t>(axis_count++)] = axis;
+  }
+};
+
+// The picture keeps its lines.
 // clang-format off
 
 /// One rotation; nothing here knows which embedding it serves.
@@ -45,40 +80,13 @@ struct JobAxis {
 /// In place (`out == in`), a window is read before it is written; the strides of `in` and `out` are then the
 /// same. Otherwise no element of `out` may be an element of `in`, and untouched features are copied.
 template <class X, class Row>
-struct RotationJob {
+struct RotationJob : JobShape {
   const X* in = nullptr;
   X* out = nullptr;
   const Row* rows = nullptr;
-  Pairing in_pairing = Pairing::interleaved, out_pairing = Pairing::interleaved,
-          row_pairing = Pairing::interleaved;
-  bool negate_sin = false;  // rotate by −φ
-  int axis_count = 0;
-  Index pairs = 0;
-  Index in_feature = 1, out_feature = 1;  // strides from feature to feature
-  // Elements from a pair's cos and sin to those of its second member, if the members have angles of their own;
-  // 0 if they share one.
-  Index second_row = 0;
-  Index untouched_before = 0, untouched_after = 0;
-  std::array<JobAxis, kMaxRank> axes;  // the first axis_count are set, outermost first
 
   bool in_place() const { return static_cast<const X*>(out) == in; }
-
-  void set_pairing(Pairing pairing) { in_pairing = out_pairing = row_pairing = pairing; }
-
-  /// Adds an inner axis. Axes of extent 1 are dropped; an axis that continues its outer neighbour is merged
-  /// into it.
-  void add_axis(const JobAxis& axis) {
-    if (axis.extent == 1) return;
-    if (axis_count > 0) {
-      JobAxis& outer = axes[static_cast<std::size_t>(axis_count - 1)];
-      if (outer.in == axis.in * axis.extent && outer.out == axis.out * axis.extent &&
-          outer.row == axis.row * axis.extent) {
-        outer = {outer.extent * axis.extent, axis.in, axis.out, axis.row};
-        return;
-      }
-    }
-    axes[static_cast<std::size_t>(axis_count++)] = axis;
-  }
+  bool copies_untouched() const { return !in_place() && (untouched_before | untouched_after) != 0; }
 };
 // clang-format on
 

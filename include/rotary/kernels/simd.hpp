@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "../tensor.hpp"
+#include "fused.hpp"
 #include "instruction_set.hpp"
 
 namespace rotary::inline ROTARY_ABI::kernels {
@@ -25,6 +26,10 @@ struct VectorOf {
 template <class T, int Lanes>
 using Vector = typename VectorOf<T, Lanes>::type;
 
+/// `Count` of them, an array whose elements become registers once loops over it are unrolled.
+template <class T, auto Count>
+using Registers = T[static_cast<std::size_t>(Count)];
+
 /// The type and the number of a vector's elements.
 template <class V>
 using Element = std::remove_cvref_t<decltype(std::declval<V&>()[0])>;
@@ -35,8 +40,7 @@ inline constexpr int kSize = static_cast<int>(sizeof(V) / sizeof(Element<V>));
 template <class Isa, class T>
 inline constexpr int kLanes = Isa::kBytes / static_cast<int>(sizeof(T));
 
-// --- fused multiply-add
-// ---------------------------------------------------------------------------------------------
+// --- fused multiply-add ---
 //
 // Compilers contract a·b − c·d as they like, or not at all, so the fused operation is spelled out: GCC has no
 // vector form of it, but assembly, which is out of reach of -ffp-contract and -ffast-math and costs nothing;
@@ -51,11 +55,11 @@ inline constexpr int kLanes = Isa::kBytes / static_cast<int>(sizeof(T));
   }
 #endif
 
-/// c = a·b + c, rounded once where the instruction set can, else after the product too.
+/// c = a·b + c, rounded once: by one instruction, or emulated where the instruction set has none.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void multiply_add(const V& a, const V& b, V& c) {
   if constexpr (!Isa::kFused) {
-    c = a * b + c;
+    emulated_multiply_add<Isa>(a, b, c);
   } else {
 #if defined(ROTARY_FUSED)
     ROTARY_FUSED("vfmadd231ps", "vfmadd231pd", c, a, b)
@@ -119,8 +123,7 @@ ROTARY_ALWAYS_INLINE void alternate_signs(V& factor) {
 
 #undef ROTARY_FUSED
 
-// --- loads and stores: any scalar in memory, float or double in registers
-// -------------------------------------------
+// --- loads and stores: any scalar in memory, float or double in registers ---
 
 /// An aligned address is not asked for: memcpy becomes one unaligned load or store.
 template <class V>
@@ -169,9 +172,9 @@ ROTARY_ALWAYS_INLINE void round_to_bfloat16(const Vector<float, Lanes>& v,
 }
 
 /// A store past the caches, which need not fetch what is overwritten whole. The address must be a multiple of
-/// the vector's size, and `streamed()` must follow the last one.
+/// the vector's size, and `store_fence()` must follow the last one.
 template <class Isa, class V>
-ROTARY_ALWAYS_INLINE void stream_bits(void* to, const V& v) {
+ROTARY_ALWAYS_INLINE void store_nontemporal(void* to, const V& v) {
 #if defined(__clang__)
   __builtin_nontemporal_store(v, static_cast<V*>(to));
 #elif defined(__x86_64__)
@@ -184,7 +187,7 @@ ROTARY_ALWAYS_INLINE void stream_bits(void* to, const V& v) {
   store_bits(to, v);
 #endif
 }
-inline void streamed() {
+inline void store_fence() {
 #if defined(__x86_64__)
   __builtin_ia32_sfence();
 #endif
@@ -193,7 +196,7 @@ inline void streamed() {
 /// Memory of a vector of 16-bit numbers, as an operand of the instructions that convert them.
 template <int Lanes>
 struct [[gnu::may_alias]] HalfWords {
-  unsigned char bytes[2 * Lanes];
+  unsigned char bytes[2 * static_cast<std::size_t>(Lanes)];
 };
 
 /// v = the elements at `from`, in the type of the arithmetic.
@@ -271,14 +274,13 @@ ROTARY_ALWAYS_INLINE void store(X* to, const V& v) {
 template <class Isa, bool kStream, class V, class X>
 ROTARY_ALWAYS_INLINE void put(X* to, const V& v) {
   if constexpr (kStream && std::is_same_v<X, Element<V>>) {
-    stream_bits<Isa>(to, v);
+    store_nontemporal<Isa>(to, v);
   } else {
     store<Isa>(to, v);
   }
 }
 
-// --- shuffles within a vector
-// -----------------------------------------------------------------------------------------
+// --- shuffles within a vector ---
 
 /// to = the lanes of `v` that `Lane` names, in that order.
 template <int... Lane, class V>
@@ -287,7 +289,7 @@ ROTARY_ALWAYS_INLINE void shuffle(const V& v, V& to) {
 }
 /// (a0 b0 a1 b1 ...) → (b0 a0 b1 a1 ...), each letter standing for `kSpan` lanes.
 template <int kSpan = 1, class V>
-ROTARY_ALWAYS_INLINE void swap_neighbours(const V& v, V& to) {
+ROTARY_ALWAYS_INLINE void swap_adjacent(const V& v, V& to) {
   [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
     shuffle<(Lane ^ kSpan)...>(v, to);
   }
@@ -295,7 +297,7 @@ ROTARY_ALWAYS_INLINE void swap_neighbours(const V& v, V& to) {
 }
 /// (c0 s0 c1 s1 ...) → (c0 c0 c1 c1 ...) and (s0 s0 s1 s1 ...)
 template <class V>
-ROTARY_ALWAYS_INLINE void repeat_neighbours(const V& v, V& even, V& odd) {
+ROTARY_ALWAYS_INLINE void duplicate_lanes(const V& v, V& even, V& odd) {
   [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
     shuffle<(Lane & ~1)...>(v, even);
     shuffle<(Lane | 1)...>(v, odd);
@@ -305,7 +307,7 @@ ROTARY_ALWAYS_INLINE void repeat_neighbours(const V& v, V& even, V& odd) {
 
 /// 2n numbers: those with even indices, and those with odd ones.
 template <class Isa, class V, class X>
-ROTARY_ALWAYS_INLINE void load_apart(const X* from, V& even, V& odd) {
+ROTARY_ALWAYS_INLINE void load_deinterleaved(const X* from, V& even, V& odd) {
   V first, second;
   load<Isa>(from, first);
   load<Isa>(from + kSize<V>, second);
@@ -325,7 +327,7 @@ ROTARY_ALWAYS_INLINE void broadcast(Element<V> x, V& v) {
 
 /// (a, b) = R (a, b)
 template <class Isa, class V>
-ROTARY_ALWAYS_INLINE void turn_pairs(V& a, V& b, const V& cos, const V& sin) {
+ROTARY_ALWAYS_INLINE void rotate_pairs(V& a, V& b, const V& cos, const V& sin) {
   keep_in_register<Isa>(a);
   keep_in_register<Isa>(b);
 #if defined(__aarch64__)
@@ -350,9 +352,9 @@ ROTARY_ALWAYS_INLINE void unrolled(const F& f) {
   (std::make_integer_sequence<int, Count>());
 }
 
-/// Asks for the cache lines of `kBytes` bytes, `ahead` bytes after `from`, wherever that is.
+/// Prefetches the cache lines of `kBytes` bytes, `ahead` bytes after `from`, wherever that is.
 template <std::size_t kBytes>
-ROTARY_ALWAYS_INLINE void ask_for(const void* from, Index ahead) {
+ROTARY_ALWAYS_INLINE void prefetch_lines(const void* from, Index ahead) {
   const auto first = reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(ahead);
   unrolled<(kBytes + 63) / 64>([&](auto line) ROTARY_INLINE_LAMBDA {
     __builtin_prefetch(reinterpret_cast<const void*>(first + 64 * line));

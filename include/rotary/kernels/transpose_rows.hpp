@@ -31,7 +31,7 @@ struct TransposeRows {
   template <class V>
   ROTARY_ALWAYS_INLINE static void tile(const Row* from, Index from_step, Row* to, Index to_step) {
     constexpr int kTile = kSize<V>;
-    V v[kTile];
+    Registers<V, kTile> v;
     unrolled<kTile>([&](auto n) ROTARY_INLINE_LAMBDA { load_bits(from + n * from_step, v[n]); });
     exchange<kTile / 2>(v);
     unrolled<kTile>([&](auto i) ROTARY_INLINE_LAMBDA { store_bits(to + i * to_step, v[i]); });

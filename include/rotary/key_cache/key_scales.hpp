@@ -14,15 +14,14 @@ class KeyScales {
   KeyScales() = default;
 
   template <class T>
-  KeyScales(const XPos<T>& xpos, double centre)
-      : interpolate_factor_(xpos.rotary().options().interpolate_factor) {
+  KeyScales(const XPos<T>& xpos, double centre) : interpolate_factor_(xpos.rotary().interpolate_factor()) {
     for (const double zeta : xpos.scale()) log_scale_.push_back(std::log(zeta));
     slope_ = -1 / (interpolate_factor_ * xpos.scale_base());
     *this = around(centre);
   }
 
   /// The same with another centre, as XPos counts it: in positions divided by interpolate_factor.
-  KeyScales around(double centre) const {
+  KeyScales around(const double& centre) const {
     if (!finite_bits(centre)) fail("the centre is ", centre, ", it must be finite");
     KeyScales moved = *this;
     moved.origin_ = centre * interpolate_factor_;

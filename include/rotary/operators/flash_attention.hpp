@@ -1,8 +1,8 @@
 // FlashAttention's apply_rotary: tables × tokens, each sequence starting at a row of its own.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -16,9 +16,10 @@ struct ApplyRotaryOptions {
   Index seqlen_offset = 0;  ///< `seqlen_offsets` as one int: the row of the first token of every sequence
   std::span<const std::int32_t> seqlen_offsets = {};  ///< or as a tensor: one for each sequence
   std::span<const std::int32_t> cu_seqlens = {};      ///< of packed sequences: 0, then where each ends
-  std::optional<Index> max_seqlen = {};               ///< fails on a longer sequence
-  bool interleaved = false;                           ///< Pairing::interleaved, else Pairing::half
-  bool conjugate = false;                             ///< turns backwards, which is the gradient
+  std::optional<Index> max_seqlen = {};               ///< throws on a longer sequence
+  /// Pairing::interleaved, else Pairing::half. False by default; `RotaryTables` have their own.
+  std::optional<bool> interleaved = {};
+  bool conjugate = false;  ///< rotates backwards, which is the gradient
 };
 
 /// The gradients of `apply_rotary` with respect to its tensors, each of the shape of its own.
@@ -34,25 +35,60 @@ namespace detail {
 using namespace rotary::detail;
 
 inline Pairing pairing_of(const ApplyRotaryOptions& options) {
-  return options.interleaved ? Pairing::interleaved : Pairing::half;
+  return options.interleaved.value_or(false) ? Pairing::interleaved : Pairing::half;
 }
 
-/// Which row of the tables turns a token: the numbers of the rows, and the axes that they are arranged in,
-/// those of the tensor before its features.
+/// Which row of the tables rotates token t, the sequences of a batch put end to end.
 struct TokenRows {
-  std::vector<Index> numbers, shape;
+  Index table_rows;
+  Index first = 0, seq = 1;  // tokens of a sequence, unless they are packed
+  Index batch = 0;           // sequences with rows of their own; 0: all share theirs
+  std::span<const std::int32_t> starts = {}, cu_seqlens = {};
+
+  Index operator()(Index t) const {
+    Index sequence = 0, n = t;
+    if (!cu_seqlens.empty()) {
+      const auto end = std::upper_bound(cu_seqlens.begin(), cu_seqlens.end(), t);
+      sequence = end - cu_seqlens.begin() - 1;
+      n -= cu_seqlens[static_cast<std::size_t>(sequence)];
+    } else if (!starts.empty()) {
+      sequence = t / seq, n = t % seq;
+    }
+    const Index row = n + (starts.empty() ? first : starts[static_cast<std::size_t>(sequence)]);
+    return row < table_rows ? row : kIdentityRow;
+  }
 };
 
-/// The sequences of a batch: where each ends if they are put end to end, after a 0, and the row of the tables
-/// for its first token. A batch whose sequences all start at the same row is but one sequence.
-struct Sequences {
-  std::vector<Index> ends;
-  std::vector<std::int64_t> starts;
-  Index longest = 0;
-};
-
+/// The longest of the sequences. Throws if they do not fit the tensor.
 template <class X>
-Sequences sequences_of(const StridedView<const X>& x, const ApplyRotaryOptions& options) {
+Index longest_sequence(const StridedView<X>& x, const ApplyRotaryOptions& options) {
+  if (options.cu_seqlens.empty()) return x.extent(1);
+  const std::span<const std::int32_t> ends = options.cu_seqlens;
+  check_cu_seqlens(ends);
+  if (ends.back() != x.extent(0))
+    fail("cu_seqlens ends at ", ends.back(), ", the tensor has ", x.extent(0), " tokens");
+  Index longest = 0;
+  for (std::size_t k = 0; k + 1 < ends.size(); ++k) longest = std::max<Index>(longest, ends[k + 1] - ends[k]);
+  return longest;
+}
+
+/// Tables of shape [batch, seq, pairs]: every token has a row of its own.
+template <class X>
+TokenRows a_row_each(const StridedView<X>& x, const TableShape& table, const ApplyRotaryOptions& options) {
+  if (!options.seqlen_offsets.empty() || options.seqlen_offset != 0 || !options.cu_seqlens.empty())
+    fail("tables of shape ", shape_text(table),
+         " have a row for each token; there must be no offsets and no cu_seqlens");
+  if (x.rank != 4 || table.outer != x.extent(0) || table.seq != x.extent(1))
+    fail("the tables have shape ", shape_text(table), ", those for a tensor of shape ", shape_text(x),
+         " must have its batch and seq");
+  return {.table_rows = table.rows(), .batch = table.outer};
+}
+
+/// Throws unless the sequences fit the tensor and the tables.
+template <class X>
+TokenRows rows_of_tokens(const StridedView<X>& x, const TableShape& table,
+                         const ApplyRotaryOptions& options) {
+  if (table.per_token) return a_row_each(x, table, options);
   const bool packed = !options.cu_seqlens.empty(), listed = !options.seqlen_offsets.empty();
   if (x.rank != (packed ? 3 : 4))
     fail("the tensor has shape ", shape_text(x), ", it must have ",
@@ -61,92 +97,146 @@ Sequences sequences_of(const StridedView<const X>& x, const ApplyRotaryOptions& 
   if (listed && options.seqlen_offset != 0)
     fail("seqlen_offset is ", options.seqlen_offset,
          " beside a list of seqlen_offsets, only one may be given");
-  const Index count = packed ? static_cast<Index>(options.cu_seqlens.size()) - 1 : listed ? x.extent(0) : 1;
-  if (listed && static_cast<Index>(options.seqlen_offsets.size()) != count)
-    fail("found ", options.seqlen_offsets.size(), " seqlen_offsets for ", count, " sequences");
-
-  Sequences sequences;
-  for (Index k = 0; k <= count; ++k)
-    sequences.ends.push_back(packed ? options.cu_seqlens[static_cast<std::size_t>(k)]
-                                    : checked_product(k, x.extent(1)));
-  if (packed && sequences.ends.back() != x.extent(0))
-    fail("cu_seqlens ends at ", sequences.ends.back(), ", the tensor has ", x.extent(0), " tokens");
-  sequences.starts.assign(static_cast<std::size_t>(count), options.seqlen_offset);
-  if (listed) sequences.starts.assign(options.seqlen_offsets.begin(), options.seqlen_offsets.end());
-  for (const std::int64_t start : sequences.starts)
-    if (start < 0) fail("a seqlen_offset is ", start, ", it must not be negative");
-  for (std::size_t k = 0; k + 1 < sequences.ends.size(); ++k)
-    sequences.longest = std::max(sequences.longest, sequences.ends[k + 1] - sequences.ends[k]);
-  const Index allowed = options.max_seqlen.value_or(sequences.longest);
-  if (sequences.longest > allowed)
-    fail("max_seqlen is ", allowed, ", there is a sequence of ", sequences.longest, " tokens");
-  return sequences;
-}
-
-/// Tables of shape [batch, seq, pairs]: every token has a row of its own.
-template <class X, class C>
-TokenRows a_row_each(const StridedView<const X>& x, const StridedView<const C>& table,
-                     const ApplyRotaryOptions& options) {
-  if (!options.seqlen_offsets.empty() || options.seqlen_offset != 0 || !options.cu_seqlens.empty())
-    fail("tables of shape ", shape_text(table),
-         " have a row for each token; there must be no offsets and no cu_seqlens");
-  if (x.rank != 4 || table.extent(0) != x.extent(0) || table.extent(1) != x.extent(1))
-    fail("the tables have shape ", shape_text(table), ", those for a tensor of shape ", shape_text(x),
-         " must have its batch and seq");
-  TokenRows rows{{}, {x.extent(0), x.extent(1), 1}};
-  rows.numbers.resize(static_cast<std::size_t>(checked_product(x.extent(0), x.extent(1))));
-  std::iota(rows.numbers.begin(), rows.numbers.end(), Index{0});
-  return rows;
-}
-
-template <class X, class C>
-TokenRows rows_of_tokens(const StridedView<const X>& x, const StridedView<const C>& table,
-                         const ApplyRotaryOptions& options) {
-  if (table.rank == 3) return a_row_each(x, table, options);
-  const Sequences sequences = sequences_of(x, options);
+  const Index sequences = packed ? static_cast<Index>(options.cu_seqlens.size()) - 1 : x.extent(0);
+  if (listed && static_cast<Index>(options.seqlen_offsets.size()) != sequences)
+    fail("found ", options.seqlen_offsets.size(), " seqlen_offsets for ", sequences, " sequences");
+  const auto check_offset = [](Index offset) {
+    if (offset < 0) fail("a seqlen_offset is ", offset, ", it must not be negative");
+  };
+  check_offset(options.seqlen_offset);
+  for (const std::int32_t offset : options.seqlen_offsets) check_offset(offset);
+  const Index longest = longest_sequence(x, options), allowed = options.max_seqlen.value_or(longest);
+  if (longest > allowed) fail("max_seqlen is ", allowed, ", there is a sequence of ", longest, " tokens");
   // Where the offsets are a list, tokens past the end of the tables stay as they are.
-  const bool listed = !options.seqlen_offsets.empty();
-  const Index needed = checked_sum(listed ? 0 : options.seqlen_offset, sequences.longest);
-  if (table.extent(0) < needed)
-    fail("the tables have ", table.extent(0), " rows, there must be at least ", needed);
-  TokenRows rows{{}, {static_cast<Index>(sequences.starts.size()), x.extent(1), 1}};
-  if (x.rank == 3) rows.shape = {x.extent(0), 1};
-  for (const std::int64_t id : packed_position_ids(sequences.ends, sequences.starts))
-    rows.numbers.push_back(id < table.extent(0) ? static_cast<Index>(id) : kIdentityRow);
-  return rows;
+  const Index needed = checked_sum(options.seqlen_offset, longest);
+  if (table.rows() < needed) fail("the tables have ", table.rows(), " rows, there must be at least ", needed);
+  return {.table_rows = table.rows(),
+          .first = options.seqlen_offset,
+          .seq = packed ? 1 : x.extent(1),
+          .batch = listed && !packed ? sequences : 0,
+          .starts = options.seqlen_offsets,
+          .cu_seqlens = options.cu_seqlens};
+}
+
+/// `x` and `out` are the same object in place.
+template <class Rows, class In, class X>
+void rotate(const Rows& rows, const StridedView<In>& x, const StridedView<X>& out,
+            const ApplyRotaryOptions& options) {
+  const TokenRows tokens = rows_of_tokens(x, rows.shape(), options);
+  check_window(x, 0, rows.layout().rotary_dim);
+  check_output(x, out);
+  rotate_by_given(rows, options.conjugate ? Direction::transpose : Direction::forward,
+                  TensorPair{x, out, x.rank - 3}, tokens.batch, tokens);
 }
 
 }  // namespace detail
 
-/// `apply_rotary` into `out`, of the shape and scalar of `x`, which with `inplace` is `x` itself.
+/// Tables of cosines and sines as rows that are converted once, for any number of calls and threads.
+///
+/// `T`, float or double, is what rows are held in. It is double for tables of double, else float, so that the template
+/// argument may be left out. Results have the same bits as those of the functions below.
+///
+/// The tables are copied, rotary_dim scalars for each row, and may be destroyed or changed afterwards. An object is
+/// immutable.
+///
+/// @code
+///   rotary::Tensor<float, 2> cos(512, 32), sin(512, 32);         // the first 64 features rotate
+///   cos.setConstant(0), sin.setConstant(1);
+///   const rotary::flash_attention::RotaryTables tables(cos, sin);
+///   rotary::Tensor<float, 4> q(2, 1, 8, 64), k(2, 1, 2, 64);     // [batch, seq, heads, head_dim]
+///   q.setRandom(), k.setRandom();
+///   const std::vector<std::int32_t> cache_seqlens = {100, 7};
+///   tables.apply_rotary_in_place(q, {.seqlen_offsets = cache_seqlens});
+///   tables.apply_rotary_in_place(k, {.seqlen_offsets = cache_seqlens});
+/// @endcode
+template <class T>
+class RotaryTables {
+  static_assert(RowScalar<T>,
+                "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
+
+ public:
+  /// Tables of [rows, rotary_dim / 2], or of [batch, seq, rotary_dim / 2] with a row for each token. Throws
+  /// std::invalid_argument if they differ in shape or have another number of axes.
+  template <class C, class S>
+  requires(detail::check_given_table<C>() && detail::check_given_table<S>())
+      RotaryTables(const C& cos, const S& sin, Pairing pairing = Pairing::half)
+      : rows_(detail::converted_rows<T>(cos, sin, pairing)) {}
+
+  [[nodiscard]] Pairing pairing() const { return rows_.layout().pairing; }
+
+  /// The rotated `x`; shapes, options and errors are those of the function `apply_rotary`. `.interleaved` need not be
+  /// given; throws if it contradicts the pairing.
+  template <class X>
+  [[nodiscard]] rotary::detail::Owned<X> apply_rotary(const X& x,
+                                                      const ApplyRotaryOptions& options = {}) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
+      decltype(auto) source = detail::stored(x);
+      auto out = detail::make_like(source);
+      apply_rotary_into(source, out, options);
+      return out;
+    }
+  }
+
+  /// Writes the rotated `x` to `out`, of its shape and scalar, which may be `x` itself.
+  template <class X, class Y>
+  void apply_rotary_into(const X& x, Y&& out, const ApplyRotaryOptions& options = {}) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
+                  detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
+      decltype(auto) source = detail::stored(x);
+      check_pairing(options);
+      detail::rotate(rows_, detail::const_view_of(source), detail::writable_view_of(out), options);
+    }
+  }
+
+  /// Rotates `x` in place. Allocates nothing.
+  template <class X>
+  void apply_rotary_in_place(X&& x, const ApplyRotaryOptions& options = {}) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
+      const auto view = detail::writable_view_of(x);
+      check_pairing(options);
+      detail::rotate(rows_, view, view, options);
+    }
+  }
+
+ private:
+  void check_pairing(const ApplyRotaryOptions& options) const {
+    if (options.interleaved && detail::pairing_of(options) != pairing())
+      detail::fail("interleaved is ", *options.interleaved ? "true" : "false", ", the tables are for ",
+                   *options.interleaved ? "half" : "interleaved", " pairs; leave it out");
+  }
+
+  detail::ConvertedRows<T> rows_;
+};
+template <class C, class S>
+RotaryTables(const C&, const S&, Pairing = Pairing::half)
+    -> RotaryTables<rotary::detail::Arithmetic<float, rotary::detail::Scalar<C>>>;
+
+/// `apply_rotary` into `out`, of the shape and scalar of `x`, which with `inplace` is `x` itself. Rows are read from
+/// the tables as they are needed; where the tables serve many calls, `RotaryTables` convert them once.
 template <class X, class C, class S, class Y>
 void apply_rotary_into(const X& x, const C& cos, const S& sin, Y&& out,
                        const ApplyRotaryOptions& options = {}) {
   using namespace detail;
-  if constexpr (check_rotatable<X>() && check_given_table<C>() && check_given_table<S>()) {
+  if constexpr (check_rotatable<X>() && check_rotatable<Y>() && check_writable<Y>() &&
+                check_same_scalar<X, Y>() && check_given_table<C>() && check_given_table<S>()) {
     decltype(auto) source = stored(x);
     decltype(auto) cosines = stored(cos);
     decltype(auto) sines = stored(sin);
-    const auto cos_view = const_view_of(cosines);
-    const auto sin_view = const_view_of(sines);
-    check_given_tables(cos_view, sin_view);
-    const TokenRows rows = rows_of_tokens(const_view_of(source), cos_view, options);
-    const auto table =
-        gathered<RowsOf<X, C>>(cos_view, sin_view, rows.numbers, rows.shape, pairing_of(options));
-    apply_rotary_emb_into(table, source, out,
-                          {.direction = options.conjugate ? Direction::transpose : Direction::forward});
+    const RowsOfTables<RowsOf<X, C>, Scalar<C>, Scalar<S>> rows(const_view_of(cosines), const_view_of(sines),
+                                                                pairing_of(options));
+    rotate(rows, const_view_of(source), writable_view_of(out), options);
   }
 }
 
-/// Turns the first features of every head of `x`, [batch, seq, heads, head_dim], by rows of the tables `cos`
+/// Rotates the first features of every head of `x`, [batch, seq, heads, head_dim], by rows of the tables `cos`
 /// and `sin`, [rows, rotary_dim / 2]: token n of a sequence by row offset + n.
 ///
 /// With `cu_seqlens`, `x` is [total, heads, head_dim], and n counts from the start of each packed sequence.
 /// Tables of shape [batch, seq, rotary_dim / 2] hold a row for every token, as those of
 /// `apply_rotary_emb_torch` may. Cosines and sines are used as they are, at any magnitude.
 ///
-/// As in FlashAttention, tokens past the end of the tables come through unturned if the offsets are a list,
-/// and fail if there is one offset for all. Fails with std::invalid_argument on negative offsets, on a
+/// As in FlashAttention, tokens past the end of the tables come through unchanged if the offsets are a list,
+/// and throw if there is one offset for all. Throws std::invalid_argument on negative offsets, on a
 /// sequence longer than the tables, and on shapes that contradict each other.
 ///
 /// @code
@@ -169,7 +259,7 @@ rotary::detail::Owned<X> apply_rotary(const X& x, const C& cos, const S& sin,
 
 /// The gradients of a loss, given the one with respect to the result of `apply_rotary` with these options.
 /// With respect to `x` it is the conjugate rotation; those of the tables, which FlashAttention does not have,
-/// are ∂cos = Σ (g a + h b) and ∂sin = Σ (h a − g b) over the pairs (a, b) that a row has turned.
+/// are ∂cos = Σ (g a + h b) and ∂sin = Σ (h a − g b) over the pairs (a, b) that a row has rotated.
 template <class X, class C, class S, class G>
 ApplyRotaryGradients<G, C, S> apply_rotary_backward(const X& x, const C& cos, const S& sin, const G& grad,
                                                     ApplyRotaryOptions options = {}) {
@@ -181,10 +271,17 @@ ApplyRotaryGradients<G, C, S> apply_rotary_backward(const X& x, const C& cos, co
   ApplyRotaryGradients<G, C, S> gradients{{}, make_like(stored(cos)), make_like(stored(sin))};
   const auto grad_cos = view_of(gradients.cos);
   const auto grad_sin = view_of(gradients.sin);
+  const auto in = const_view_of(source);
   check_given_tables(const_view_of(gradients.cos), const_view_of(gradients.sin));
-  const TokenRows rows = rows_of_tokens(const_view_of(source), const_view_of(gradients.cos), options);
-  write_table_gradients(const_view_of(source), const_view_of(of_result), rows.numbers, rows.shape,
-                        pairing_of(options), grad_cos, grad_sin);
+  const TokenRows rows = rows_of_tokens(in, table_shape(grad_cos), options);
+  std::vector<Index> shape(static_cast<std::size_t>(in.rank) - 1, 1);  // 1 for what shares its rows
+  const auto seq_axis = static_cast<std::size_t>(in.rank) - 3;
+  shape[seq_axis] = in.extent(in.rank - 3);
+  if (rows.batch > 0) shape[0] = rows.batch;
+  std::vector<Index> numbers(static_cast<std::size_t>(shape[0] * (seq_axis > 0 ? shape[seq_axis] : 1)));
+  for (std::size_t t = 0; t < numbers.size(); ++t) numbers[t] = rows(static_cast<Index>(t));
+  write_table_gradients(in, const_view_of(of_result), numbers, shape, pairing_of(options), grad_cos,
+                        grad_sin);
   if (options.conjugate) gradients.sin = -gradients.sin;
   options.conjugate = !options.conjugate;
   gradients.x = apply_rotary(of_result, cos, sin, options);

@@ -1,13 +1,16 @@
-// ggml's rope: its parameters and positions as a table of cosines and sines, and that × tensor.
+// ggml's rope: its parameters as an embedding, and its functions.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include "../apply_rotary_emb.hpp"
+#include "../rotary_embedding.hpp"
 #include "../variants/reference_float32.hpp"
 #include "ggml_parameters.hpp"
 
@@ -16,15 +19,14 @@ namespace rotary::inline ROTARY_ABI::ggml {
 namespace detail {
 
 template <class X>
-void check_tensor(const RopeOptions& options, const StridedView<X>& a) {
+void check_tensor(Index n_dims, Mode mode, const StridedView<X>& a) {
   if (a.rank < 3)
     fail("the tensor has shape ", shape_text(a), ", it must have at least 3 axes, [tokens, heads, head_dim]");
   const Index head_dim = a.extent(a.rank - 1);
-  if (options.n_dims > head_dim)
-    fail("n_dims is ", options.n_dims, ", it must be at most the ", head_dim, " features of a head");
-  if (options.mode == Mode::vision && (options.n_dims != head_dim / 2 || head_dim % 2 != 0))
-    fail("n_dims is ", options.n_dims, ", in mode vision it must be half of the ", head_dim,
-         " features of a head");
+  if (n_dims > head_dim)
+    fail("n_dims is ", n_dims, ", it must be at most the ", head_dim, " features of a head");
+  if (mode == Mode::vision && (n_dims != head_dim / 2 || head_dim % 2 != 0))
+    fail("n_dims is ", n_dims, ", in mode vision it must be half of the ", head_dim, " features of a head");
 }
 
 /// The positions of tokens on one axis, or on four of which ggml stores one after the other.
@@ -38,63 +40,235 @@ inline Positions positions_of(std::span<const std::int32_t> positions, bool stre
   return Positions::together(axes);
 }
 
+/// The table for the positions of the last call, which all layers of a model share. `at` may be called from any number
+/// of threads; the lock is held while a pointer is copied, not while a table is computed.
+template <class T>
+class LastTable {
+ public:
+  LastTable() = default;
+  LastTable(const LastTable& other) : last_(other.get()) {}
+  LastTable& operator=(const LastTable& other) {
+    set(other.get());
+    return *this;
+  }
+
+  /// The table for `positions`: make() if it is not the last one.
+  template <class Make>
+  std::shared_ptr<const CosSinTable<T>> at(std::span<const std::int32_t> positions, const Make& make) const {
+    std::shared_ptr<const Entry> last = get();
+    if (!last ||
+        !std::equal(positions.begin(), positions.end(), last->positions.begin(), last->positions.end())) {
+      last = std::make_shared<const Entry>(
+          Entry{std::vector<std::int32_t>(positions.begin(), positions.end()), make()});
+      set(last);
+    }
+    return {last, &last->table};
+  }
+
+ private:
+  struct Entry {
+    std::vector<std::int32_t> positions;
+    CosSinTable<T> table;
+  };
+
+  std::shared_ptr<const Entry> get() const {
+    const std::lock_guard lock(mutex_);
+    return last_;
+  }
+  void set(std::shared_ptr<const Entry> entry) const {
+    const std::lock_guard lock(mutex_);
+    last_.swap(entry);  // what is replaced is freed after the lock
+  }
+
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Entry> last_;
+};
+
+/// ggml's float32 angles for these parameters.
+inline GgmlFloat32Angles float32_angles(const RopeOptions& options) {
+  const std::vector<Index> streams = streams_of_pairs(options);
+  const auto pairs = static_cast<std::size_t>(pairs_of(options));
+  std::vector<Index> steps;
+  for (Index pair = 0; pair < pairs_of(options); ++pair) steps.push_back(step_of_pair(options, pair));
+  const std::span<const float> divisors = options.freq_factors;
+  return GgmlFloat32Angles(options.n_dims, streams.empty() ? 1 : 4,
+                           {.freq_base = static_cast<float>(options.freq_base),
+                            .freq_scale = static_cast<float>(options.freq_scale),
+                            .ext_factor = static_cast<float>(options.ext_factor),
+                            .attn_factor = static_cast<float>(options.attn_factor),
+                            .beta_fast = static_cast<float>(options.beta_fast),
+                            .beta_slow = static_cast<float>(options.beta_slow),
+                            .n_ctx_orig = options.n_ctx_orig,
+                            .freq_factors = divisors.first(std::min(divisors.size(), pairs)),
+                            .axis_of_pair = streams,
+                            .power_of_pair = steps});
+}
+
 }  // namespace detail
+
+/// ggml's rope with the parameters of a model: frequencies and rows are held from call to call, so that a call costs
+/// little more than one of rotary::RotaryEmbedding at listed positions.
+///
+/// `T`, float or double, is what rows are held in. Results have the same bits as those of the functions below, which
+/// use float unless the tensor is of double. A `const` object may be used from any number of threads.
+///
+/// Rows of exact angles are cached up to position `cached_rows` − 1. Of float32 angles the rows of the last call's
+/// positions are, since all layers of a model share them.
+///
+/// @code
+///   const rotary::ggml::Rope<float> rope({.n_dims = 128, .mode = rotary::ggml::Mode::neox, .freq_base = 500000});
+///   rotary::Tensor<float, 4> q(1, 3, 8, 128), k(1, 3, 2, 128);   // [batch, tokens, heads, head_dim]
+///   q.setRandom(), k.setRandom();
+///   const std::vector<std::int32_t> positions = {5, 6, 7};
+///   rope.rope_in_place(q, positions);
+///   rope.rope_in_place(k, positions);
+/// @endcode
+template <class T>
+class Rope {
+  static_assert(RowScalar<T>,
+                "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
+
+ public:
+  /// `freq_factors` are copied. Throws std::invalid_argument on parameters that contradict each other.
+  explicit Rope(const RopeOptions& options, Index cached_rows = 8192)
+      : n_dims_(options.n_dims),
+        mode_(options.mode),
+        rotary_(rope_frequencies(options),
+                {.start_index = options.n_offs, .pairing = detail::pairing_of(options), .seq_dim = -3},
+                options.angles == Angles::exact ? cached_rows : 0) {
+    if (options.angles == Angles::ggml_float32) float32_.emplace(detail::float32_angles(options));
+  }
+
+  /// The frequencies, the magnitude and the layout that the parameters stand for.
+  [[nodiscard]] const rotary::RotaryEmbedding<T>& embedding() const& { return rotary_; }
+  const rotary::RotaryEmbedding<T>& embedding() const&& = delete;  // the object would be gone
+
+  /// Cosines and sines, one row for each token: what queries and keys of all layers share, for `apply_rotary_emb`.
+  [[nodiscard]] CosSinTable<T> table(std::span<const std::int32_t> positions) const {
+    const Positions at = positions_of(positions);
+    return float32_ ? float32_table(at) : rotary_.table(at);
+  }
+
+  /// The rotated `a`, [batch, tokens, heads, head_dim]; with Direction::transpose the backward pass.
+  template <class X>
+  [[nodiscard]] rotary::detail::Owned<X> rope(const X& a, std::span<const std::int32_t> positions,
+                                              Direction direction = Direction::forward) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
+      decltype(auto) source = detail::stored(a);
+      auto out = detail::make_like(source);
+      rope_into(source, positions, out, direction);
+      return out;
+    }
+  }
+
+  /// The gradient with respect to `a`, given that with respect to the result.
+  template <class G>
+  [[nodiscard]] rotary::detail::Owned<G> rope_back(const G& grad,
+                                                   std::span<const std::int32_t> positions) const {
+    return rope(grad, positions, Direction::transpose);
+  }
+
+  /// Writes the rotated `a` to `out`, of its shape and scalar, which may be `a` itself.
+  template <class X, class Y>
+  void rope_into(const X& a, std::span<const std::int32_t> positions, Y&& out,
+                 Direction direction = Direction::forward) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
+                  detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
+      decltype(auto) source = detail::stored(a);
+      const Positions at = checked_positions(source, positions, direction);
+      if (float32_) {
+        detail::apply_table(*last_table(positions, at), detail::const_view_of(source),
+                            detail::writable_view_of(out), direction);
+      } else {
+        rotary_.rotate_into(source, out, at, {.direction = direction});
+      }
+    }
+  }
+
+  /// Rotates `a` in place. Allocates nothing once the rows that it needs are cached.
+  template <class X>
+  void rope_in_place(X&& a, std::span<const std::int32_t> positions,
+                     Direction direction = Direction::forward) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
+      const Positions at = checked_positions(a, positions, direction);
+      if (float32_) {
+        const auto view = detail::writable_view_of(a);
+        detail::apply_table(*last_table(positions, at), view, view, direction);
+      } else {
+        rotary_.rotate_in_place(a, at, {.direction = direction});
+      }
+    }
+  }
+
+ private:
+  Positions positions_of(std::span<const std::int32_t> positions) const {
+    return detail::positions_of(positions, rotary_.frequencies().axes == 4);
+  }
+
+  /// The positions of the tokens of `a`. Throws unless the parameters fit it, every token has a position, and the
+  /// direction is one of ggml's.
+  template <class X>
+  Positions checked_positions(const X& a, std::span<const std::int32_t> positions,
+                              Direction direction) const {
+    const auto view = view_of(a);
+    detail::check_tensor(n_dims_, mode_, view);
+    detail::check_table_direction(direction);
+    const Positions at = positions_of(positions);
+    const Index tokens = view.extent(view.rank - 3);
+    if (at.count() != tokens)
+      detail::fail("found positions for ", at.count(), " tokens, the tensor ", detail::shape_text(view),
+                   " has ", tokens);
+    return at;
+  }
+
+  std::shared_ptr<const CosSinTable<T>> last_table(std::span<const std::int32_t> positions,
+                                                   const Positions& at) const {
+    return last_.at(positions, [&] { return float32_table(at); });
+  }
+  CosSinTable<T> float32_table(const Positions& at) const {
+    const CosSinTable<float> rounded = float32_->table(at, rotary_.layout());
+    if constexpr (std::is_same_v<T, float>) {
+      return rounded;
+    } else {
+      detail::RowStorage<T> wide(rounded.shape(), rounded.axes(), rounded.layout(), rounded.pairs());
+      std::copy_n(rounded.data(), rounded.rows() * rounded.row_size(), wide.row(0));
+      return std::move(wide).table();
+    }
+  }
+
+  Index n_dims_;
+  Mode mode_;
+  rotary::RotaryEmbedding<T> rotary_;
+  std::optional<detail::GgmlFloat32Angles> float32_;
+  detail::LastTable<T> last_;
+};
 
 /// Cosines and sines of these parameters, one row for each token: what queries and keys of all layers share.
 ///
 /// ggml's positions, 32-bit: one for each token, or in the modes with streams all of t, then h, w and e.
 template <RowScalar T>
-CosSinTable<T> rope_table(std::span<const std::int32_t> positions, const RopeOptions& options) {
-  const Frequencies frequencies = rope_frequencies(options);
-  const Positions at = detail::positions_of(positions, frequencies.axes == 4);
-  if (options.angles == Angles::exact) return CosSinTable<T>(frequencies, at, detail::pairing_of(options));
-  const std::vector<Index> streams = detail::streams_of_pairs(options);
-  const auto pairs = static_cast<std::size_t>(detail::pairs_of(options));
-  std::vector<Index> steps;
-  for (Index pair = 0; pair < detail::pairs_of(options); ++pair)
-    steps.push_back(detail::step_of_pair(options, pair));
-  const std::span<const float> divisors = options.freq_factors;
-  const CosSinTable<float> rounded =
-      ggml_float32_table(options.n_dims, at, detail::pairing_of(options),
-                         {.freq_base = static_cast<float>(options.freq_base),
-                          .freq_scale = static_cast<float>(options.freq_scale),
-                          .ext_factor = static_cast<float>(options.ext_factor),
-                          .attn_factor = static_cast<float>(options.attn_factor),
-                          .beta_fast = static_cast<float>(options.beta_fast),
-                          .beta_slow = static_cast<float>(options.beta_slow),
-                          .n_ctx_orig = options.n_ctx_orig,
-                          .freq_factors = divisors.first(std::min(divisors.size(), pairs)),
-                          .axis_of_pair = streams,
-                          .power_of_pair = steps});
-  CosSinTable<T> table(rounded.shape(), rounded.pairs(), rounded.pairing());
-  std::copy_n(rounded.data(), rounded.rows() * rounded.row_size(), table.data());
-  return table;
+[[nodiscard]] CosSinTable<T> rope_table(std::span<const std::int32_t> positions, const RopeOptions& options) {
+  return Rope<T>(options, 0).table(positions);
 }
 
 /// `rope` into `out`, of the shape and scalar of `a`, which may be `a` itself; with Direction::transpose the
-/// backward pass.
+/// backward pass. Makes a `Rope` for this call only: where parameters serve many calls, hold one.
 template <class X, class Y>
 void rope_into(const X& a, std::span<const std::int32_t> positions, Y&& out, const RopeOptions& options,
                Direction direction = Direction::forward) {
   if constexpr (detail::check_rotatable<X>()) {
     decltype(auto) source = detail::stored(a);
-    const auto in = detail::const_view_of(source);
-    detail::check_tensor(options, in);
-    const auto table = rope_table<detail::Arithmetic<detail::Scalar<X>, float>>(positions, options);
-    const Index tokens = in.extent(detail::resolve_axis(-3, in.rank, "the axis of tokens"));
-    if (table.rows() != tokens)
-      detail::fail("found positions for ", table.rows(), " tokens, the tensor ", detail::shape_text(in),
-                   " has ", tokens);
-    apply_rotary_emb_into(table, in, out,
-                          {.start_index = options.n_offs, .seq_dim = -3, .direction = direction});
+    detail::check_tensor(options.n_dims, options.mode, detail::const_view_of(source));
+    Rope<detail::Arithmetic<detail::Scalar<X>, float>>(options, 0)
+        .rope_into(source, positions, out, direction);
   }
 }
 
 /// ggml's rope of `a`, [batch, tokens, heads, head_dim], which is its ne the other way round: `ggml_rope`,
 /// `ggml_rope_ext` and `ggml_rope_multi`.
 ///
-/// Angles are exact unless `angles` says otherwise. Half-precision tensors are turned in float and rounded
-/// once. Fails with std::invalid_argument on parameters that contradict the tensor or each other.
+/// Angles are exact unless `angles` says otherwise. Half-precision tensors are rotated in float and rounded
+/// once. Throws std::invalid_argument on parameters that contradict the tensor or each other.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> q(1, 3, 8, 128);                    // [batch, tokens, heads, head_dim]

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "../apply_rotary_emb.hpp"
+#include "../rotate_sequence.hpp"
 #include "../rotation_gradients.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
@@ -30,7 +32,7 @@ constexpr bool check_given_table() {
   return false;
 }
 
-/// Fails unless both are [rows, pairs], or both [batch, seq, pairs].
+/// Throws unless both are [rows, pairs], or both [batch, seq, pairs].
 template <class C, class S>
 void check_given_tables(const StridedView<const C>& cos, const StridedView<const S>& sin) {
   if (cos.rank != 2 && cos.rank != 3)
@@ -47,34 +49,193 @@ Index offset_of_row(const StridedView<C>& table, Index row) {
   return row / table.extent(1) * table.stride(0) + row % table.extent(1) * table.stride(1);
 }
 
-/// The rows of the given tables with these numbers, one after the other, arranged in `shape`.
+/// The shape of given tables: [rows, pairs], or [batch, seq, pairs] with a row for each token.
+struct TableShape {
+  bool per_token = false;
+  Index outer = 0, seq = 1, pairs = 0;  // outer: rows, or batch
+
+  Index rows() const { return checked_product(outer, seq); }
+};
+
+template <class C>
+TableShape table_shape(const StridedView<C>& table) {
+  if (table.rank == 2) return {false, table.extent(0), 1, table.extent(1)};
+  return {true, table.extent(0), table.extent(1), table.extent(2)};
+}
+
+inline std::string shape_text(const TableShape& shape) {
+  const std::string seq = shape.per_token ? ", " + std::to_string(shape.seq) : "";
+  return "[" + std::to_string(shape.outer) + seq + ", " + std::to_string(shape.pairs) + "]";
+}
+
+/// Writes the row that leaves features as they are.
+template <RowScalar T>
+void write_identity_row(const HeadLayout& layout, T* row) {
+  const Index pairs = layout.rotary_dim / 2;
+  const kernels::PairStrides to = kernels::pair_strides(layout.pairing, pairs);
+  for (Index i = 0; i < pairs; ++i) row[i * to.pair] = T(1), row[i * to.pair + to.partner] = T(0);
+}
+
+/// Rows that are read from the given tables and converted in every call: for functions, whose tables may change from
+/// one call to the next, and may have many more rows than a call needs.
 template <RowScalar T, class C, class S>
-CosSinTable<T> gathered(const StridedView<const C>& cos, const StridedView<const S>& sin,
-                        std::span<const Index> rows, std::vector<Index> shape, Pairing pairing) {
-  const int last = cos.rank - 1;
-  const Index pairs = cos.extent(last);
-  CosSinTable<T> table(std::move(shape), pairs, pairing);
-  const kernels::PairStrides to = kernels::pair_strides(pairing, pairs);
-  T* out = table.data();
-  for (const Index row : rows) {
-    const bool identity = row == kIdentityRow;
-    const C* const cosines = identity ? nullptr : cos.data + offset_of_row(cos, row);
-    const S* const sines = identity ? nullptr : sin.data + offset_of_row(sin, row);
-    for (Index i = 0; i < pairs; ++i) {
-      out[i * to.pair] = identity ? T(1) : static_cast<T>(cosines[i * cos.stride(last)]);
-      out[i * to.pair + to.partner] = identity ? T(0) : static_cast<T>(sines[i * sin.stride(last)]);
-    }
-    out += table.row_size();
+class RowsOfTables {
+ public:
+  using Row = T;
+  static constexpr bool kContiguous = false;
+
+  RowsOfTables(const StridedView<const C>& cos, const StridedView<const S>& sin, Pairing pairing)
+      : cos_(cos), sin_(sin) {
+    check_given_tables(cos, sin);
+    layout_ = completed({.pairing = pairing}, shape().pairs);
   }
-  return table;
+
+  const HeadLayout& layout() const { return layout_; }
+  TableShape shape() const { return table_shape(cos_); }
+
+  /// Writes the row with this number, or the identity.
+  void copy(Index row, T* to) const {
+    if (row == kIdentityRow) return write_identity_row(layout_, to);
+    const Index pairs = layout_.rotary_dim / 2;
+    const kernels::PairStrides at = kernels::pair_strides(layout_.pairing, pairs);
+    const C* const cosines = cos_.data + offset_of_row(cos_, row);
+    const S* const sines = sin_.data + offset_of_row(sin_, row);
+    const Index cos_step = cos_.stride(cos_.rank - 1), sin_step = sin_.stride(sin_.rank - 1);
+    for (Index i = 0; i < pairs; ++i) {
+      to[i * at.pair] = static_cast<T>(cosines[i * cos_step]);
+      to[i * at.pair + at.partner] = static_cast<T>(sines[i * sin_step]);
+    }
+  }
+
+ private:
+  StridedView<const C> cos_;
+  StridedView<const S> sin_;
+  HeadLayout layout_;
+};
+
+/// Rows of given tables, converted once. Immutable.
+template <RowScalar T>
+class ConvertedRows {
+ public:
+  using Row = T;
+  static constexpr bool kContiguous = true;
+
+  template <class C, class S>
+  explicit ConvertedRows(const RowsOfTables<T, C, S>& given)
+      : shape_(given.shape()),
+        layout_(given.layout()),
+        values_(static_cast<std::size_t>(checked_product(shape_.rows(), layout_.rotary_dim))) {
+    for (Index row = 0; row < shape_.rows() && shape_.pairs > 0; ++row)
+      given.copy(row, values_.data() + row * layout_.rotary_dim);
+  }
+
+  const HeadLayout& layout() const { return layout_; }
+  const TableShape& shape() const { return shape_; }
+
+  /// The row with this number, followed by those after it.
+  const T* row(Index row) const { return values_.data() + row * layout_.rotary_dim; }
+  void copy(Index row_number, T* to) const {
+    if (row_number == kIdentityRow) return write_identity_row(layout_, to);
+    std::memcpy(to, row(row_number), static_cast<std::size_t>(layout_.rotary_dim) * sizeof(T));
+  }
+
+ private:
+  TableShape shape_;
+  HeadLayout layout_;
+  AlignedVector<T> values_;
+};
+
+/// The converted rows of tables that a caller passes.
+template <RowScalar T, class C, class S>
+ConvertedRows<T> converted_rows(const C& cos, const S& sin, Pairing pairing) {
+  decltype(auto) cosines = stored(cos);
+  decltype(auto) sines = stored(sin);
+  return ConvertedRows<T>(
+      RowsOfTables<T, Scalar<C>, Scalar<S>>(const_view_of(cosines), const_view_of(sines), pairing));
+}
+
+/// How many tokens from `begin` on, before `end`, have rows that follow each other.
+template <class RowOf>
+Index run_length(const RowOf& row_of, Index begin, Index end) {
+  const Index first = row_of(begin);
+  if (first == kIdentityRow) return 0;
+  Index count = 1;
+  while (begin + count < end && row_of(begin + count) == first + count) ++count;
+  return count;
+}
+
+/// The layout and direction of a rotation by given rows.
+struct GivenRotation {
+  const HeadLayout& layout;
+  Direction direction;
+};
+
+/// Rotates tokens of which not all have rows that follow each other in memory.
+template <class Rows, class RowOf, class In, class X>
+ROTARY_NOINLINE void rotate_by_blocks(const Rows& rows, Direction direction, const TensorPair<In, X>& pair,
+                                      Index batch, const RowOf& row_of) {
+  using T = typename Rows::Row;
+  constexpr Index kBlockScalars = 8192 / sizeof(T);
+  // Fewer rows than this are copied together with those that follow: a job for them takes longer than the copy.
+  constexpr Index kShortRun = 8;
+  const GivenRotation how{rows.layout(), direction};
+  const Index row_size = std::max<Index>(rows.layout().rotary_dim, 1);
+  const Index capacity = std::max<Index>(kBlockScalars / row_size, 1);
+  alignas(64) T on_stack[kBlockScalars];
+  AlignedVector<T> wide_row(row_size > kBlockScalars ? static_cast<std::size_t>(row_size) : 0);
+  T* const block = wide_row.empty() ? on_stack : wide_row.data();
+  const auto gather = [&](Index begin, Index count) {
+    for (Index n = 0; n < count; ++n) rows.copy(row_of(begin + n), block + n * rows.layout().rotary_dim);
+    return static_cast<const T*>(block);
+  };
+
+  const Index seq = pair.in.extent(pair.seq_axis), sequences = std::max<Index>(batch, 1);
+  if (batch > 1 && seq * 2 <= capacity) {  // several short sequences at once
+    const Index group = capacity / seq;
+    for (Index b = 0; b < batch; b += group) {
+      const Index count = std::min(group, batch - b);
+      rotate_block(how, pair, gather(b * seq, count * seq), b, count, 0, seq);
+    }
+    return;
+  }
+  for (Index b = 0; b < sequences; ++b) {
+    const Index begin = b * seq;
+    for (Index n = 0, count = 0; n < seq; n += count) {
+      const T* run = nullptr;
+      if constexpr (Rows::kContiguous) {
+        count = run_length(row_of, begin + n, begin + seq);
+        if (count >= kShortRun || count == seq - n) run = rows.row(row_of(begin + n));
+      }
+      if (run == nullptr) {
+        count = std::min(capacity, seq - n);
+        run = gather(begin + n, count);
+      }
+      rotate_block(how, pair, run, b, batch > 0 ? 1 : 0, n, count);
+    }
+  }
+}
+
+/// Rotates tensors by given rows: token n of sequence b by row `row_of(b · seq + n)`, where `batch` sequences have rows
+/// of their own; by row `row_of(n)` where all share theirs and `batch` is 0. Everything has been checked.
+template <class Rows, class RowOf, class In, class X>
+void rotate_by_given(const Rows& rows, Direction direction, const TensorPair<In, X>& pair, Index batch,
+                     const RowOf& row_of) {
+  if (pair.in.empty()) return;
+  if constexpr (Rows::kContiguous) {
+    const Index seq = pair.in.extent(pair.seq_axis), tokens = std::max<Index>(batch, 1) * seq;
+    if (run_length(row_of, 0, tokens) == tokens)
+      return rotate_block(GivenRotation{rows.layout(), direction}, pair, rows.row(row_of(0)), 0, batch, 0,
+                          seq);
+  }
+  rotate_by_blocks(rows, direction, pair, batch, row_of);
 }
 
 /// Writes the gradients with respect to given tables, of which the rows with these numbers, arranged in
-/// `shape`, have turned `x`: for a pair (a, b) with gradients (g, h) of its results ∂cos = g a + h b and
+/// `shape`, have rotated `x`: for a pair (a, b) with gradients (g, h) of its results ∂cos = g a + h b and
 /// ∂sin = h a − g b, summed over all that shares a row.
 ///
-/// Those are the derivatives by ln A and by φ of a pair that does not turn, so the kernel has them, given
-/// rows of identity.
+/// Those are the derivatives by ln A and by φ of a pair that is not rotated, so the kernel computes them from
+/// identity rows.
 template <class X, class G, class C, class S>
 void write_table_gradients(const StridedView<const X>& x, const StridedView<const G>& grad,
                            std::span<const Index> rows, const std::vector<Index>& shape, Pairing pairing,
@@ -83,13 +244,12 @@ void write_table_gradients(const StridedView<const X>& x, const StridedView<cons
   const Index pairs = grad_cos.extent(last);
   check_window(x, 0, 2 * pairs);
   check_gradient(x, grad);
-  const std::vector<Index> unturned(rows.size(), kIdentityRow);
-  const auto identity = gathered<double>(StridedView<const C>(grad_cos), StridedView<const S>(grad_sin),
-                                         unturned, shape, pairing);
-  const auto entries = static_cast<std::size_t>(identity.rows() * identity.row_size());
+  RowStorage<double> identity(shape, RowAxes::broadcast, {.pairing = pairing}, pairs);
+  for (Index n = 0; n < identity.row_count; ++n) write_identity_row(identity.layout, identity.row(n));
+  const auto entries = static_cast<std::size_t>(identity.row_count * identity.row_size());
   std::vector<double> of_sin(entries), of_cos(entries);
   auto job = gradient_job<X, G, double>(x, grad, 0, pairs, pairing);
-  job.rows = identity.data();
+  job.rows = identity.row(0);
   job.angle = of_sin.data();
   job.log_magnitude = of_cos.data();
   Index stride = identity.row_size();

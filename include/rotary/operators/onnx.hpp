@@ -20,108 +20,135 @@ namespace detail {
 
 using namespace rotary::detail;
 
-/// The input with its heads on an axis of their own, and which axis the sequence is.
+/// Throws unless the input is [batch, heads, seq, head_dim] or [batch, seq, heads · head_dim].
 template <class X>
-struct Heads {
-  StridedView<X> view;
-  int seq_axis;
-};
-
-/// [batch, heads, seq, head_dim] as it is; [batch, seq, heads · head_dim] as [batch, seq, heads, head_dim].
-template <class X>
-Heads<X> with_heads(const StridedView<X>& input, Index num_heads) {
+void check_heads(const StridedView<X>& input, Index num_heads) {
   if (input.rank != 3 && input.rank != 4)
     fail("the input has shape ", shape_text(input), ", it must have 3 or 4 axes");
   if (num_heads < 0) fail("num_heads is ", num_heads, ", it must not be negative");
   if (input.rank == 4) {
     if (num_heads != 0 && num_heads != input.extent(1))
       fail("num_heads is ", num_heads, ", the input ", shape_text(input), " has ", input.extent(1), " heads");
-    return {input, 2};
+    return;
   }
   const Index width = input.extent(2);
   if (num_heads == 0) fail("num_heads is 0, an input of 3 axes such as ", shape_text(input), " needs it");
   if (width % num_heads != 0)
     fail("the input has ", width, " features, they must be a multiple of num_heads, which is ", num_heads);
+}
+
+/// [batch, seq, heads · head_dim] as [batch, seq, heads, head_dim].
+template <class X>
+StridedView<X> with_heads(const StridedView<X>& input, Index num_heads) {
   StridedView<X> split = input;
   split.rank = 4;
   split.extents[2] = num_heads;
-  split.extents[3] = width / num_heads;
+  split.extents[3] = input.extent(2) / num_heads;
   split.strides[2] = split.extents[3] * input.stride(2);
   split.strides[3] = input.stride(2);
-  return {split, 1};
+  return split;
 }
 
-/// The row of every token: its position id, or its own number where the caches have a row for each token.
-template <class X, class C, class P>
-std::vector<Index> rows_of_tokens(const Heads<X>& in, const StridedView<C>& cache,
-                                  const StridedView<const P>* ids) {
-  const Index batch = in.view.extent(0), seq = in.view.extent(in.seq_axis);
+/// Which row of the caches rotates token t, the sequences of a batch put end to end.
+template <class P>
+struct TokenRows {
+  const P* ids = nullptr;
+  Index seq = 1, batch_stride = 0, seq_stride = 0;
+  Index first = 0;  // without ids
+  Index batch = 0;  // sequences with rows of their own; 0: all share theirs
+
+  Index operator()(Index t) const {
+    if (ids == nullptr) return first + t;
+    return static_cast<Index>(ids[t / seq * batch_stride + t % seq * seq_stride]);
+  }
+};
+
+/// Throws unless every token has a row: that of its position id, or one of its own.
+template <class X, class P>
+TokenRows<P> rows_of_tokens(const StridedView<X>& in, int seq_axis, const TableShape& caches,
+                            const StridedView<const P>* ids) {
+  const Index batch = in.extent(0), seq = in.extent(seq_axis);
   const bool per_token = ids && ids->rank == 2 && ids->extent(0) == batch && ids->extent(1) == seq;
   const bool only_first = ids && ids->rank == 1 && ids->extent(0) == 1;
-  if (!ids && (cache.rank != 3 || cache.extent(0) != batch || cache.extent(1) != seq))
-    fail("the caches have shape ", shape_text(cache), ", without position_ids they must have [", batch, ", ",
+  if (!ids && (!caches.per_token || caches.outer != batch || caches.seq != seq))
+    fail("the caches have shape ", shape_text(caches), ", without position_ids they must have [", batch, ", ",
          seq, ", rotary_embedding_dim / 2]");
-  if (ids && cache.rank != 2)
-    fail("the caches have shape ", shape_text(cache), ", with position_ids they must have 2 axes");
+  if (ids && caches.per_token)
+    fail("the caches have shape ", shape_text(caches), ", with position_ids they must have 2 axes");
   if (ids && !per_token && !only_first)
     fail("position_ids has shape ", shape_text(*ids), ", it must have [", batch, ", ", seq, "] or [1]");
 
-  std::vector<Index> rows;
-  if (in.view.size() == 0) return rows;
-  rows.reserve(static_cast<std::size_t>(only_first ? seq : batch * seq));
-  const auto add = [&](Index id) {
-    if (id < 0 || id >= cache.extent(0))
-      fail("position ", id, " is asked for, the caches have ", cache.extent(0), " rows");
-    rows.push_back(id);
+  const auto check = [&](Index id) {
+    if (id < 0 || id >= caches.rows())
+      fail("position ", id, " is asked for, the caches have ", caches.rows(), " rows");
   };
+  if (!ids || in.empty()) return {.batch = batch};
   if (only_first) {
-    for (Index n = 0; n < seq; ++n) add(checked_sum(static_cast<Index>(ids->data[0]), n));
-    return rows;
+    const auto first = static_cast<Index>(ids->data[0]);
+    check(first);
+    check(checked_sum(first, seq - 1));
+    return {.first = first};
   }
-  for (Index b = 0; b < batch; ++b)
-    for (Index n = 0; n < seq; ++n)
-      per_token ? add(static_cast<Index>(ids->data[b * ids->stride(0) + n * ids->stride(1)]))
-                : rows.push_back(b * seq + n);
+  const TokenRows<P> rows{ids->data, seq, ids->stride(0), ids->stride(1), 0, batch};
+  for (Index t = 0; t < batch * seq; ++t) check(rows(t));
   return rows;
 }
 
-/// The columns that the caches must have; fails unless they do.
-template <class X, class C>
-void check_columns(const StridedView<X>& in, const StridedView<C>& cache, Index rotary_embedding_dim) {
+/// Throws unless the caches have a column for every pair that rotates.
+template <class X>
+void check_columns(const StridedView<X>& in, const TableShape& caches, Index rotary_embedding_dim) {
   const Index head_dim = in.extent(3);
   const Index rotary_dim = rotary_embedding_dim == 0 ? head_dim : rotary_embedding_dim;
   if (rotary_dim < 0 || rotary_dim > head_dim || rotary_dim % 2 != 0)
     fail("rotary_embedding_dim is ", rotary_dim, ", it must be even and at most the ", head_dim,
          " features of a head");
-  if (cache.extent(cache.rank - 1) != rotary_dim / 2)
-    fail("the caches have ", cache.extent(cache.rank - 1),
+  if (caches.pairs != rotary_dim / 2)
+    fail("the caches have ", caches.pairs,
          " columns, they must have rotary_embedding_dim / 2 = ", rotary_dim / 2);
 }
 
+/// Rotates tensors of 4 axes. In place `in` and `out` are the same object.
+template <class Rows, class In, class X, class P>
+void rotate_heads(const Rows& rows, const StridedView<In>& in, const StridedView<X>& out, int seq_axis,
+                  const StridedView<const P>* ids, const RotaryEmbeddingAttributes& attributes) {
+  check_columns(in, rows.shape(), attributes.rotary_embedding_dim);
+  const TokenRows<P> tokens = rows_of_tokens(in, seq_axis, rows.shape(), ids);
+  rotate_by_given(rows, Direction::forward, TensorPair{in, out, seq_axis}, tokens.batch, tokens);
+}
+
+/// In place `input` and `output` are the same object.
+template <class Rows, class In, class X, class P>
+void rotate(const Rows& rows, const StridedView<In>& input, const StridedView<X>& output,
+            const StridedView<const P>* ids, const RotaryEmbeddingAttributes& attributes) {
+  check_output(input, output);
+  check_heads(input, attributes.num_heads);
+  if (input.rank == 4) return rotate_heads(rows, input, output, 2, ids, attributes);
+  const auto in = with_heads(input, attributes.num_heads);
+  if constexpr (std::is_same_v<In, X>) {
+    rotate_heads(rows, in, in, 1, ids, attributes);
+  } else {
+    rotate_heads(rows, in, with_heads(output, attributes.num_heads), 1, ids, attributes);
+  }
+}
+
+inline constexpr const StridedView<const std::int64_t>* kNoIds = nullptr;
+
+inline Pairing pairing_of(const RotaryEmbeddingAttributes& attributes) {
+  return attributes.interleaved ? Pairing::interleaved : Pairing::half;
+}
+
+/// For functions: rows are read from the caches as they are needed.
 template <class X, class C, class S, class P, class Y>
-void rotate(const X& input, const C& cos_cache, const S& sin_cache, const StridedView<const P>* ids,
-            Y&& output, const RotaryEmbeddingAttributes& attributes) {
+void rotate_once(const X& input, const C& cos_cache, const S& sin_cache, const StridedView<const P>* ids,
+                 Y&& output, const RotaryEmbeddingAttributes& attributes) {
   if constexpr (check_rotatable<X>() && check_rotatable<Y>() && check_writable<Y>() &&
                 check_same_scalar<X, Y>() && check_given_table<C>() && check_given_table<S>()) {
     decltype(auto) source = stored(input);
     decltype(auto) cosines = stored(cos_cache);
     decltype(auto) sines = stored(sin_cache);
-    const auto cos = const_view_of(cosines);
-    const auto sin = const_view_of(sines);
-    check_given_tables(cos, sin);
-    check_output(const_view_of(source), writable_view_of(output));
-    const auto in = with_heads(const_view_of(source), attributes.num_heads);
-    const auto out = with_heads(view_of(output), attributes.num_heads);
-    check_columns(in.view, cos, attributes.rotary_embedding_dim);
-    const std::vector<Index> rows = rows_of_tokens(in, cos, ids);
-    if (in.view.size() == 0) return;
-
-    const Index seq = in.view.extent(in.seq_axis);
-    std::vector<Index> shape(3, 1);  // that of the input before its features, 1 for what shares its rows
-    shape[static_cast<std::size_t>(in.seq_axis)] = seq;
-    shape[0] = static_cast<Index>(rows.size()) / seq;
-    const Pairing pairing = attributes.interleaved ? Pairing::interleaved : Pairing::half;
-    apply_rotary_emb_into(gathered<RowsOf<X, C>>(cos, sin, rows, shape, pairing), in.view, out.view);
+    const RowsOfTables<RowsOf<X, C>, Scalar<C>, Scalar<S>> rows(const_view_of(cosines), const_view_of(sines),
+                                                                pairing_of(attributes));
+    rotate(rows, const_view_of(source), writable_view_of(output), ids, attributes);
   }
 }
 
@@ -137,27 +164,135 @@ concept PositionIds = is_position_ids<P>();
 
 }  // namespace detail
 
+/// The operator as a node of a graph: its caches, converted to rows once, and its attributes. Calls take a tensor and
+/// position_ids, and cost as much as those of rotary::RotaryEmbedding at listed positions.
+///
+/// `T`, float or double, is what rows are held in. It is double for caches of double, else float, so that the
+/// template argument may be left out. Results have the same bits as those of the functions below.
+///
+/// The caches are copied, 2 · rotary_embedding_dim / 2 scalars for each row, and may be destroyed or changed
+/// afterwards. An object is immutable and may be used from any number of threads.
+///
+/// @code
+///   rotary::Tensor<float, 2> cos_cache(512, 32), sin_cache(512, 32);
+///   cos_cache.setConstant(0), sin_cache.setConstant(1);
+///   const rotary::onnx::RotaryEmbedding node(cos_cache, sin_cache, {.interleaved = true});
+///   rotary::Tensor<float, 4> query(2, 8, 1, 64), key(2, 2, 1, 64);          // [batch, heads, seq, head_dim]
+///   query.setRandom(), key.setRandom();
+///   rotary::Tensor<std::int64_t, 2> position_ids(2, 1);
+///   position_ids.setValues({{100}, {7}});
+///   node.rotary_embedding_in_place(query, position_ids);
+///   node.rotary_embedding_in_place(key, position_ids);
+/// @endcode
+template <class T>
+class RotaryEmbedding {
+  static_assert(RowScalar<T>,
+                "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
+
+ public:
+  /// With caches of [positions, rotary_embedding_dim / 2] calls take position_ids; with caches of
+  /// [batch, seq, rotary_embedding_dim / 2], which have a row for each token, they take none. Throws
+  /// std::invalid_argument if the caches differ in shape or have another number of axes.
+  template <class C, class S>
+  requires(detail::check_given_table<C>() && detail::check_given_table<S>())
+      RotaryEmbedding(const C& cos_cache, const S& sin_cache,
+                      const RotaryEmbeddingAttributes& attributes = {})
+      : attributes_(attributes),
+        rows_(detail::converted_rows<T>(cos_cache, sin_cache, detail::pairing_of(attributes))) {}
+
+  [[nodiscard]] const RotaryEmbeddingAttributes& attributes() const& { return attributes_; }
+  [[nodiscard]] RotaryEmbeddingAttributes attributes() && { return attributes_; }
+
+  /// The rotated `input`; position_ids as in the function `rotary_embedding`.
+  template <class X>
+  [[nodiscard]] rotary::detail::Owned<X> rotary_embedding(const X& input) const {
+    return rotated(input, detail::kNoIds);
+  }
+  template <class X, detail::PositionIds P>
+  [[nodiscard]] rotary::detail::Owned<X> rotary_embedding(const X& input, const P& position_ids) const {
+    decltype(auto) ids = detail::stored(position_ids);
+    const auto view = detail::const_view_of(ids);
+    return rotated(input, &view);
+  }
+
+  /// Writes the rotated `input` to a tensor of its shape and scalar, which may be the input itself.
+  template <class X, class Y>
+  requires(!detail::PositionIds<Y>) void rotary_embedding_into(const X& input, Y&& output) const {
+    rotate_into(input, output, detail::kNoIds);
+  }
+  template <class X, detail::PositionIds P, class Y>
+  void rotary_embedding_into(const X& input, const P& position_ids, Y&& output) const {
+    decltype(auto) ids = detail::stored(position_ids);
+    const auto view = detail::const_view_of(ids);
+    rotate_into(input, output, &view);
+  }
+
+  /// Rotates `x` in place. Allocates nothing.
+  template <class X>
+  void rotary_embedding_in_place(X&& x) const {
+    rotate_in_place(x, detail::kNoIds);
+  }
+  template <class X, detail::PositionIds P>
+  void rotary_embedding_in_place(X&& x, const P& position_ids) const {
+    decltype(auto) ids = detail::stored(position_ids);
+    const auto view = detail::const_view_of(ids);
+    rotate_in_place(x, &view);
+  }
+
+ private:
+  template <class X, class P>
+  rotary::detail::Owned<X> rotated(const X& input, const StridedView<const P>* ids) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
+      decltype(auto) source = detail::stored(input);
+      auto output = detail::make_like(source);
+      rotate_into(source, output, ids);
+      return output;
+    }
+  }
+  template <class X, class Y, class P>
+  void rotate_into(const X& input, Y&& output, const StridedView<const P>* ids) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
+                  detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
+      decltype(auto) source = detail::stored(input);
+      detail::rotate(rows_, detail::const_view_of(source), detail::writable_view_of(output), ids,
+                     attributes_);
+    }
+  }
+  template <class X, class P>
+  void rotate_in_place(X&& x, const StridedView<const P>* ids) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
+      const auto view = detail::writable_view_of(x);
+      detail::rotate(rows_, view, view, ids, attributes_);
+    }
+  }
+
+  RotaryEmbeddingAttributes attributes_;
+  detail::ConvertedRows<T> rows_;
+};
+template <class C, class S>
+RotaryEmbedding(const C&, const S&, const RotaryEmbeddingAttributes& = {})
+    -> RotaryEmbedding<rotary::detail::Arithmetic<float, rotary::detail::Scalar<C>>>;
+
 /// `rotary_embedding` into a tensor of the shape and scalar of the input, which may be the input itself.
 template <class X, class C, class S, class Y>
 requires(!detail::PositionIds<Y>) void rotary_embedding_into(
     const X& input, const C& cos_cache, const S& sin_cache, Y&& output,
     const RotaryEmbeddingAttributes& attributes = {}) {
-  const StridedView<const std::int64_t>* const none = nullptr;
-  detail::rotate(input, cos_cache, sin_cache, none, output, attributes);
+  detail::rotate_once(input, cos_cache, sin_cache, detail::kNoIds, output, attributes);
 }
 template <class X, class C, class S, detail::PositionIds P, class Y>
 void rotary_embedding_into(const X& input, const C& cos_cache, const S& sin_cache, const P& position_ids,
                            Y&& output, const RotaryEmbeddingAttributes& attributes = {}) {
   decltype(auto) ids = detail::stored(position_ids);
   const auto view = detail::const_view_of(ids);
-  detail::rotate(input, cos_cache, sin_cache, &view, output, attributes);
+  detail::rotate_once(input, cos_cache, sin_cache, &view, output, attributes);
 }
 
 /// The operator without position_ids: the caches, [batch, seq, rotary_embedding_dim / 2], have a row for each
 /// token of `input`, which is [batch, heads, seq, head_dim] or [batch, seq, heads · head_dim].
 ///
 /// Cosines and sines are used as they are, at any magnitude. The result has the shape and scalar of the
-/// input; 16-bit tensors are turned in float and rounded once. Fails with std::invalid_argument on shapes and
+/// input; 16-bit tensors are rotated in float and rounded once. Throws std::invalid_argument on shapes and
 /// attributes that contradict each other.
 template <class X, class C, class S>
 rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, const S& sin_cache,
@@ -174,7 +309,7 @@ rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, co
 /// of the caches, [positions, rotary_embedding_dim / 2].
 ///
 /// A single id, of shape [1], is the position of the first token of every batch row, the others following: so
-/// com.microsoft.RotaryEmbedding has it. Fails on ids that are no row of the caches, naming the id.
+/// com.microsoft.RotaryEmbedding has it. Throws on ids that are no row of the caches, naming the id.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> query(1, 8, 3, 64);                 // [batch, heads, seq, head_dim]

@@ -109,7 +109,7 @@ inline ThetaGradients dynamic_ntk_gradients(Index dim, double theta, double fact
   const Frequencies frequencies =
       dynamic_ntk_frequencies(dim, theta, factor, max_position_embeddings, length);
   const double excess = std::max(length / max_position_embeddings - 1, 0.0);
-  if (excess == 0) return {detail::theta_gradient(frequencies, dim, theta, grad), 0};
+  if (detail::is_equal(excess, 0)) return {detail::theta_gradient(frequencies, dim, theta, grad), 0};
   ThetaGradients gradients = ntk_gradients(dim, theta, 1 + factor * excess, grad);
   gradients.factor *= excess;
   return gradients;

@@ -29,14 +29,18 @@ inline float float_quotient(float a, float b) {
 
 /// A table whose row n has the angles that fill(n, angles) writes.
 template <class Fill>
-CosSinTable<float> table_of_angles(const Positions& positions, Index pairs, Pairing pairing, float magnitude,
-                                   Fill fill) {
-  // With three arguments the compiler would spend long on whether a shape is a list of frequencies.
-  CosSinTable<float> table(positions.shape(), pairs, pairing, false);
-  const kernels::PairStrides strides = kernels::pair_strides(pairing, pairs);
+CosSinTable<float> table_of_angles(const Positions& positions, Index pairs, const HeadLayout& layout,
+                                   float magnitude, Fill fill) {
+  if (positions.has_no_length())
+    fail("the positions have no length, a table needs one: Positions::consecutive(count, first)");
+  const RowAxes axes = positions.batch() > 0                               ? RowAxes::batch_and_seq
+                       : positions.is_grid() && positions.axis_count() > 1 ? RowAxes::before_features
+                                                                           : RowAxes::sequence;
+  RowStorage<float> table(positions.shape(), axes, layout, pairs);
+  const kernels::PairStrides strides = kernels::pair_strides(layout.pairing, pairs);
   std::vector<float> angles(static_cast<std::size_t>(pairs));
-  float* row = table.data();
-  for (Index n = 0; n < positions.count(); ++n, row += table.row_size()) {
+  for (Index n = 0; n < positions.count(); ++n) {
+    float* const row = table.row(n);
     fill(n, angles);
     float* cos = row;
     for (const float angle : angles) {
@@ -45,7 +49,7 @@ CosSinTable<float> table_of_angles(const Positions& positions, Index pairs, Pair
       cos += strides.pair;
     }
   }
-  return table;
+  return std::move(table).table();
 }
 
 inline float float_position(const Positions& positions, Index row, std::size_t axis) {
@@ -76,10 +80,12 @@ inline Frequencies hf_float32_frequencies(Index dim, float theta = 10000) {
 ///
 /// @code
 ///   const rotary::CosSinTable<float> table = rotary::hf_float32_table(
-///       rotary::hf_float32_frequencies(128), rotary::Positions::consecutive(16), rotary::Pairing::half);
+///       rotary::hf_float32_frequencies(128), rotary::Positions::consecutive(16), {.pairing = rotary::Pairing::half});
 /// @endcode
-inline CosSinTable<float> hf_float32_table(const Frequencies& frequencies, const Positions& positions,
-                                           Pairing pairing = Pairing::half) {
+[[nodiscard]] inline CosSinTable<float> hf_float32_table(const Frequencies& frequencies,
+                                                         const Positions& positions,
+                                                         const HeadLayout& layout = {
+                                                             .pairing = Pairing::half}) {
   detail::check(frequencies);
   if (positions.axis_count() != frequencies.axes)
     detail::fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ",
@@ -94,7 +100,7 @@ inline CosSinTable<float> hf_float32_table(const Frequencies& frequencies, const
       for (float& angle : angles) angle = detail::float_sum(angle, detail::float_product(position, *f++));
     }
   };
-  return detail::table_of_angles(positions, frequencies.pairs(), pairing,
+  return detail::table_of_angles(positions, frequencies.pairs(), layout,
                                  static_cast<float>(frequencies.magnitude), fill);
 }
 
@@ -130,7 +136,7 @@ inline void check(const GgmlFloat32Options& options, Index n_dims, int axes) {
   check_finite("attn_factor", static_cast<double>(options.attn_factor));
   check_positive("beta_fast", static_cast<double>(options.beta_fast));
   check_positive("beta_slow", static_cast<double>(options.beta_slow));
-  if (options.ext_factor != 0 && options.n_ctx_orig < 1)
+  if (!is_equal(options.ext_factor, 0) && options.n_ctx_orig < 1)
     fail("n_ctx_orig is ", options.n_ctx_orig, ", YaRN needs at least 1");
   const auto check_size = [&](const char* name, std::size_t size) {
     if (size != 0 && size != pairs)
@@ -155,7 +161,7 @@ struct GgmlYarn {
   float low = 0, high = 0, magnitude;
 
   GgmlYarn(const GgmlFloat32Options& options, float dims)
-      : used(options.ext_factor != 0), magnitude(options.attn_factor) {
+      : used(!is_equal(options.ext_factor, 0)), magnitude(options.attn_factor) {
     if (!used) return;
     const auto pair_that_makes = [&](float turns) {
       const float context = static_cast<float>(options.n_ctx_orig);
@@ -172,6 +178,64 @@ struct GgmlYarn {
   }
 };
 
+/// ggml's angles at any positions: all that does not depend on them is computed once.
+class GgmlFloat32Angles {
+ public:
+  /// For tokens of `axes` coordinates.
+  GgmlFloat32Angles(Index n_dims, int axes, const GgmlFloat32Options& options)
+      : step_(1), freq_scale_(options.freq_scale), magnitude_(0), axes_(static_cast<std::size_t>(axes)) {
+    check(options, n_dims, axes);
+    const float dims = static_cast<float>(n_dims);
+    const GgmlYarn yarn(options, dims);
+    step_ = std::pow(options.freq_base, -2.0f / dims);
+    magnitude_ = yarn.magnitude;
+    const std::size_t pairs = pairs_of(options, n_dims);
+    powers_ = options.power_of_pair.empty() ? pairs : 0;
+    for (const Index power : options.power_of_pair)
+      powers_ = std::max(powers_, static_cast<std::size_t>(power) + 1);
+    const auto entry = [](std::span<const Index> list, std::size_t i, std::size_t otherwise) {
+      return list.empty() ? otherwise : static_cast<std::size_t>(list[i]);
+    };
+    for (std::size_t i = 0; i < pairs; ++i) {
+      const std::size_t axis = entry(options.axis_of_pair, i, 0), power = entry(options.power_of_pair, i, i);
+      const float divisor = options.freq_factors.empty() ? 1.0f : options.freq_factors[i];
+      const float kept = yarn.used ? (1.0f - yarn.ramp(i)) * options.ext_factor : 0.0f;
+      pairs_.push_back({axis * powers_ + power, divisor, kept});
+    }
+    mixed_ = yarn.used;
+  }
+
+  /// The table for positions of as many coordinates.
+  CosSinTable<float> table(const Positions& positions, const HeadLayout& layout) const {
+    std::vector<float> powers(axes_ * powers_);  // [axes, powers]
+    const auto fill = [&](Index row, std::vector<float>& angles) {
+      for (std::size_t n = 0; n < powers.size(); ++n)
+        powers[n] = n % powers_ == 0 ? float_position(positions, row, n / powers_)
+                                     : float_product(powers[n - 1], step_);
+      for (std::size_t i = 0; i < angles.size(); ++i) {
+        const PairOf& pair = pairs_[i];
+        const float plain = float_quotient(powers[pair.power], pair.divisor);
+        angles[i] = float_product(freq_scale_, plain);
+        if (mixed_)
+          angles[i] = float_sum(float_product(angles[i], 1.0f - pair.kept), float_product(plain, pair.kept));
+      }
+    };
+    return table_of_angles(positions, static_cast<Index>(pairs_.size()), layout, magnitude_, fill);
+  }
+
+ private:
+  struct PairOf {
+    std::size_t power;  // into [axes, powers]
+    float divisor;
+    float kept;  // how much YaRN leaves unscaled
+  };
+
+  float step_, freq_scale_, magnitude_;
+  std::size_t axes_, powers_ = 0;
+  bool mixed_ = false;
+  std::vector<PairOf> pairs_;
+};
+
 }  // namespace detail
 
 /// cos and sin of ggml's angles: position · freq_base^(−2i/n_dims) by repeated multiplication, scaled by
@@ -182,38 +246,12 @@ struct GgmlYarn {
 ///
 /// @code
 ///   const rotary::CosSinTable<float> table = rotary::ggml_float32_table(
-///       128, rotary::Positions::consecutive(16), rotary::Pairing::interleaved, {.freq_base = 500000});
+///       128, rotary::Positions::consecutive(16), {}, {.freq_base = 500000});
 /// @endcode
-inline CosSinTable<float> ggml_float32_table(Index n_dims, const Positions& positions, Pairing pairing,
-                                             const GgmlFloat32Options& options = {}) {
-  detail::check(options, n_dims, positions.axis_count());
-  const float dims = static_cast<float>(n_dims), step = std::pow(options.freq_base, -2.0f / dims);
-  const detail::GgmlYarn yarn(options, dims);
-  const std::size_t pairs = detail::pairs_of(options, n_dims);
-  std::size_t count = options.power_of_pair.empty() ? pairs : 0;
-  for (const Index power : options.power_of_pair)
-    count = std::max(count, static_cast<std::size_t>(power) + 1);
-  std::vector<float> powers(static_cast<std::size_t>(positions.axis_count()) * count);  // [axes, count]
-  const auto entry = [](std::span<const Index> list, std::size_t i, std::size_t otherwise) {
-    return list.empty() ? otherwise : static_cast<std::size_t>(list[i]);
-  };
-  const auto fill = [&](Index row, std::vector<float>& angles) {
-    for (std::size_t n = 0; n < powers.size(); ++n)
-      powers[n] = n % count == 0 ? detail::float_position(positions, row, n / count)
-                                 : detail::float_product(powers[n - 1], step);
-    for (std::size_t i = 0; i < angles.size(); ++i) {
-      const std::size_t axis = entry(options.axis_of_pair, i, 0), power = entry(options.power_of_pair, i, i);
-      const float divisor = options.freq_factors.empty() ? 1.0f : options.freq_factors[i];
-      const float plain = detail::float_quotient(powers[axis * count + power], divisor);
-      angles[i] = detail::float_product(options.freq_scale, plain);
-      if (yarn.used) {
-        const float kept = (1.0f - yarn.ramp(i)) * options.ext_factor;
-        angles[i] = detail::float_sum(detail::float_product(angles[i], 1.0f - kept),
-                                      detail::float_product(plain, kept));
-      }
-    }
-  };
-  return detail::table_of_angles(positions, static_cast<Index>(pairs), pairing, yarn.magnitude, fill);
+[[nodiscard]] inline CosSinTable<float> ggml_float32_table(Index n_dims, const Positions& positions,
+                                                           const HeadLayout& layout,
+                                                           const GgmlFloat32Options& options = {}) {
+  return detail::GgmlFloat32Angles(n_dims, positions.axis_count(), options).table(positions, layout);
 }
 
 }  // namespace rotary::inline ROTARY_ABI

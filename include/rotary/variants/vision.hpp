@@ -37,7 +37,7 @@ inline Frequencies with_axes_swapped(Frequencies frequencies) {
 ///   const std::array<rotary::AxisPositions, 2> sides{rotary::AxisPositions::consecutive(3),    // height
 ///                                                    rotary::AxisPositions::consecutive(5)};   // width
 ///   const rotary::CosSinTable<float> table(rotary::qwen2_vl_vision_frequencies(80),
-///                                          rotary::Positions::grid(sides), rotary::Pairing::half);
+///                                          rotary::Positions::grid(sides), {.pairing = rotary::Pairing::half});
 /// @endcode
 inline Frequencies qwen2_vl_vision_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {
   detail::check_head_dim(head_dim, 4);
@@ -82,7 +82,7 @@ inline Frequencies pixtral_frequencies(Index head_dim, const DoubleDouble& theta
 ///   const std::array<rotary::AxisPositions, 2> sides{rotary::AxisPositions::listed(std::span(y)),
 ///                                                    rotary::AxisPositions::listed(std::span(x))};
 ///   const rotary::CosSinTable<float> table(rotary::dinov3_frequencies(64), rotary::Positions::grid(sides),
-///                                          rotary::Pairing::half);
+///                                          {.pairing = rotary::Pairing::half});
 /// @endcode
 inline Frequencies dinov3_frequencies(Index head_dim, const DoubleDouble& theta = 100) {
   Frequencies frequencies = qwen2_vl_vision_frequencies(head_dim, theta);

@@ -59,8 +59,9 @@ inline YarnMagnitudeTerms yarn_magnitude_terms(const YarnOptions& options) {
   switch (options.magnitude) {
     case YarnMagnitude::hf:
       if (options.attention_factor) return {0, 0, *options.attention_factor};
-      return options.mscale.value_or(0) != 0 && below != 0 ? YarnMagnitudeTerms{above, below, 1}
-                                                           : YarnMagnitudeTerms{1, 0, 1};
+      return !is_equal(options.mscale.value_or(0), 0.0) && !is_equal(below, 0)
+                 ? YarnMagnitudeTerms{above, below, 1}
+                 : YarnMagnitudeTerms{1, 0, 1};
     case YarnMagnitude::original:
       return {1, 0, times};
     case YarnMagnitude::deepseek:
@@ -68,7 +69,7 @@ inline YarnMagnitudeTerms yarn_magnitude_terms(const YarnOptions& options) {
     case YarnMagnitude::mlx:
       return {above, below, 1};
     case YarnMagnitude::ggml:
-      return {options.extrapolation_factor != 0 ? 1.0 : 0.0, 0, times};
+      return {!is_equal(options.extrapolation_factor, 0) ? 1.0 : 0.0, 0, times};
   }
   fail("magnitude is ", static_cast<int>(options.magnitude), ", which is none of the rules of YarnMagnitude");
 }
@@ -98,7 +99,8 @@ inline double yarn_softmax_scale(const YarnOptions& options) {
 /// @code
 ///   const rotary::Frequencies qwen = rotary::yarn_frequencies(
 ///       128, 1000000, {.factor = 4, .original_max_position_embeddings = 32768});
-///   const rotary::CosSinTable<float> table(qwen, rotary::Positions::consecutive(16), rotary::Pairing::half);
+///   const rotary::CosSinTable<float> table(qwen, rotary::Positions::consecutive(16),
+///                                          {.pairing = rotary::Pairing::half});
 /// @endcode
 inline Frequencies yarn_frequencies(Index dim, const DoubleDouble& theta, const YarnOptions& options) {
   const double magnitude = yarn_magnitude(options);

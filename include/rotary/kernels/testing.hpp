@@ -1,0 +1,25 @@
+// Running the kernels as another processor would. For tests and benchmarks only: rotary.hpp does not include
+// this.
+#pragma once
+
+#include "instruction_set.hpp"
+
+#if ROTARY_VECTOR_EXTENSIONS
+namespace rotary::inline ROTARY_ABI::kernels {
+
+/// Uses `wanted`, or the best that the processor has if it lacks that, for rotations that start from now on;
+/// returns what is used.
+inline InstructionSet force_instruction_set(InstructionSet wanted) {
+  const InstructionSet best = detail::best_instruction_set();
+  const InstructionSet used = wanted < best ? wanted : best;
+  detail::use_machine({used, machine().vendor});
+  return used;
+}
+
+inline CpuVendor cpu_vendor() { return machine().vendor; }
+
+/// Tunes rotations that start from now on for the processors of `wanted`.
+inline void force_cpu_vendor(CpuVendor wanted) { detail::use_machine({machine().instruction_set, wanted}); }
+
+}  // namespace rotary::inline ROTARY_ABI::kernels
+#endif  // ROTARY_VECTOR_EXTENSIONS

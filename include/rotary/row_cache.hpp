@@ -1,0 +1,278 @@
+// RowCache: the rows of positions from 0 on, computed a block at a time; RowSource: the rows of any positions.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "aligned_vector.hpp"
+#include "kernels/cos_sin_rows.hpp"
+
+namespace rotary::inline ROTARY_ABI::detail {
+
+/// Rows that follow each other in memory, and how many.
+template <class T>
+struct RowRun {
+  const T* rows;
+  Index count;
+};
+
+/// Every RowCache has a number, by which a thread recognises the rows that it computed last. Copies share it, as
+/// their rows are the same.
+inline constinit std::atomic<std::uint64_t> row_cache_count{0};
+
+/// The rows of whole positions from 0 up to a limit, each computed at most once, in blocks that are allocated when
+/// one of their rows is first needed. Blocks are never moved or freed before the cache is destroyed.
+///
+/// A row depends on its position alone, so a cached row has the bits of a recomputed one. A `const` cache may be
+/// used from any number of threads: `cached` takes no lock, and of two threads that compute the same block at the
+/// same time one discards its own.
+template <RowScalar T>
+class RowCache {
+ public:
+  /// More rows than this are not cached, whatever the limit.
+  static constexpr Index kMaxRows = Index{1} << 22;
+  /// A block of rows takes at most so many bytes. Larger ones made a step of decoding take over 1 ms where the
+  /// operating system is slow to provide fresh pages; smaller ones shorten the contiguous pieces of a prefill.
+  static constexpr Index kBlockBytes = 64 * 1024;
+
+  RowCache(const Frequencies& frequencies, Pairing pairing, Index limit)
+      : steps_(frequencies), magnitude_(frequencies.magnitude), pairing_(pairing) {
+    if (limit < 0) fail("there cannot be ", limit, " cached rows, the number must not be negative");
+    if (frequencies.axes > 1) text_steps_ = steps_.summed();
+    const auto rows = static_cast<std::size_t>(
+        std::clamp<Index>(kBlockBytes / std::max<Index>(row_size() * Index{sizeof(T)}, 1), 1, 1024));
+    shift_ = static_cast<int>(std::bit_width(rows)) - 1;
+    limit_ = pairs() == 0 ? 0 : std::min(limit, kMaxRows);
+    allocate();
+  }
+
+  RowCache(const RowCache& other)
+      : steps_(other.steps_),
+        text_steps_(other.text_steps_),
+        magnitude_(other.magnitude_),
+        pairing_(other.pairing_),
+        id_(other.id_),
+        shift_(other.shift_),
+        limit_(other.limit_) {
+    allocate();
+  }
+  RowCache(RowCache&& other) noexcept
+      : steps_(std::move(other.steps_)),
+        text_steps_(std::move(other.text_steps_)),
+        magnitude_(other.magnitude_),
+        pairing_(other.pairing_),
+        id_(other.id_),
+        shift_(other.shift_),
+        limit_(std::exchange(other.limit_, 0)),
+        blocks_(std::exchange(other.blocks_, nullptr)) {}
+  RowCache& operator=(RowCache other) noexcept {
+    std::swap(steps_, other.steps_);
+    std::swap(text_steps_, other.text_steps_);
+    std::swap(magnitude_, other.magnitude_);
+    std::swap(pairing_, other.pairing_);
+    std::swap(id_, other.id_);
+    std::swap(shift_, other.shift_);
+    std::swap(limit_, other.limit_);
+    std::swap(blocks_, other.blocks_);
+    return *this;
+  }
+  ~RowCache() {
+    for (Index block = 0; block < block_count(); ++block)
+      if (T* const rows = blocks_[block].load(std::memory_order_relaxed))
+        LineAllocator<T>().deallocate(rows, 0);
+    delete[] blocks_;
+  }
+
+  Index pairs() const { return steps_.pairs(); }
+  Index row_size() const { return 2 * steps_.pairs(); }
+  Pairing pairing() const { return pairing_; }
+  double magnitude() const { return magnitude_; }
+  std::uint64_t id() const { return id_; }
+  Index limit() const { return limit_; }
+
+  /// The steps of every axis, for tokens of as many coordinates.
+  const TurnSteps& steps() const { return steps_; }
+  /// The steps for tokens whose coordinates are all the same, as text is in M-RoPE.
+  const TurnSteps& text_steps() const { return text_steps_ ? *text_steps_ : steps_; }
+
+  /// The cached row at `position` and those that follow it in the same block; none outside the limit.
+  ROTARY_ALWAYS_INLINE RowRun<T> cached(std::int64_t position) const {
+    if (static_cast<std::uint64_t>(position) >= static_cast<std::uint64_t>(limit_)) return {nullptr, 0};
+    const Index block = static_cast<Index>(position) >> shift_, begin = block << shift_;
+    const T* rows = blocks_[block].load(std::memory_order_acquire);
+    if (rows == nullptr) [[unlikely]]
+      rows = compute(block);
+    const Index at = static_cast<Index>(position) - begin;
+    return {rows + at * row_size(), std::min(Index{1} << shift_, limit_ - begin) - at};
+  }
+
+ private:
+  Index block_count() const { return (limit_ + (Index{1} << shift_) - 1) >> shift_; }
+
+  void allocate() {
+    if (limit_ > 0) blocks_ = new std::atomic<T*>[static_cast<std::size_t>(block_count())]();
+  }
+
+  ROTARY_COLD const T* compute(Index block) const {
+    const Index begin = block << shift_, count = std::min(Index{1} << shift_, limit_ - begin);
+    T* const rows = LineAllocator<T>().allocate(static_cast<std::size_t>(count * row_size()));
+    kernels::cos_sin_rows(text_steps(), Positions::consecutive(count, begin), 0, count,
+                          {.factor = magnitude_}, pairing_, rows);
+    T* seen = nullptr;
+    if (blocks_[block].compare_exchange_strong(seen, rows, std::memory_order_acq_rel)) return rows;
+    LineAllocator<T>().deallocate(rows, 0);
+    return seen;
+  }
+
+  TurnSteps steps_;
+  std::optional<TurnSteps> text_steps_;
+  double magnitude_;
+  Pairing pairing_;
+  std::uint64_t id_ = ++row_cache_count;
+  int shift_ = 0;  // a block has 2^shift rows
+  Index limit_ = 0;
+  std::atomic<T*>* blocks_ = nullptr;
+};
+
+/// The rows that a thread computed last, outside of any RowCache. A token is at the same position in all layers of
+/// a model, and callers that rotate head by head ask for the same row again and again: it is computed once.
+template <class T>
+struct RecentRows {
+  static constexpr Index kScalars = 8192 / sizeof(T), kCoordinates = 128;
+
+  std::uint64_t owner = 0;  // the number of the RowCache, 0 for none
+  double factor = 0;
+  Index count = 0, axes = 0;
+  FixedPosition coordinates[static_cast<std::size_t>(kCoordinates)] = {};  // [count, axes]
+  alignas(64) T rows[static_cast<std::size_t>(kScalars)] = {};
+};
+template <class T>
+inline constinit thread_local RecentRows<T> recent_rows{};
+
+/// The rows of the tokens of one call, whatever their positions.
+template <RowScalar T>
+class RowSource {
+ public:
+  /// `positions` have a length, and one coordinate or as many as the frequencies. `magnitude` is in place of the
+  /// cache's own.
+  RowSource(const RowCache<T>& cache, const Positions& positions, const kernels::Magnitude& magnitude)
+      : cache_(cache),
+        positions_(positions),
+        magnitude_(magnitude),
+        axes_(positions.axis_count()),
+        steps_(axes_ == 1 ? cache.text_steps() : cache.steps()),
+        is_plain_(magnitude.log_scale.empty() && is_equal(magnitude.factor, cache.magnitude())) {
+    const Index row_size = std::max<Index>(cache.row_size(), 1);
+    capacity_ = std::min(RecentRows<T>::kScalars / row_size, RecentRows<T>::kCoordinates / Index{axes_});
+    if (capacity_ > 0) return;
+    capacity_ = 1;
+    wide_row_.resize(static_cast<std::size_t>(row_size));
+  }
+
+  /// The largest number of rows that `gather` takes.
+  Index capacity() const { return capacity_; }
+
+  /// Rows for tokens begin, begin + 1, ... before `end`: at least one. They are valid until the next call, on this
+  /// thread.
+  RowRun<T> run(Index begin, Index end) {
+    const RowRun<T> cached = cached_run(begin, end);
+    if (cached.count >= kShortRun || cached.count == end - begin) return cached;
+    const Index count = std::min(capacity_, end - begin);
+    return {gather(begin, count), count};
+  }
+
+  /// Rows for tokens [begin, begin + count), one after the other; at most `capacity()`.
+  const T* gather(Index begin, Index count) {
+    if (!wide_row_.empty()) {
+      fill(begin, wide_row_.data());
+      return wide_row_.data();
+    }
+    RecentRows<T>& recent = recent_rows<T>;
+    if (!magnitude_.log_scale.empty()) {  // scales differ from token to token: not worth recognising
+      recent.owner = 0;
+      kernels::cos_sin_rows(steps_, positions_, begin, begin + count, magnitude_, cache_.pairing(),
+                            recent.rows);
+      return recent.rows;
+    }
+    if (recent.owner != cache_.id() || !is_equal(recent.factor, magnitude_.factor) || recent.axes != axes_) {
+      recent.owner = cache_.id(), recent.factor = magnitude_.factor, recent.axes = axes_;
+      recent.count = 0;
+    }
+    Index known = 0;
+    while (known < std::min(count, recent.count) && is_known(recent, begin, known)) ++known;
+    if (known == count) return recent.rows;
+    recent.count = known;
+    if (positions_.is_consecutive() && count - known > 1) {
+      for (Index n = known; n < count; ++n) recent.coordinates[n] = positions_.at(begin + n);
+      kernels::cos_sin_rows(steps_, positions_, begin + known, begin + count, magnitude_, cache_.pairing(),
+                            recent.rows + known * cache_.row_size());
+    } else {
+      for (Index n = known; n < count; ++n) {
+        for (int axis = 0; axis < axes_; ++axis)
+          recent.coordinates[n * axes_ + axis] = positions_.at(begin + n, axis);
+        fill(begin + n, recent.rows + n * cache_.row_size());
+      }
+    }
+    recent.count = count;
+    return recent.rows;
+  }
+
+ private:
+  /// Fewer cached rows than this are copied together with those that follow them.
+  static constexpr Index kShortRun = 8;
+
+  /// The coordinate of a token where all are the same and a cached row may serve.
+  std::optional<std::int64_t> cacheable(Index token) const {
+    if (!is_plain_) return {};
+    const FixedPosition first = positions_.at(token);
+    if (!first.is_whole()) return {};
+    for (int axis = 1; axis < axes_; ++axis)
+      if (positions_.at(token, axis) != first) return {};
+    return first.whole;
+  }
+
+  RowRun<T> cached_run(Index begin, Index end) const {
+    const std::optional<std::int64_t> first = cacheable(begin);
+    if (!first) return {nullptr, 0};
+    RowRun<T> run = cache_.cached(*first);
+    run.count = std::min(run.count, end - begin);
+    if (positions_.is_consecutive()) return run;
+    Index length = run.count == 0 ? 0 : 1;
+    while (length < run.count && cacheable(begin + length) == *first + length) ++length;
+    return {run.rows, length};
+  }
+
+  bool is_known(const RecentRows<T>& recent, Index begin, Index n) const {
+    for (int axis = 0; axis < axes_; ++axis)
+      if (recent.coordinates[n * axes_ + axis] != positions_.at(begin + n, axis)) return false;
+    return true;
+  }
+
+  void fill(Index token, T* row) const {
+    if (const std::optional<std::int64_t> position = cacheable(token)) {
+      if (const RowRun<T> cached = cache_.cached(*position); cached.count > 0) {
+        std::memcpy(row, cached.rows, static_cast<std::size_t>(cache_.row_size()) * sizeof(T));
+        return;
+      }
+    }
+    FixedPosition coordinates[kMaxPositionAxes];
+    for (int axis = 0; axis < axes_; ++axis) coordinates[axis] = positions_.at(token, axis);
+    kernels::cos_sin_row(steps_, std::span<const FixedPosition>(coordinates, static_cast<std::size_t>(axes_)),
+                         magnitude_, cache_.pairing(), row);
+  }
+
+  const RowCache<T>& cache_;
+  const Positions& positions_;
+  const kernels::Magnitude magnitude_;
+  const int axes_;
+  const TurnSteps& steps_;
+  const bool is_plain_;
+  Index capacity_;
+  AlignedVector<T> wide_row_ = {};
+};
+
+}  // namespace rotary::inline ROTARY_ABI::detail

@@ -1,0 +1,76 @@
+// Rows in a program compiled with -ffast-math, which CMakeLists.txt sees to: the same bits as without.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <rotary/apply_rotary_emb.hpp>
+#include <rotary/cos_sin_table.hpp>
+#include <rotary/kernels/testing.hpp>
+#include <vector>
+
+#include "support/row_digests.hpp"
+
+#if !defined(__FAST_MATH__) && !defined(_MSC_VER)
+#error "compile this file with -ffast-math"
+#endif
+
+namespace rotary {
+namespace {
+
+template <class Check>
+void with_every_instruction_set(const Check& check) {
+#if ROTARY_VECTOR_EXTENSIONS
+  using kernels::InstructionSet;
+  for (const auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
+    SCOPED_TRACE(::testing::Message() << "instruction set " << static_cast<int>(set));
+    kernels::force_instruction_set(set);
+    check();
+  }
+#else
+  check();
+#endif
+}
+
+TEST(FastMath, RowsAreTheSameBits) {
+  with_every_instruction_set([] {
+    EXPECT_EQ(testing::digest_of_rows<double>(), testing::kDigestOfDoubleRows);
+#if ROTARY_VECTOR_EXTENSIONS
+    EXPECT_EQ(testing::digest_of_rows<float>(), testing::kDigestOfFloatRows);
+    EXPECT_EQ(testing::digest_of_angles(), testing::kDigestOfAngles);
+#endif
+  });
+}
+
+// -ffast-math once took the range reduction apart: cosines were wrong by 0.7.
+TEST(FastMath, AnglesAreReduced) {
+  with_every_instruction_set([] {
+    for (int n = 0; n < 200; ++n) {
+      Eigen::Tensor<float, 2, Eigen::RowMajor> angles(1, 8), x(1, 8);
+      for (Index j = 0; j < 8; ++j) {
+        angles(0, j) = static_cast<float>(37.77 * n);
+        x(0, j) = j % 2 == 0 ? 1.0f : 0.0f;
+      }
+      const Eigen::Tensor<float, 2, Eigen::RowMajor> rotated = apply_rotary_emb(angles, x);
+      for (Index j = 0; j < 8; ++j) {
+        const auto angle = static_cast<double>(angles(0, j));
+        EXPECT_NEAR(static_cast<double>(rotated(0, j)), j % 2 == 0 ? std::cos(angle) : std::sin(angle), 6e-8)
+            << angle;
+      }
+    }
+  });
+}
+
+TEST(FastMath, TablesAreRight) {
+  with_every_instruction_set([] {
+    const CosSinTable<float> of_float(language_frequencies(128), Positions::consecutive(300, 100000));
+    const CosSinTable<double> of_double(language_frequencies(128), Positions::consecutive(300, 100000));
+    for (Index n = 0; n < 300; ++n) {
+      for (Index i = 0; i < 64; ++i) {
+        EXPECT_NEAR(static_cast<double>(of_float.cos(n, i)), of_double.cos(n, i), 3.1e-8);
+        EXPECT_NEAR(static_cast<double>(of_float.sin(n, i)), of_double.sin(n, i), 3.1e-8);
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace rotary

@@ -13,9 +13,9 @@ namespace {
 
 using namespace bench;
 
-/// 32 heads of queries and 8 of keys, in place: one call for both against one for each. Rows are kept, or
-/// made for every call, as those of tokens beyond `cache_max_seq_len` are.
-void add_queries_and_keys(Index seq, bool kept, const std::string& how) {
+/// 32 heads of queries and 8 of keys, in place: one call for both against one for each. Rows are cached, or
+/// computed in every call, as those of tokens beyond `cache_max_seq_len` are.
+void add_queries_and_keys(Index seq, bool cached, const std::string& how) {
   for (const Pairing pairing : kPairings) {
     add({"calls/" + name_of(pairing) + "/float/q_and_k/" + how, "q and k in one call (32 + 8 heads)",
          "the two calls", at_least(1.1)},
@@ -29,7 +29,7 @@ void add_queries_and_keys(Index seq, bool kept, const std::string& how) {
               Both{subject<float>(of_q, Order::heads_first, pairing),
                    subject<float>(of_k, Order::heads_first, pairing),
                    rotary::RotaryEmbedding<float>(
-                       {.dim = of_q.head_dim, .cache_if_possible = kept, .pairing = pairing})});
+                       {.dim = of_q.head_dim, .cache_if_possible = cached, .pairing = pairing})});
           auto together = [of, q = of->q->map(), k = of->k->map(), options = of->q->options()]() mutable {
             of->rotary_emb.rotate_queries_and_keys_in_place(q, k, options);
           };
@@ -54,7 +54,7 @@ template <class Angle>
 void add_from_angles(Pairing pairing) {
   const char* of_type = std::is_same_v<Angle, double> ? "double" : "float";
   add({"calls/" + name_of(pairing) + "/float/from_" + of_type + "_angles/cache",
-       "apply_rotary_emb(freqs, t): cache", "the same from rows at hand", at_most(2)},
+       "apply_rotary_emb(freqs, t): cache", "the same from precomputed rows", at_most(2)},
       [=] {
         struct Applied {
           std::shared_ptr<Subject<float>> t;
@@ -64,12 +64,12 @@ void add_from_angles(Pairing pairing) {
         };
         const auto t = subject<float>(kCache, Order::heads_first, pairing);
         const auto positions = t->rotary_emb.get_seq_pos(kCache.seq);
-        const auto of =
-            std::make_shared<Applied>(Applied{t,
-                                              t->rotary_emb(positions).template cast<Angle>(),
-                                              {rotary::language_frequencies(kCache.head_dim),
-                                               rotary::Positions::consecutive(kCache.seq), pairing},
-                                              {}});
+        const auto of = std::make_shared<Applied>(Applied{t,
+                                                          t->rotary_emb(positions).template cast<Angle>(),
+                                                          {rotary::language_frequencies(kCache.head_dim),
+                                                           rotary::Positions::consecutive(kCache.seq),
+                                                           {.pairing = pairing}},
+                                                          {}});
         const rotary::ApplyOptions options{.pairing = pairing};
         const auto from_angles = [of, options, map = t->map()] {
           of->result = rotary::apply_rotary_emb(of->freqs, map, options);
@@ -126,7 +126,7 @@ void add_axial(Pairing pairing) {
           of->rotary_emb.rotate_in_place(x);
         };
         const auto check = [of, as_grid, pairing]() mutable {
-          // Pairs of the first half turn by the row of the picture, the others by the column.
+          // Pairs of the first half rotate by the row of the picture, the others by the column.
           const std::array axes{rotary::AxisPositions::consecutive(kSide),
                                 rotary::AxisPositions::consecutive(kSide)};
           const auto rows = reference_rows<float>(rotary::axial(rotary::language_frequencies(kDim / 2), 2),
@@ -142,10 +142,10 @@ void add_axial(Pairing pairing) {
       });
 }
 
-/// A variant against plain RoPE, both with rows at hand, on the same tensor.
+/// A variant against plain RoPE, both with precomputed rows, on the same tensor.
 void add_variant(const char* variant, Pairing pairing, const rotary::Frequencies& frequencies,
                  const rotary::TokenPositions& tokens) {
-  add({"calls/" + name_of(pairing) + "/float/" + variant + "/cache", "YaRN, M-RoPE: rows at hand",
+  add({"calls/" + name_of(pairing) + "/float/" + variant + "/cache", "YaRN, M-RoPE: precomputed rows",
        "plain RoPE", at_least(0.97)},
       [=] {
         struct Variant {
@@ -154,9 +154,10 @@ void add_variant(const char* variant, Pairing pairing, const rotary::Frequencies
         };
         const auto of =
             std::make_shared<Variant>(Variant{subject<float>(kCache, Order::heads_first, pairing),
-                                              {frequencies, tokens.positions(), pairing},
+                                              {frequencies, tokens.positions(), {.pairing = pairing}},
                                               {rotary::language_frequencies(kCache.head_dim),
-                                               rotary::Positions::consecutive(kCache.seq), pairing}});
+                                               rotary::Positions::consecutive(kCache.seq),
+                                               {.pairing = pairing}}});
         auto own = [of, x = of->x->map()]() mutable { rotary::apply_rotary_emb_in_place(of->own, x); };
         auto plain = [of, x = of->x->map()]() mutable { rotary::apply_rotary_emb_in_place(of->plain, x); };
         const auto check = [of, own, frequencies, tokens]() mutable {
@@ -177,7 +178,7 @@ void add_variants(Pairing pairing) {
     text.append({n});
     image.append({0, n / 32, n % 32});
   }
-  // A magnitude of one, since the same tensor is turned again and again.
+  // A magnitude of one, since the same tensor is rotated again and again.
   const auto yarn = rotary::yarn_frequencies(
       kCache.head_dim, 10000, {.factor = 4, .original_max_position_embeddings = 4096, .attention_factor = 1});
   add_variant("yarn", pairing, yarn, text);
@@ -192,8 +193,8 @@ void add_variants(Pairing pairing) {
 void bench::register_benchmarks() {
   for (const Pairing pairing : kPairings) add_variants(pairing);
   add_queries_and_keys(1, true, "decode");
-  add_queries_and_keys(1, false, "decode/rows_made");
-  add_queries_and_keys(64, false, "64_tokens/rows_made");
+  add_queries_and_keys(1, false, "decode/rows_computed");
+  add_queries_and_keys(64, false, "64_tokens/rows_computed");
   for (const Pairing pairing : kPairings) add_from_angles<double>(pairing);
   add_from_angles<float>(Pairing::interleaved);
   for (const Pairing pairing : kPairings) add_axial(pairing);

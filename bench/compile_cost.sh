@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the library costs a compilation: including it, and each further type of tensor that is rotated.
+# What the library costs a compilation, in seconds and in bytes of machine code: including it, the first tensor that
+# is rotated, each further type of tensor, and a rotation where `rotary::compiled` has the instantiations.
 #
 #   bench/compile_cost.sh [REPETITIONS]     medians of 5, or of so many; CXX chooses the compiler
 #
@@ -27,6 +28,8 @@ one='
 #include <rotary/rotary.hpp>
 void one(const rotary::RotaryEmbedding<float>& r, rotary::Tensor<float, 4>& x) { r.rotate_in_place(x); }'
 write one <<<"$one"
+write compiled <<<"#define ROTARY_COMPILED
+$one"
 write type <<<"$one
 void two(const rotary::RotaryEmbedding<float>& r, Eigen::Tensor<float, 3>& x) { r.rotate_in_place(x); }"
 write scalar <<<"$one
@@ -40,22 +43,29 @@ seconds() {
 }
 for ((n = 1; n <= repetitions; ++n)); do
   echo "-- round $n of $repetitions" >&2
-  for file in eigen rotary one type scalar; do seconds "$file" >>"$scratch/$file.times"; done
+  for file in eigen rotary one compiled type scalar; do seconds "$file" >>"$scratch/$file.times"; done
 done
+# Bytes of machine code and constants in an object file: those of all its sections that are loaded and not written.
+text() { size "$scratch/$1.o" | awk 'NR == 2 { print $1 }'; }
 median() { sort -n "$scratch/$1.times" | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }'; }
 
 "$compiler" --version | awk -v n="$repetitions" 'NR == 1 { print $0 ", -O2, medians of " n ":\n" }'
+if [[ -f include/rotary/compiled.hpp ]]; then compiled=$(median compiled) compiled_text=$(text compiled); fi
 awk -v eigen="$(median eigen)" -v rotary="$(median rotary)" -v one="$(median one)" -v type="$(median type)" \
-  -v scalar="$(median scalar)" '
-  function line(what, over, seconds, goal) {
-    printf "| %s | %s | %.2f s | %s | %s |\n", what, over, seconds, goal ? "≤ " goal " s" : "–",
-      !goal ? "" : seconds <= goal ? "ok" : "above"
+  -v scalar="$(median scalar)" -v compiled="${compiled:-}" -v eigen_text="$(text eigen)" -v rotary_text="$(text rotary)" \
+  -v one_text="$(text one)" -v type_text="$(text type)" -v scalar_text="$(text scalar)" \
+  -v compiled_text="${compiled_text:-0}" '
+  function line(what, over, seconds, bytes, goal, goal_bytes) {
+    printf "| %s | %s | %.2f s | %.1f KB | %s | %s |\n", what, over, seconds, bytes / 1000,
+      goal ? "≤ " goal " s" (goal_bytes ? ", ≤ " goal_bytes " KB" : "") : "–",
+      !goal ? "" : seconds <= goal && (!goal_bytes || bytes <= 1000 * goal_bytes) ? "ok" : "above"
   }
   BEGIN {
-    print "| what | over | costs | goal | |\n|---|---|---|---|---|"
-    line("Eigen'"'"'s Tensor header", "nothing", eigen, 0)
-    line("rotary/rotary.hpp", "Eigen'"'"'s Tensor header", rotary - eigen, 0.5)
-    line("a rank-4 row-major float tensor rotated", "rotary/rotary.hpp", one - rotary, 0)
-    line("also a rank-3 column-major float tensor", "that", type - one, 0.15)
-    line("also a rank-4 bfloat16 tensor", "the rank-4 float tensor", scalar - one, 0)
+    print "| what | over | costs | code | goal | |\n|---|---|---|---|---|---|"
+    line("Eigen'"'"'s Tensor header", "nothing", eigen, eigen_text, 0)
+    line("rotary/rotary.hpp", "Eigen'"'"'s Tensor header", rotary - eigen, rotary_text - eigen_text, 0.5)
+    line("a rank-4 row-major float tensor rotated", "rotary/rotary.hpp", one - rotary, one_text - rotary_text, 3, 60)
+    if (compiled) line("the same with rotary::compiled", "rotary/rotary.hpp", compiled - rotary, compiled_text - rotary_text, 0.5, 10)
+    line("also a rank-3 column-major float tensor", "that", type - one, type_text - one_text, 0.15)
+    line("also a rank-4 bfloat16 tensor", "the rank-4 float tensor", scalar - one, scalar_text - one_text, 0)
   }'

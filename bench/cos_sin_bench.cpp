@@ -50,34 +50,34 @@ void add_rows(Pairing pairing) {
       });
 }
 
-/// One token of 32 heads, at a new position every time: with nothing kept, and with everything.
+/// One token of 32 heads, at a new position every time: with no cached rows, and with all.
 template <class X>
 void add_decode(Pairing pairing) {
   add({"cos_sin/" + name_of(pairing) + "/" + kName<X> + "/decode_and_its_row",
-       "decode at a position never seen before", "decode with the row at hand", at_most(1.6)},
+       "decode at a position never seen before", "decode with a cached row", at_most(1.6)},
       [=] {
         struct Decode {
-          std::shared_ptr<Subject<X>> kept;
-          rotary::RotaryEmbedding<RowOf<X>> anew;
+          std::shared_ptr<Subject<X>> cached;
+          rotary::RotaryEmbedding<RowOf<X>> uncached;
           Index position = 0;
         };
         const auto of = std::make_shared<Decode>(
             Decode{subject<X>(kDecode, Order::heads_first, pairing),
                    rotary::RotaryEmbedding<RowOf<X>>(
                        {.dim = kDim, .cache_if_possible = false, .pairing = pairing})});
-        auto anew = [of, tensor = of->kept->map()]() mutable {
-          of->anew.rotate_in_place(tensor, {.offset = ++of->position});
+        auto uncached = [of, tensor = of->cached->map()]() mutable {
+          of->uncached.rotate_in_place(tensor, {.offset = ++of->position});
         };
-        const auto with_row = [of, tensor = of->kept->map()]() mutable {
-          of->kept->rotary_emb.rotate_in_place(tensor, {.offset = ++of->position & 4095});
+        const auto with_row = [of, tensor = of->cached->map()]() mutable {
+          of->cached->rotary_emb.rotate_in_place(tensor, {.offset = ++of->position & 4095});
         };
-        const auto check = [of, anew]() mutable {
+        const auto check = [of, uncached]() mutable {
           of->position = kDecode.offset - 1;
-          const Buffer<X> want = of->kept->expected();
-          anew();
-          return difference(of->kept->x, want);
+          const Buffer<X> want = of->cached->expected();
+          uncached();
+          return difference(of->cached->x, want);
         };
-        return Race{repeated(anew), repeated(with_row), check, of->kept->bytes(), of->kept->bytes()};
+        return Race{repeated(uncached), repeated(with_row), check, of->cached->bytes(), of->cached->bytes()};
       });
 }
 

@@ -1,4 +1,6 @@
 // Instruction sets forced one after the other, and builds for this processor against plain ones.
+#include <rotary/kernels/testing.hpp>
+
 #include "support/subject.hpp"
 #include "support/two_builds.hpp"
 
@@ -46,8 +48,10 @@ void add_builds(Pairing pairing, const Shape& shape) {
       [=] {
         const auto of = subject<X>(shape, Order::heads_first, pairing);
         const auto rotates = [of](auto make) {
-          return [of, rotation = std::shared_ptr<BuiltRotation>(make(
-                          kScalarOf<X>, of->how.pairing, of->shape))] { rotation->rotate(of->x.data()); };
+          return [of, rotation = std::shared_ptr<BuiltRotation>(
+                          make(kScalarOf<X>, of->how.pairing == Pairing::half, of->shape))] {
+            rotation->rotate(of->x.data());
+          };
         };
         const auto plain = rotates(make_rotation_plain), native = rotates(make_rotation_native);
         return Race{repeated(plain), repeated(native), in_place_check(of, plain), of->bytes(), of->bytes()};

@@ -1,4 +1,4 @@
-// Storage that is not the usual: column-major, features apart, part of the features, matrices and blocks.
+// Storage that is not the usual: column-major, strided features, part of the features, matrices and blocks.
 // Against the contiguous row-major tensor, by bytes that rotate.
 #include "support/subject.hpp"
 
@@ -48,7 +48,7 @@ Race against_contiguous(std::shared_ptr<Layout<X>> layout, F rotate, const Shape
           rotated_bytes(layout->view, layout->how.rotary_dim), contiguous->bytes()};
 }
 
-constexpr char kRow[] = "ColMajor, features apart, 64 of 128";
+constexpr char kRow[] = "ColMajor, strided features, 64 of 128";
 
 template <class X>
 void add_column_major(const Shape& shape) {

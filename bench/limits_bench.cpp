@@ -44,7 +44,7 @@ template <class X>
 void add_straight_on(const Shape& shape) {
   for (const Pairing pairing : kPairings) {
     add({"limits/straight_on/" + name_of(pairing) + "/" + kName<X> + "/" + shape.name,
-         std::string(kRow) + "turning straight on, one row in registers", "x *= a", no_goal()},
+         std::string(kRow) + "rotating contiguous vectors, one row in registers", "x *= a", no_goal()},
         [=] {
           const auto x = std::make_shared<Buffer<X>>(shape.size());
           const double bytes = 2 * static_cast<double>(x->bytes());

@@ -77,36 +77,30 @@ void add_by_hand(const Shape& shape) {
   }
 }
 
-#if ROTARY_VECTOR_EXTENSIONS
-/// One token turned by the kernel itself, its run described beforehand: what no call can be faster than.
-template <Pairing kPairing>
-void add_kernel_alone() {
-  using Kernels = rotary::kernels::RotateRun<kPairing, float, float>;
-  add({"kernel_alone/" + name_of(kPairing) + "/float/in_place/" + kDecode.name,
-       "the kernel alone, without views, checks and choices: decode", "x *= a", no_goal()},
+/// One token rotated by the kernel alone, its job described beforehand: no call can be faster than that.
+void add_kernel_alone(Pairing pairing) {
+  add({"kernel_alone/" + name_of(pairing) + "/float/in_place/" + kDecode.name,
+       "the kernel alone, without views, checks and positions: decode", "x *= a", no_goal()},
       [=] {
-        const auto of = subject<float>(kDecode, Order::heads_first, kPairing);
-        constexpr Index dim = kDecode.head_dim, heads = kDecode.heads;
-        const auto rotate = [of, kernel = Kernels::template kernel<typename Kernels::Whole>(),
-                             one = rotary::kernels::JobAxis{1, 0, 0, 0},
-                             each = rotary::kernels::JobAxis{heads, dim, dim, 0}] {
-          const rotary::kernels::WindowLoop loop{dim / 2, &one, &each, false};
-          const float* const row = of->rotary_emb.rows().kept(kDecode.offset + 1) + kDecode.offset * dim;
-          kernel(&loop, of->x.data(), of->x.data(), row, 1, heads);
-        };
+        const auto of = subject<float>(kDecode, Order::heads_first, pairing);
+        const auto row = std::make_shared<rotary::CosSinTable<float>>(
+            of->rotary_emb.table(rotary::Positions::consecutive(1, kDecode.offset)));
+        rotary::kernels::RotationJob<float, float> job;
+        job.in = job.out = of->x.data();
+        job.rows = row->data();
+        job.pairs = kDecode.head_dim / 2;
+        job.set_pairing(pairing);
+        job.add_axis({kDecode.heads, kDecode.head_dim, kDecode.head_dim, 0});
+        const auto rotate = [of, row, job] { rotary::kernels::rotate(rotary::kernels::RotationJob(job)); };
         return Race{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(),
                     of->bytes()};
       });
 }
-#endif
 
 }  // namespace
 
 void bench::register_benchmarks() {
-#if ROTARY_VECTOR_EXTENSIONS
-  add_kernel_alone<Pairing::interleaved>();
-  add_kernel_alone<Pairing::half>();
-#endif
+  for (const Pairing pairing : kPairings) add_kernel_alone(pairing);
   const Shape memory = memory_shape();
   for (const Shape& shape : {kDecode, kSmall, kCache, memory}) {
     const bool is_small = shape.name == std::string("small"), is_memory = shape.name == std::string("memory");

@@ -2,6 +2,8 @@
 #
 #   awk -f table.awk FILE...              a line for each promise: its worst case decides
 #   awk -v every=1 -f table.awk FILE...   a line for each benchmark
+#
+# With -v only=REGEX or -v without=REGEX: of the benchmarks whose names match, or do not.
 
 function text(line) {
   sub(/^[^:]*: "/, "", line)
@@ -14,10 +16,11 @@ function number(line) {
   return line + 0
 }
 function shown(value) { return value >= 9.995 ? sprintf("%.1f", value) : sprintf("%.2f", value) }
-function finish(    parts, better, is_worse) {
-  if (name == "" || ratio == 0) return
-  split(label, parts, / \| /)
-  goal = least ? "≥ " least : most ? "≤ " most " × the time" : "–"
+function finish(    parts, count_of_parts, unit, is_worse) {
+  if (name == "" || ratio == 0 || (only && name !~ only) || (without && name ~ without)) return
+  count_of_parts = split(label, parts, / \| /)
+  unit = count_of_parts > 2 ? parts[3] : "× the time"
+  goal = least ? "≥ " least : most ? "≤ " most " " unit : "–"
   below = (least && ratio < least) || (most && ratio > most)
   verdict = least || most ? (below ? "below" : "ok") : ""
   if (every) {
@@ -56,7 +59,7 @@ BEGIN {
 /^      "yardstick_GB\/s":/ { yardstick = number($0) }
 /^    \}/ { finish(); name = "" }
 END {
-  if (every) exit
+  if (every || !rows) exit
   print "| what | yardstick | goal | measured: worst … best | of | | worst case |"
   print "|---|---|---|---|---|---|---|"
   for (n = 1; n <= rows; ++n) {

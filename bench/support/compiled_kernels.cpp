@@ -1,10 +1,10 @@
 #include "compiled_kernels.hpp"
 
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 template void rotate(RotationJob<double, double>&&);
 template void rotate(RotationJob<float, float>&&);
 template void rotate(RotationJob<Eigen::half, float>&&);
 template void rotate(RotationJob<Eigen::bfloat16, float>&&);
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels

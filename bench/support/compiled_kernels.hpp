@@ -4,12 +4,12 @@
 #include <rotary/kernels/rotate.hpp>
 
 #ifndef ROTARY_BENCH_OWN_KERNELS
-namespace rotary::kernels {
+namespace rotary::inline ROTARY_ABI::kernels {
 
 extern template void rotate(RotationJob<double, double>&&);
 extern template void rotate(RotationJob<float, float>&&);
 extern template void rotate(RotationJob<Eigen::half, float>&&);
 extern template void rotate(RotationJob<Eigen::bfloat16, float>&&);
 
-}  // namespace rotary::kernels
+}  // namespace rotary::inline ROTARY_ABI::kernels
 #endif

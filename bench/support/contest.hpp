@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <rotary/config.hpp>
 
@@ -22,6 +23,8 @@ struct Race {
   double subject_bytes = 0, yardstick_bytes = 0;
   /// Other threads share the work, so that the clock on the wall counts, and not the time of this thread.
   bool by_the_wall = false;
+  /// Further yardsticks of the same work. The best of all, by the median of its ratios, is the one that counts.
+  std::vector<std::function<void(Index)>> more_yardsticks = {};
 };
 
 /// `f()` over and over; the compiler may not carry anything from one time to the next.
@@ -53,10 +56,17 @@ struct Contest {
   std::string row;        ///< which promise it belongs to: "in place: decode, cache"
   std::string yardstick;  ///< what it is measured against: "x *= a"
   Goal goal;
+  std::string unit = {};  ///< of the goal; where it is empty, a goal of at most so much is a ratio of times
 };
 
 /// Registers a contest with Google Benchmark. `make` allocates what it needs when its turn comes.
 void add(const Contest& contest, std::function<Race()> make);
+
+/// Registers a number that is no ratio of times, such as bytes or a longest step: the median of what `measure` returns.
+void add_number(const Contest& contest, std::function<double()> measure);
+
+/// The processor's time that this thread has had: what it spends waiting for others does not count.
+double thread_seconds();
 
 /// How long to measure; set by the flags of the command line before `register_benchmarks`.
 struct Settings {

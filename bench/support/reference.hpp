@@ -1,4 +1,4 @@
-// The answer every benchmark is held against: rows in double from the reference, turned by the reference
+// The answer every benchmark is held against: rows in double from the reference, rotated by the reference
 // kernel.
 #pragma once
 
@@ -20,7 +20,7 @@ struct Rotation {
   rotary::Direction direction = rotary::Direction::forward;
 };
 
-/// The type of the rows by which tensors of `X` are turned.
+/// The type of the rows that rotate tensors of `X`.
 template <class X>
 using RowOf = std::conditional_t<std::is_same_v<X, double>, double, float>;
 
@@ -34,7 +34,7 @@ std::vector<Row> reference_rows(const rotary::Frequencies& frequencies, const ro
   return rows;
 }
 
-/// Turns `x` where it is, `row_strides[axis]` elements of `rows` from index to index of each axis.
+/// Rotates `x` in place, `row_strides[axis]` elements of `rows` from index to index of each axis.
 template <class X, class Row>
 void rotate_by_reference(const rotary::StridedView<X>& x, const Rotation& how, const Row* rows,
                          const std::array<Index, rotary::kMaxRank>& row_strides) {
@@ -55,7 +55,7 @@ void rotate_by_reference(const rotary::StridedView<X>& x, const Rotation& how, c
   rotary::kernels::rotate_reference(job);
 }
 
-/// Turns a sequence where it is.
+/// Rotates a sequence in place.
 template <class X>
 void rotate_by_reference(const rotary::StridedView<X>& x, const Rotation& how) {
   const auto positions = rotary::Positions::consecutive(x.extent(how.seq_axis), how.offset);

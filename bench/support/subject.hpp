@@ -1,4 +1,4 @@
-// A tensor and the RotaryEmbedding that turns it: what most benchmarks measure.
+// A tensor and the RotaryEmbedding that rotates it: what most benchmarks measure.
 #pragma once
 
 #include <memory>

@@ -25,8 +25,9 @@ class Built : public BuiltRotation {
 
 }  // namespace
 
-[[gnu::visibility("default")]] BuiltRotation* ROTARY_BENCH_MAKE(ScalarName scalar, Pairing pairing,
+[[gnu::visibility("default")]] BuiltRotation* ROTARY_BENCH_MAKE(ScalarName scalar, bool half,
                                                                 const Shape& shape) {
+  const Pairing pairing = half ? Pairing::half : Pairing::interleaved;
   if (scalar == ScalarName::bfloat16) return new Built<Eigen::bfloat16>(pairing, shape);
   return new Built<float>(pairing, shape);
 }

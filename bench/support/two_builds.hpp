@@ -20,7 +20,8 @@ enum class ScalarName { float32, bfloat16 };
 template <class X>
 inline constexpr ScalarName kScalarOf = std::is_same_v<X, float> ? ScalarName::float32 : ScalarName::bfloat16;
 
-BuiltRotation* make_rotation_plain(ScalarName scalar, Pairing pairing, const Shape& shape);
-BuiltRotation* make_rotation_native(ScalarName scalar, Pairing pairing, const Shape& shape);
+// No type of the library in the signatures: units of other flags have types of their own.
+BuiltRotation* make_rotation_plain(ScalarName scalar, bool half, const Shape& shape);
+BuiltRotation* make_rotation_native(ScalarName scalar, bool half, const Shape& shape);
 
 }  // namespace bench

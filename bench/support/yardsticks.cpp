@@ -5,6 +5,7 @@
 
 #include <rotary/kernels/bfloat16_words.hpp>
 #include <rotary/kernels/rotate.hpp>
+#include <rotary/kernels/testing.hpp>
 
 namespace bench {
 namespace {
@@ -50,9 +51,9 @@ struct Scale {
       V v[kSteps];
       if constexpr (std::is_same_v<X, Eigen::bfloat16>) {  // two to a 32-bit word
         kernels::unrolled<kSteps / 2>([&](auto k) ROTARY_INLINE_LAMBDA {
-          kernels::load_words(x + 2 * k * kLanes, v[2 * k], v[2 * k + 1]);
+          kernels::load_packed(x + 2 * k * kLanes, v[2 * k], v[2 * k + 1]);
           v[2 * k] = v[2 * k] * factor, v[2 * k + 1] = v[2 * k + 1] * factor;
-          kernels::store_words<Isa, false>(x + 2 * k * kLanes, v[2 * k], v[2 * k + 1]);
+          kernels::store_packed<Isa, false>(x + 2 * k * kLanes, v[2 * k], v[2 * k + 1]);
         });
       } else {
         kernels::unrolled<kSteps>([&](auto k)
@@ -76,8 +77,9 @@ struct Scale {
 template <class X>
 void scale_by(X* x, Index size, typename Scale<X>::A a) {
   using A = typename Scale<X>::A;
-  const bool ahead = kernels::cores() == kernels::Cores::intel &&
-                     size * static_cast<Index>(sizeof(X)) > kernels::kCachedBytes;
+  constexpr Index kCachedBytes = Index{8} << 20;  // what is larger counts as in memory
+  const bool ahead = kernels::machine().vendor == kernels::CpuVendor::intel &&
+                     size * static_cast<Index>(sizeof(X)) > kCachedBytes;
   const auto scale =
       ahead ? kernels::compiled<Scale<X, true>, X*, Index, A>() : kernels::compiled<Scale<X>, X*, Index, A>();
   scale(x, size, a);
@@ -148,7 +150,7 @@ struct Copy {
           [&](auto k) ROTARY_INLINE_LAMBDA { kernels::put<Isa, kStream>(to + n + k * kLanes, v[k]); });
     }
     for (; n < size; ++n) to[n] = from[n];
-    if constexpr (kStream) kernels::streamed();
+    if constexpr (kStream) kernels::store_fence();
   }
 };
 
@@ -173,7 +175,7 @@ struct TurnStraightOn {
         kernels::load<Isa>(first, a);
         kernels::load<Isa>(second, b);
         if constexpr (kPairing == rotary::Pairing::half) {
-          kernels::turn_pairs<Isa>(a, b, cos, sin);
+          kernels::rotate_pairs<Isa>(a, b, cos, sin);
         } else {
           turn_interleaved<Isa>(a, cos, sin);
           turn_interleaved<Isa>(b, cos, sin);
@@ -189,7 +191,7 @@ struct TurnStraightOn {
   ROTARY_ALWAYS_INLINE static void turn_interleaved(V& v, const V& cos, const V& sin) {
     V turned;
     kernels::keep_in_register<Isa>(v);
-    kernels::swap_neighbours(v, turned);
+    kernels::swap_adjacent(v, turned);
     turned = turned * sin;
     kernels::multiply_alternate<Isa>(v, cos, turned);
     v = turned;

@@ -65,8 +65,10 @@ Json longrope(const Json& keys) {
 }
 
 TEST(FromConfigErrors, MissingKeys) {
-  expect_refused(std::string("{}"), {"head_dim", "hidden_size"});
-  expect_refused(std::string(R"({"hidden_size": 64})"), {"head_dim", "num_attention_heads"});
+  expect_refused(std::string("{}"), {"model_type is missing", "assume.model_type"});
+  expect_refused(std::string(R"({"model_type": "olmo"})"), {"head_dim", "hidden_size"});
+  expect_refused(std::string(R"({"model_type": "olmo", "hidden_size": 64})"),
+                 {"head_dim", "num_attention_heads"});
   expect_wrong_rope({{"rope_type", "linear"}}, {"factor is missing", "linear"});
   expect_wrong_rope({{"rope_type", "dynamic"}}, {"factor is missing"});
   expect_wrong_rope({{"rope_type", "ntk"}}, {"factor is missing"});
@@ -85,15 +87,19 @@ TEST(FromConfigErrors, MissingKeys) {
     rope.erase("original_max_position_embeddings");
     expect_wrong({{"rope_scaling", rope}, {"max_position_embeddings", nullptr}}, {"max_position_embeddings"});
   }
-  expect_wrong({{"use_dynamic_ntk", true}}, {"seq_length is missing", "use_dynamic_ntk"});
+  expect_wrong({{"model_type", "qwen"}, {"rope_theta", nullptr}, {"use_dynamic_ntk", true}},
+               {"seq_length is missing", "use_dynamic_ntk"});
 }
 
 TEST(FromConfigErrors, WrongTypes) {
   for (const Json& wrong : {Json("10000"), Json(true), Json::array({1}), Json{{"a", 1}}})
     expect_wrong({{"rope_theta", wrong}}, {"rope_theta", "number"});
-  for (const char* key : {"hidden_size", "num_attention_heads", "num_hidden_layers", "head_dim", "rotary_dim",
-                          "partial_rotary_factor", "no_rope_layer_interval"})
+  for (const char* key :
+       {"hidden_size", "num_attention_heads", "num_hidden_layers", "head_dim", "partial_rotary_factor"})
     expect_wrong({{key, "many"}}, {key, "string", "number"});
+  expect_wrong({{"model_type", "minimax_m2"}, {"rotary_dim", "many"}}, {"rotary_dim", "string", "number"});
+  expect_wrong({{"model_type", "smollm3"}, {"no_rope_layer_interval", "many"}},
+               {"no_rope_layer_interval", "string", "number"});
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     expect_wrong({{key, "yarn"}}, {key, "string", "object"});
     expect_wrong({{key, 4}}, {key, "number", "object"});
@@ -103,15 +109,21 @@ TEST(FromConfigErrors, WrongTypes) {
   expect_wrong({{"model_type", 5}}, {"model_type", "text"});
   expect_wrong({{"layer_types", "full_attention"}}, {"layer_types", "array"});
   expect_wrong({{"layer_types", {1, 2, 3, 4}}}, {"layer_types", "text"});
-  expect_wrong({{"no_rope_layers", {true, false, true, false}}}, {"no_rope_layers", "boolean"});
-  expect_wrong({{"rope_interleave", 1}}, {"rope_interleave", "true or false"});
-  expect_wrong({{"sliding_window_pattern", "GL"}}, {"sliding_window_pattern", "LLLG"});
+  expect_wrong({{"model_type", "smollm3"}, {"no_rope_layers", {"a", "b", "c", "d"}}}, {"no_rope_layers"});
+  expect_wrong({{"model_type", "deepseek_v3"},
+                {"qk_rope_head_dim", 8},
+                {"qk_nope_head_dim", 8},
+                {"rope_interleave", 1}},
+               {"rope_interleave", "true or false"});
+  expect_wrong({{"model_type", "exaone4"}, {"sliding_window_pattern", "GL"}},
+               {"sliding_window_pattern", "LLLG"});
   expect_wrong_rope(yarn({{"truncate", "no"}}), {"truncate", "string"});
   expect_wrong_rope(yarn({{"factor", "4"}}), {"factor", "string"});
   expect_wrong_rope(longrope({{"long_factor", 2.0}}), {"long_factor", "array"});
   expect_wrong_rope(longrope({{"long_factor", std::vector<std::string>(32, "2")}}),
                     {"long_factor", "string"});
-  expect_wrong_rope({{"mrope_section", "16,8,8"}}, {"mrope_section", "array"});
+  expect_wrong({{"model_type", "qwen2_vl"}, {"rope_scaling", {{"mrope_section", "16,8,8"}}}},
+               {"mrope_section", "array"});
   expect_refused(std::string("[]"), {"the configuration is array", "object"});
   expect_refused(std::string("7"), {"the configuration is number", "object"});
   expect_refused(std::string("null"), {"the configuration is null", "object"});
@@ -122,23 +134,25 @@ TEST(FromConfigErrors, WrongValues) {
     expect_wrong({{"rope_theta", theta}}, {"rope_theta", "positive"});
     expect_wrong({{"rope_theta", nullptr}, {"rope_parameters", {{"rope_theta", theta}}}},
                  {"rope_parameters.rope_theta", "positive"});
-    expect_wrong({{"rope_ratio", theta}}, {"rope_ratio", "positive"});
+    expect_wrong({{"model_type", "chatglm"}, {"rope_ratio", theta}}, {"rope_ratio", "positive"});
   }
   for (const double size : {0.0, -64.0, 63.5, 1e9, 1e300}) {
-    for (const char* key : {"head_dim", "rotary_dim", "num_hidden_layers"})
+    for (const char* key : {"head_dim", "num_hidden_layers"})
       expect_wrong({{key, size}}, {key, "whole number"});
+    expect_wrong({{"model_type", "minimax_m2"}, {"rotary_dim", size}}, {"rotary_dim", "whole number"});
     if (size < 1e9) expect_wrong({{"hidden_size", size}}, {"hidden_size", "whole number"});
   }
   expect_wrong({{"head_dim", 63}}, {"head_dim", "even"});
   expect_wrong({{"head_dim", 1}}, {"head_dim", "even"});
   expect_wrong({{"hidden_size", 250}}, {"hidden_size", "multiple", "num_attention_heads"});
-  expect_wrong({{"rotary_dim", 31}}, {"rotary_dim lets 31", "even"});
-  expect_wrong({{"rotary_dim", 66}}, {"rotary_dim lets 66", "a head of 64"});
+  expect_wrong({{"model_type", "minimax_m2"}, {"rotary_dim", 31}}, {"rotary_dim lets 31", "even"});
+  expect_wrong({{"model_type", "minimax_m2"}, {"rotary_dim", 66}}, {"rotary_dim lets 66", "a head of 64"});
   for (const double share : {0.0, -0.5, 1.5, 1e300})
     expect_wrong({{"partial_rotary_factor", share}}, {"partial_rotary_factor", "at most 1"});
   expect_wrong({{"partial_rotary_factor", 0.01}}, {"partial_rotary_factor", "even"});
   expect_wrong({{"partial_rotary_factor", 0.3}}, {"partial_rotary_factor", "19", "even"});
-  expect_wrong({{"qk_rope_head_dim", 63}}, {"qk_rope_head_dim", "even"});
+  expect_wrong({{"model_type", "deepseek_v3"}, {"qk_nope_head_dim", 64}, {"qk_rope_head_dim", 63}},
+               {"qk_rope_head_dim", "even"});
   expect_wrong_rope({{"rope_type", "cubic"}}, {"rope_type is cubic", "known are"});
   for (const double factor : {0.0, -2.0}) {
     for (const char* rope_type : {"linear", "dynamic", "ntk"})
@@ -154,7 +168,7 @@ TEST(FromConfigErrors, WrongValues) {
   expect_wrong_rope(longrope({{"short_factor", std::vector<double>(32, 0.0)}}), {"short_factor", "positive"});
   expect_wrong_rope({{"extra_method", "magic"}, {"factor", 2}, {"rope_type", "yarn"}},
                     {"extra_method", "magic", "known are"});
-  expect_wrong({{"no_rope_layers", {1, 2, 0, 1}}}, {"no_rope_layers", "2"});
+  expect_wrong({{"model_type", "smollm3"}, {"no_rope_layers", {1, 2, 0, 1}}}, {"no_rope_layers"});
   // A base of 1 or less makes no pair slower than another.
   expect_wrong({{"rope_theta", 1.0}, {"rope_scaling", yarn(Json::object())}}, {"theta"});
 }
@@ -167,12 +181,16 @@ TEST(FromConfigErrors, WrongLengths) {
     expect_wrong_rope(longrope({{"long_factor", std::vector<double>(length, 1.0)}}),
                       {"long_factor has " + found, "32 pairs"});
   }
-  expect_wrong({{"layer_types", {"full_attention"}}}, {"layer_types has 1", "num_hidden_layers is 4"});
+  expect_wrong({{"layer_types", {"full_attention"}}}, {"layer_types has 1", "each of 4 layers"});
   expect_wrong({{"layer_types", Json::array()}}, {"layer_types has 0"});
-  expect_wrong({{"no_rope_layers", {1, 0}}}, {"no_rope_layers has 2", "4 layers"});
-  expect_wrong_rope({{"mrope_section", {16, 8, 9}}}, {"mrope_section adds up to 33", "32"});
-  expect_wrong_rope({{"mrope_section", Json::array()}}, {"mrope_section adds up to 0"});
-  expect_wrong_rope({{"mrope_section", {33, -1, 0}}}, {"mrope_section", "-1"});
+  expect_wrong({{"model_type", "smollm3"}, {"no_rope_layers", {1, 0}}}, {"no_rope_layers has 2", "4 layers"});
+  const auto sections = [](const Json& list, std::initializer_list<std::string_view> parts) {
+    for (const char* object : {"rope_scaling", "rope_parameters"})
+      expect_wrong({{"model_type", "qwen2_vl"}, {object, {{"mrope_section", list}}}}, parts);
+  };
+  sections({16, 8, 9}, {"mrope_section adds up to 33", "32"});
+  sections(Json::array(), {"mrope_section adds up to 0"});
+  sections({33, -1, 0}, {"mrope_section", "-1"});
   expect_wrong({{"model_type", "ernie4_5_vl_moe_text"}, {"rope_scaling", {{"mrope_section", {16, 16}}}}},
                {"mrope_section has 2"});
 }
@@ -180,13 +198,19 @@ TEST(FromConfigErrors, WrongLengths) {
 TEST(FromConfigErrors, Contradictions) {
   expect_wrong({{"rope_parameters", {{"rope_theta", 500000.0}}}},
                {"rope_theta is 10000", "rope_parameters.rope_theta is 500000"});
-  expect_wrong({{"rotary_emb_base", 500000.0}}, {"rope_theta", "rotary_emb_base", "agree"});
-  expect_wrong({{"rotary_pct", 0.5}, {"partial_rotary_factor", 0.25}},
+  expect_wrong({{"model_type", "gpt_neox"}, {"rotary_emb_base", 500000.0}},
+               {"rope_theta", "rotary_emb_base", "agree"});
+  expect_wrong({{"model_type", "gpt_neox"}, {"rotary_pct", 0.5}, {"partial_rotary_factor", 0.25}},
                {"rotary_pct", "partial_rotary_factor"});
-  expect_wrong({{"rotary_dim", 16}, {"partial_rotary_factor", 0.5}},
+  expect_wrong({{"model_type", "minimax_m2"}, {"rotary_dim", 16}, {"partial_rotary_factor", 0.5}},
                {"rotary_dim is 16", "partial_rotary_factor"});
-  expect_wrong({{"qk_rope_head_dim", 64}, {"qk_nope_head_dim", 64}, {"partial_rotary_factor", 0.25}},
+  expect_wrong({{"model_type", "deepseek_v3"},
+                {"qk_rope_head_dim", 64},
+                {"qk_nope_head_dim", 64},
+                {"partial_rotary_factor", 0.25}},
                {"partial_rotary_factor", "qk_rope_head_dim"});
+  expect_wrong({{"n_layer", 5}}, {"num_hidden_layers is 4", "n_layer is 5", "agree"});
+  expect_wrong({{"kv_channels", 32}, {"head_dim", 64}}, {"head_dim is 64", "kv_channels is 32"});
   expect_wrong({{"rope_scaling", yarn(Json::object())}, {"rope_parameters", yarn({{"factor", 8.0}})}},
                {"rope_scaling.factor", "rope_parameters.factor", "agree"});
   expect_wrong(
@@ -210,7 +234,7 @@ TEST(FromConfigErrors, ModelsThatDoNotRotate) {
                  {"model_type is bert"});
   expect_refused(
       std::string(
-          R"({"model_type": "new", "hidden_size": 768, "num_attention_heads": 12, "position_embedding_type": "absolute"})"),
+          R"({"model_type": "llama", "hidden_size": 768, "num_attention_heads": 12, "position_embedding_type": "absolute"})"),
       {"position_embedding_type is absolute"});
 }
 
@@ -241,7 +265,7 @@ TEST(FromConfigErrors, NumbersThatAreNone) {
         model_with({{"rope_scaling", longrope({{"long_factor", std::vector<double>(32, number)}})}}),
         {"rope_scaling.long_factor", "finite"});
   }
-  expect_wrong({{"rope_theta", 1e308}, {"rope_ratio", 10}}, {"theta"});
+  expect_wrong({{"model_type", "chatglm"}, {"rope_theta", 1e308}, {"rope_ratio", 10}}, {"theta"});
   expect_wrong_rope({{"rope_type", "linear"}, {"factor", 5e-324}}, {"frequency"});
 }
 
@@ -282,24 +306,26 @@ TEST(FromConfigErrors, LongNames) {
   for (int i = 0; i < 100000; ++i) rope["rope key " + std::to_string(i)] = Json::object();
   expect_refused(model_with({{"rope_scaling", rope}}), {"rope_scaling", "100000"});
   for (int i = 0; i < 100000; ++i) rope["rope key " + std::to_string(i)] = i;
-  EXPECT_EQ(from_config(model_with({{"rope_scaling", rope}})).notes.size(), 100000u);
+  expect_refused(model_with({{"rope_scaling", rope}}), {"rope_scaling.rope key 0 is 0", "does not read"});
+  expect_refused(model_with({{"rope_scaling", {{"full_attention", Json::object()}, {name, rope}}}}),
+                 {"rope_scaling", "not known to have"});
+  expect_refused(model_with({{"rope" + name, 1}}), {"rope", "does not read"});
   // Notes say where their keys stand, a hundred thousand times, and what has been found there.
   rope["text"] = name;
-  for (const Json& config :
-       {model_with({{name + "_config", rope}}),
-        model_with({{"rope_scaling", {{"full_attention", Json::object()}, {name, rope}}}})}) {
-    const ModelConfiguration model = from_config(config);
-    EXPECT_GE(model.notes.size(), 100000u);
-    for (const ConfigurationNote& note : model.notes) ASSERT_LT(note.text.size(), 600u) << note.text;
-  }
+  const ModelConfiguration model = from_config(model_with({{name + "_config", rope}}));
+  EXPECT_GE(model.notes.size(), 100000u);
+  for (const ConfigurationNote& note : model.notes) ASSERT_LT(note.text.size(), 600u) << note.text;
 }
 
 TEST(FromConfigErrors, DeepDocumentsAreNotWalked) {
   Json config = model_with({{"rope_scaling", yarn(Json::object())}});
   config["quantization_config"] = nested_arrays(1'000'000);
   config["rope_scaling"]["extra"] = nested_arrays(1'000'000);
+  expect_refused(config, {"rope_scaling.extra is a list of 1"});
+  config["rope_scaling"].erase("extra");
+  config["rope_scaling"]["finetuned"] = nested_arrays(1'000'000);
   const ModelConfiguration noted = from_config(config);
-  EXPECT_NE(noted.note("rope_scaling.extra"), nullptr);
+  EXPECT_NE(noted.note("rope_scaling.finetuned"), nullptr);
   config["rope_theta"] = nested_arrays(1'000'000);
   expect_refused(config, {"rope_theta", "array"});
   Json parts = Json::object();
@@ -308,7 +334,7 @@ TEST(FromConfigErrors, DeepDocumentsAreNotWalked) {
     outer["text_config"] = std::move(parts);
     parts = std::move(outer);
   }
-  expect_refused(parts, {"text_config.text_config", "head_dim"});
+  expect_refused(parts, {"text_config.text_config", "model_type"});
 }
 
 /// One thing about a published configuration changed.

@@ -33,7 +33,7 @@ RopeParameters rope_of(const Json& keys) { return from_config(model_with(keys)).
 std::set<std::string> notes_of(const ModelConfiguration& model) {
   std::set<std::string> notes;
   for (const ConfigurationNote& note : model.notes) {
-    const char* kinds[] = {"ignored ", "defaulted ", "contradictory "};
+    const char* kinds[] = {"ignored ", "defaulted ", "contradictory ", "assumed ", "unread "};
     notes.insert(kinds[static_cast<int>(note.kind)] + note.key);
     EXPECT_EQ(note.text.rfind(note.key + " is ", 0), 0u) << note.text;
   }
@@ -58,6 +58,15 @@ const Json kYarn = {{"rope_type", "yarn"},
 Json changed(Json object, const Json& keys) {
   object.update(keys);
   return object;
+}
+
+/// A configuration of the golden file, which has no model type, and parameters for one type of layers only.
+Json as_llama(Json config) {
+  config["model_type"] = "llama";
+  if (config["rope_parameters"].contains("full_attention") &&
+      !config["rope_parameters"].contains("sliding_attention"))
+    config["rope_parameters"]["sliding_attention"] = nullptr;
+  return config;
 }
 
 // ---------------------------------------------------------------- forms
@@ -132,15 +141,16 @@ TEST(FromConfig, ParametersPerLayerType) {
 }
 
 TEST(FromConfig, TypesWithoutParameters) {
-  const Json config = model_with(
+  Json config = model_with(
       {{"layer_types", {"full_attention", "sliding_attention", "full_attention", "sliding_attention"}},
        {"rope_parameters",
         {{"full_attention", {{"rope_theta", 5e5}}}, {"chunked_attention", {{"rope_theta", 1e4}}}}}});
+  expect_error([&] { from_config(config); }, {"rope_parameters.sliding_attention is missing"});
+  config["rope_parameters"]["sliding_attention"] = nullptr;  // says that they have none
   const ModelConfiguration model = from_config(config);
   EXPECT_EQ(model.layer(0).theta, 5e5);
   EXPECT_FALSE(model.has_rope(1));
-  expect_error([&] { model.layer(1); }, {"rope_parameters.sliding_attention is missing"});
-  EXPECT_EQ(kind_of(model, "rope_parameters.sliding_attention"), Kind::contradictory);
+  expect_error([&] { model.layer(1); }, {"rope_parameters.sliding_attention is null"});
   EXPECT_EQ(kind_of(model, "rope_parameters.chunked_attention"), Kind::contradictory);
 }
 
@@ -149,6 +159,7 @@ TEST(FromConfig, PartsOfMultimodalModels) {
     const ModelConfiguration model =
         from_config(Json{{"model_type", "something"},
                          {"rope_theta", 1.0},
+                         {"sliding_window", 512},
                          {part, model_with({{"rope_theta", 123.0}})},
                          {"vision_config", {{"rope_theta", 100.0}, {"hidden_size", 7}}}});
     EXPECT_EQ(model.layer(0).theta, 123);
@@ -167,7 +178,7 @@ TEST(FromConfig, NotesOnPublishedFiles) {
   const std::map<std::string, Notes> wanted = {
       {"llama-3.1-8b.json", {}},
       {"llama-2-7b-hf.json", {"defaulted rope_theta"}},
-      {"gpt-j-6b.json", {"defaulted rope_theta", "ignored rotary"}},
+      {"gpt-j-6b.json", {"ignored rotary"}},
       {"qwen-7b.json", {"ignored use_logn_attn"}},
       {"qwen2.5-7b-instruct-1m.json", {"ignored dual_chunk_attention_config"}},
       {"qwen2.5-7b-instruct-yarn-x4.json",
@@ -182,12 +193,9 @@ TEST(FromConfig, NotesOnPublishedFiles) {
       {"phi-4-mini-instruct.json", {}},
       {"deepseek-v3.json", {}},
       {"gpt-oss-20b.json", {}},
-      {"ministral-3-8b-instruct-2512.json",
-       {"ignored text_config.rope_parameters.llama_4_scaling_beta", "ignored vision_config.rope_parameters"}},
+      {"ministral-3-8b-instruct-2512.json", {"ignored vision_config.rope_parameters"}},
       {"llama-4-scout-17b-16e-instruct.json",
-       {"defaulted text_config.no_rope_layer_interval", "ignored text_config.attn_scale",
-        "ignored text_config.attn_temperature_tuning", "ignored text_config.floor_scale",
-        "ignored vision_config.rope_theta"}},
+       {"defaulted text_config.no_rope_layer_interval", "ignored vision_config.rope_theta"}},
       {"afm-4.5b.json", {"contradictory rope_scaling.factor", "ignored rope_scaling.mscale"}},
       {"persimmon-8b-base.json", {"defaulted partial_rotary_factor"}},
   };
@@ -205,7 +213,7 @@ TEST(FromConfig, ExpectedFrequencies) {
   for (const Json& entry : file.at("cases")) {
     SCOPED_TRACE(entry.at("id").get<std::string>());
     const Json& input = entry.at("input");
-    const RopeParameters rope = from_config(input).layer("full_attention");
+    const RopeParameters rope = from_config(as_llama(input)).layer("full_attention");
     const Frequencies found = rope.frequencies(input.value("seq_len", 0.0));
     const std::vector<double> wanted = entry.at("expected").at("inv_freq");
     ASSERT_EQ(found.values.size(), wanted.size());
@@ -222,7 +230,8 @@ TEST(FromConfig, ExpectedFrequencies) {
           std::pair("inv_freq_reset_exact", 8.0)}) {
       if (!entry.contains("expected") || !entry.at("expected").contains(key)) continue;
       SCOPED_TRACE(entry.at("id").get<std::string>() + ", " + key);
-      const Frequencies found = from_config(entry.at("input")).layer("full_attention").frequencies(length);
+      const Frequencies found =
+          from_config(as_llama(entry.at("input"))).layer("full_attention").frequencies(length);
       const std::vector<double> wanted = entry.at("expected").at(key);
       ASSERT_EQ(found.values.size(), wanted.size());
       for (std::size_t i = 0; i < wanted.size(); ++i)
@@ -232,7 +241,7 @@ TEST(FromConfig, ExpectedFrequencies) {
     if (!entry.contains("expected") || !entry.at("expected").contains("attention_factor")) continue;
     SCOPED_TRACE(entry.at("id").get<std::string>());
     ++relations;
-    Json input = entry.at("input");
+    Json input = as_llama(entry.at("input"));
     const bool nested = input.at("rope_parameters").contains("full_attention");
     Json& rope = nested ? input["rope_parameters"]["full_attention"] : input["rope_parameters"];
     if (rope.contains("long_factor")) {  // described in words
@@ -286,17 +295,23 @@ TEST(FromConfig, RequiredAndOptionalKeys) {
 // ---------------------------------------------------------------- keys
 
 TEST(FromConfig, OlderNames) {
-  EXPECT_EQ(rope_of({{"rotary_pct", 0.25}}).rotary_dim, 16);
-  EXPECT_EQ(rope_of({{"rope_pct", 0.25}}).rotary_dim, 16);
-  EXPECT_EQ(rope_of({{"rope_percent", 0.5}}).rotary_dim, 32);
-  EXPECT_EQ(rope_of({{"rotary_emb_fraction", 0.5}}).rotary_dim, 32);
-  EXPECT_EQ(rope_of({{"rotary_dim", 24}}).rotary_dim, 24);
-  EXPECT_EQ(rope_of({{"rope_ratio", 50}}).theta, 500000);
+  const auto rope = [](const char* model_type, const char* key, double value) {
+    return rope_of({{"model_type", model_type}, {"rope_theta", nullptr}, {key, value}});
+  };
+  EXPECT_EQ(rope("gpt_neox", "rotary_pct", 0.25).rotary_dim, 16);
+  EXPECT_EQ(rope("stablelm", "rope_pct", 0.25).rotary_dim, 16);
+  EXPECT_EQ(rope("nemotron", "rope_percent", 0.5).rotary_dim, 32);
+  EXPECT_EQ(rope("nomic_bert", "rotary_emb_fraction", 0.5).rotary_dim, 32);
+  EXPECT_EQ(rope("minimax_m2", "rotary_dim", 24).rotary_dim, 24);
+  EXPECT_EQ(rope("gptj", "rotary_dim", 24).rotary_dim, 24);
+  EXPECT_EQ(rope("chatglm", "rope_ratio", 50).theta, 500000);
+  EXPECT_EQ(rope("gpt_neox", "rotary_emb_base", 1234).theta, 1234);
+  EXPECT_EQ(rope("openelm", "rope_freq_constant", 1234).theta, 1234);
   EXPECT_EQ(rope_of({{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}).rope_type(), "linear");
-  Json config = model_with({{"rotary_emb_base", 1234}});
-  config.erase("rope_theta");
-  EXPECT_EQ(from_config(config).layer(0).theta, 1234);
-  EXPECT_EQ(from_config(Json{{"n_embd", 96}, {"n_head", 2}, {"n_layer", 3}}).layer(2).head_dim, 48);
+  EXPECT_EQ(from_config(Json{{"model_type", "llama"}, {"n_embd", 96}, {"n_head", 2}, {"n_layer", 3}})
+                .layer(2)
+                .head_dim,
+            48);
   EXPECT_EQ(rope_of({{"kv_channels", 32}}).head_dim, 32);
   EXPECT_EQ(rope_of({{"attention_head_dim", 32}}).head_dim, 32);
 }
@@ -304,11 +319,11 @@ TEST(FromConfig, OlderNames) {
 TEST(FromConfig, PairingFromTheModelTypeOrAKey) {
   EXPECT_EQ(rope_of({{"model_type", "cohere"}}).pairing, Pairing::interleaved);
   EXPECT_EQ(rope_of({{"model_type", "llama"}}).pairing, Pairing::half);
-  EXPECT_EQ(rope_of({{"model_type", "llama"}, {"rope_interleave", true}}).pairing, Pairing::interleaved);
-  EXPECT_EQ(rope_of({{"model_type", "cohere"}, {"rope_interleaved", false}}).pairing, Pairing::half);
-  const ModelConfiguration unknown = from_config(model_with({{"model_type", "novel"}}));
-  EXPECT_EQ(unknown.layer(0).pairing, Pairing::half);
-  EXPECT_EQ(notes_of(unknown), (Notes{"defaulted model_type"}));
+  const Json latent = {{"qk_rope_head_dim", 64}, {"qk_nope_head_dim", 128}, {"model_type", "deepseek_v3"}};
+  EXPECT_EQ(rope_of(changed(latent, {{"rope_interleave", true}})).pairing, Pairing::interleaved);
+  EXPECT_EQ(rope_of(changed(latent, {{"rope_interleave", false}})).pairing, Pairing::half);
+  EXPECT_EQ(rope_of({{"model_type", "nomic_bert"}, {"rotary_emb_interleaved", true}}).pairing,
+            Pairing::interleaved);
 }
 
 TEST(FromConfig, LatentAttention) {
@@ -318,21 +333,31 @@ TEST(FromConfig, LatentAttention) {
   EXPECT_EQ(rope.rotary_dim, 64);
   EXPECT_EQ(rope.start_index, 128);
   EXPECT_EQ(rope.pairing, Pairing::interleaved);
-  const ModelConfiguration odd =
-      from_config(model_with({{"qk_rope_head_dim", 64}, {"qk_nope_head_dim", 128}, {"head_dim", 100}}));
+  const ModelConfiguration odd = from_config(model_with({{"model_type", "deepseek_v3"},
+                                                         {"qk_rope_head_dim", 64},
+                                                         {"qk_nope_head_dim", 128},
+                                                         {"head_dim", 100}}));
   EXPECT_EQ(kind_of(odd, "head_dim"), Kind::contradictory);
 }
 
 TEST(FromConfig, ScalesTheSoftmaxOfDeepseek) {
   const Json yarn = changed(kYarn, {{"mscale", 0.5}, {"mscale_all_dim", 0.5}});
   const double g = 0.1 * 0.5 * std::log(4.0) + 1;
-  EXPECT_NEAR(rope_of({{"model_type", "deepseek_v3"}, {"rope_scaling", yarn}}).softmax_scale, g * g, 1e-15);
+  EXPECT_NEAR(rope_of({{"model_type", "deepseek_v3"},
+                       {"qk_rope_head_dim", 64},
+                       {"qk_nope_head_dim", 0},
+                       {"rope_scaling", yarn}})
+                  .softmax_scale,
+              g * g, 1e-15);
   EXPECT_EQ(rope_of({{"model_type", "ministral3"}, {"rope_scaling", yarn}}).softmax_scale, 1);
 }
 
 TEST(FromConfig, LayersWithoutRope) {
-  const ModelConfiguration listed = from_config(model_with({{"no_rope_layers", {1, 0, 1, 0}}}));
-  const ModelConfiguration counted = from_config(model_with({{"no_rope_layer_interval", 2}}));
+  const auto smollm = [](const Json& keys) {
+    return from_config(model_with(changed(keys, {{"model_type", "smollm3"}})));
+  };
+  const ModelConfiguration listed = smollm({{"no_rope_layers", {1, 0, 1, 0}}});
+  const ModelConfiguration counted = smollm({{"no_rope_layer_interval", 2}});
   const ModelConfiguration by_type = from_config(model_with({{"model_type", "smollm3"}}));
   for (Index i = 0; i < 4; ++i) {
     EXPECT_EQ(listed.has_rope(i), i % 2 == 0);
@@ -346,26 +371,55 @@ TEST(FromConfig, LayersWithoutRope) {
 
 TEST(FromConfig, PatternsOfLayers) {
   const auto full_layers = [](const Json& keys) {
-    const ModelConfiguration model = from_config(model_with(keys));
     std::string pattern;
+    ModelConfiguration model;
+    try {
+      model = from_config(model_with(keys));
+    } catch (const std::invalid_argument&) {
+      return pattern;
+    }
     for (const auto& layer : model.layers) pattern += model.layer_types[layer.type].name[0];
     return pattern;
   };
-  const Json local = {{"num_hidden_layers", 7}, {"rope_local_base_freq", 1e4}};
-  EXPECT_EQ(full_layers(changed(local, {{"sliding_window_pattern", 3}})), "ssfssfs");
-  EXPECT_EQ(full_layers(changed(local, {{"_sliding_window_pattern", 3}})), "ssfssfs");
-  EXPECT_EQ(full_layers(changed(local, {{"sliding_window_pattern", "LLG"}})), "ssfssfs");
-  EXPECT_EQ(full_layers(changed(local, {{"global_attn_every_n_layers", 3}})), "fssfssf");
-  EXPECT_EQ(full_layers({{"num_hidden_layers", 7}, {"full_attention_interval", 3}}), "llfllfl");
+  const auto of_type = [&](const char* model_type, const char* key, const Json& value) {
+    return full_layers({{"num_hidden_layers", 7}, {"model_type", model_type}, {key, value}});
+  };
+  EXPECT_EQ(of_type("gemma3_text", "sliding_window_pattern", 3), "ssfssfs");
+  EXPECT_EQ(of_type("gemma3_text", "_sliding_window_pattern", 3), "ssfssfs");
+  EXPECT_EQ(of_type("exaone4", "sliding_window_pattern", "LLG"), "ssfssfs");
+  EXPECT_EQ(of_type("afmoe", "global_attn_every_n_layers", 3), "ssfssfs");
+  EXPECT_EQ(of_type("qwen3_next", "full_attention_interval", 3), "llfllfl");
+  EXPECT_EQ(of_type("bailing_moe_linear", "layer_group_size", 3), "");
+  EXPECT_EQ(full_layers({{"num_hidden_layers", 7},
+                         {"model_type", "bailing_moe_linear"},
+                         {"partial_rotary_factor", 0.5},
+                         {"layer_group_size", 3}}),
+            "llfllff");
+  EXPECT_EQ(of_type("lfm2", "full_attn_idxs", {2, 5}), "ccfccfc");
+  EXPECT_EQ(of_type("lfm2", "layer_types",
+                    {"conv", "conv", "full_attention", "conv", "conv", "full_attention", "conv"}),
+            "ccfccfc");
+  EXPECT_EQ(of_type("bamba", "attn_layer_indices", {2}), "mmfmmmm");
+  EXPECT_EQ(of_type("minimax", "attn_type_list", {0, 0, 1, 0, 0, 1, 0}), "llfllfl");
+  EXPECT_EQ(of_type("recurrent_gemma", "block_types", {"recurrent", "recurrent", "attention"}), "rrarrar");
+  EXPECT_EQ(of_type("mllama_text_model", "cross_attention_layers", {2}), "ffcffff");
+  EXPECT_EQ(full_layers({{"num_hidden_layers", 7}, {"model_type", "modernbert"}, {"rope_theta", nullptr}}),
+            "fssfssf");
   EXPECT_EQ(full_layers({{"num_hidden_layers", 7}, {"model_type", "gemma2"}}), "sfsfsfs");
   EXPECT_EQ(full_layers({{"num_hidden_layers", 7}}), "fffffff");
 }
 
 TEST(FromConfig, BasesOfSlidingLayers) {
   const Json linear = {{"rope_type", "linear"}, {"factor", 8.0}};
-  for (const char* key : {"rope_local_base_freq", "local_rope_theta", "swa_rope_theta"}) {
+  for (const auto& [model_type, key] :
+       {std::pair("gemma3_text", "rope_local_base_freq"), std::pair("gemma3n_text", "rope_local_base_freq"),
+        std::pair("plamo3", "rope_local_theta")}) {
     const ModelConfiguration model = from_config(model_with(
-        {{"rope_theta", 1e6}, {key, 5000}, {"rope_scaling", linear}, {"sliding_window_pattern", 2}}));
+        {{"model_type", model_type},
+         {"rope_theta", 1e6},
+         {key, 5000},
+         {"rope_scaling", linear},
+         {"layer_types", {"sliding_attention", "full_attention", "sliding_attention", "full_attention"}}}));
     EXPECT_EQ(model.layer("sliding_attention").theta, 5000) << key;
     EXPECT_EQ(model.layer("sliding_attention").rope_type(), "default") << key;
     EXPECT_EQ(model.layer("full_attention").theta, 1e6) << key;
@@ -373,11 +427,13 @@ TEST(FromConfig, BasesOfSlidingLayers) {
   }
   // Laguna: half of a head by YaRN, and all of it in sliding layers.
   const ModelConfiguration laguna = from_config(model_with(
-      {{"rope_parameters",
+      {{"model_type", "laguna"},
+       {"head_dim", 64},
+       {"rope_parameters",
         changed(kYarn, {{"rope_theta", 10000.0}, {"attention_factor", 1.0}, {"partial_rotary_factor", 0.5}})},
        {"swa_rope_parameters",
         {{"rope_type", "default"}, {"rope_theta", 2e4}, {"partial_rotary_factor", 1.0}}},
-       {"sliding_window_pattern", 2}}));
+       {"layer_types", {"full_attention", "sliding_attention", "full_attention", "sliding_attention"}}}));
   EXPECT_EQ(laguna.layer("full_attention").rotary_dim, 32);
   EXPECT_EQ(laguna.layer("full_attention").frequencies().magnitude, 1);
   EXPECT_EQ(laguna.layer("sliding_attention").rotary_dim, 64);
@@ -396,7 +452,7 @@ TEST(FromConfig, HeadsOfFullAttention) {
 
 TEST(FromConfig, SectionsOfAxes) {
   const auto axes = [](const Json& rope, const Json& keys = Json::object()) {
-    return rope_of(changed({{"rope_scaling", rope}}, keys)).axis_of_pair();
+    return rope_of(changed({{"model_type", "qwen2_vl"}, {"rope_scaling", rope}}, keys)).axis_of_pair();
   };
   const Json sections = {{"rope_type", "default"}, {"mrope_section", {12, 10, 10}}};
   EXPECT_EQ(axes(sections), mrope_axes_chunked({12, 10, 10}));
@@ -409,7 +465,14 @@ TEST(FromConfig, SectionsOfAxes) {
             mrope_axes_ernie({10, 10, 12}));
   EXPECT_EQ(axes({{"type", "xdrope"}, {"alpha", 1000.0}, {"xdrope_section", {8, 8, 8, 8}}}),
             mrope_axes_chunked({8, 8, 8, 8}));
-  const RopeParameters yarn = rope_of({{"rope_scaling", changed(kYarn, {{"mrope_section", {12, 10, 10}}})}});
+  EXPECT_EQ(axes(changed(sections, {{"mrope_interleaved_glm", true}})), mrope_axes_glm({12, 10, 10}));
+  EXPECT_EQ(axes({{"rope_type", "video_rope"}, {"factor", nullptr}, {"mrope_section", {4, 6, 6}}},
+                 {{"model_type", "bailing_moe_v2"}}),
+            mrope_axes_video({4, 6, 6}));
+  EXPECT_EQ(mrope_axes_video({3, 2, 2}), (std::vector<Index>{1, 2, 1, 2, 0, 0, 0}));
+  EXPECT_EQ(mrope_axes_glm({2, 3, 3}), (std::vector<Index>{0, 1, 2, 0, 1, 2, 1, 2}));
+  const RopeParameters yarn = rope_of(
+      {{"model_type", "qwen2_vl"}, {"rope_scaling", changed(kYarn, {{"mrope_section", {12, 10, 10}}})}});
   EXPECT_EQ(yarn.rope_type(), "yarn");
   EXPECT_EQ(yarn.frequencies_on_axes().magnitude, yarn.frequencies().magnitude);
 }
@@ -447,8 +510,11 @@ TEST(FromConfig, DynamicNtk) {
   const RopeParameters alpha =
       rope_of({{"rope_scaling", {{"type", "dynamic"}, {"alpha", 1000.0}, {"factor", 1.0}}}});
   EXPECT_EQ(alpha.frequencies(20000).values, ntk_frequencies(64, 10000, 1000).values);
-  const RopeParameters qwen =
-      rope_of({{"model_type", "qwen"}, {"use_dynamic_ntk", true}, {"seq_length", 2048}});
+  const RopeParameters qwen = rope_of({{"model_type", "qwen"},
+                                       {"rope_theta", nullptr},
+                                       {"rotary_emb_base", 10000},
+                                       {"use_dynamic_ntk", true},
+                                       {"seq_length", 2048}});
   EXPECT_EQ(qwen.frequencies(2048).values, language_frequencies(64).values);
   EXPECT_EQ(qwen.frequencies(2049).values, ntk_frequencies(64, 10000, 3).values);
   EXPECT_EQ(qwen.frequencies(4097).values, ntk_frequencies(64, 10000, 7).values);
@@ -469,18 +535,13 @@ TEST(FromConfig, YarnWithoutAFactor) {
 // ---------------------------------------------------------------- notes
 
 TEST(FromConfig, NotesTellOfEveryKeyInARopeObject) {
-  const Json rope = {
-      {"rope_type", "linear"}, {"factor", 2.0}, {"finetuned", true}, {"colour", "blue"}, {"beta_fast", 32}};
-  const ModelConfiguration model = from_config(model_with({{"rope_scaling", rope},
-                                                           {"my_rope_trick", 1},
-                                                           {"bos_token_id", 1},
-                                                           {"use_fope", true},
-                                                           {"use_logn_attn", true}}));
-  EXPECT_EQ(notes_of(model), (Notes{"ignored rope_scaling.finetuned", "ignored rope_scaling.colour",
-                                    "ignored rope_scaling.beta_fast", "ignored my_rope_trick",
-                                    "ignored use_fope", "ignored use_logn_attn"}));
-  EXPECT_EQ(model.note("colour")->key, "rope_scaling.colour");
-  EXPECT_EQ(model.note("olour"), nullptr);
+  const Json rope = {{"rope_type", "linear"}, {"factor", 2.0}, {"finetuned", true}, {"beta_fast", 32}};
+  const ModelConfiguration model =
+      from_config(model_with({{"rope_scaling", rope}, {"bos_token_id", 1}, {"use_logn_attn", true}}));
+  EXPECT_EQ(notes_of(model), (Notes{"ignored rope_scaling.finetuned", "ignored rope_scaling.beta_fast",
+                                    "ignored use_logn_attn"}));
+  EXPECT_EQ(model.note("beta_fast")->key, "rope_scaling.beta_fast");
+  EXPECT_EQ(model.note("eta_fast"), nullptr);
   EXPECT_EQ(model.note("vocab_size"), nullptr);
 }
 
@@ -504,17 +565,17 @@ TEST(FromConfig, NotesOnKeysThatAreIgnored) {
   const Json none = nullptr;
   EXPECT_EQ(of_rope(changed(llama3, {{"beta_fast", 32}}), "beta_fast"),
             "rope_scaling.beta_fast is 32: it is ignored, since rope_type llama3 has no such parameter");
-  EXPECT_EQ(of_rope({{"type", "linear"}, {"factor", 2}, {"colour", "blue"}}, "colour"),
-            "rope_scaling.colour is \"blue\": it is ignored, since rope_type linear has no such parameter");
+  EXPECT_EQ(of_rope({{"type", "linear"}, {"factor", 2}, {"finetuned", true}}, "finetuned"),
+            "rope_scaling.finetuned is true: it is ignored, since it is not read by this version, nor by "
+            "Hugging Face");
   EXPECT_EQ(of_rope({{"factor", 2.5}, {"original", none}}, "factor"),
             "rope_scaling.factor is 2.5: it is ignored, since rope_type default has no such parameter");
   EXPECT_EQ(of_rope({{"factor", 2.5}, {"original", none}}, "original"), "no note");
   EXPECT_EQ(
       of_rope({{"extra_method", "original"}, {"factor", 4}, {"truncate", true}}, "truncate"),
       "rope_scaling.truncate is true: it is ignored, since extra_method original has no such parameter");
-  EXPECT_EQ(
-      of_rope({{"full_attention", {{"rope_type", "default"}}}, {"stray", Json::array()}}, "stray"),
-      "rope_scaling.stray is empty: it is ignored, since every type of layers has parameters of its own");
+  EXPECT_EQ(of_rope({{"full_attention", {{"rope_type", "default"}}}, {"factor", 2}}, "factor"),
+            "rope_scaling.factor is 2: it is ignored, since every type of layers has parameters of its own");
   EXPECT_EQ(of_rope({{"type", "linear"}, {"factor", 2}, {"long_factor", {1, 2, 3}}}, "long_factor"),
             "rope_scaling.long_factor is a list of 3: it is ignored, since rope_type linear has no such "
             "parameter");
@@ -526,8 +587,6 @@ TEST(FromConfig, NotesOnKeysThatAreIgnored) {
                     "attention_factor"),
             "rope_scaling.attention_factor is 2.0: it is ignored, since rope_type deepseek_yarn has no such "
             "parameter");
-  EXPECT_EQ(sentence({{"my_rope_trick", 1}}, "my_rope_trick"),
-            "my_rope_trick is 1: it is ignored, since no rotary embedding of this model depends on it");
   EXPECT_EQ(sentence({{"use_logn_attn", true}}, "use_logn_attn"),
             "use_logn_attn is true: it is ignored, since it scales queries by their position, which is no "
             "rotation");
@@ -552,10 +611,6 @@ TEST(FromConfig, NotesOnKeysThatAreIgnored) {
 TEST(FromConfig, NotesOnOtherKeysAreSentencesToo) {
   EXPECT_EQ(sentence({{"rope_theta", nullptr}}, "rope_theta"),
             "rope_theta is null: it is taken to be 10000, as in model_type llama");
-  EXPECT_EQ(sentence({{"model_type", "other"}}, "model_type"),
-            "model_type is \"other\": other is not known, and pairs are taken to be (i, i + rotary_dim/2)");
-  EXPECT_EQ(sentence({{"model_type", nullptr}}, "model_type"),
-            "model_type is null: pairs are taken to be (i, i + rotary_dim/2)");
   EXPECT_EQ(sentence({{"rope_scaling", changed(kYarn, {{"beta_fast", 0}})}}, "beta_fast"),
             "rope_scaling.beta_fast is 0: it is taken to be 32, as YaRN has it");
   EXPECT_EQ(sentence({{"rope_scaling", changed(kYarn, {{"factor", nullptr}})}}, "factor"),

@@ -279,5 +279,28 @@ TEST(MergeBlockPositions, AreAGridWithItsMiddleAxesSwapped) {
                std::invalid_argument);
 }
 
+// Times of frames whose rate is a ratio: every rate up to 60 frames a second, for 768 frames.
+TEST(MropePositions, TimesOfFractions) {
+  for (std::int64_t rate = 1; rate <= 60; ++rate) {
+    MropePositions rounded, exact;
+    rounded.append_video({.frames = 768, .height = 2, .width = 2}, 2 * (2.0 / static_cast<double>(rate)));
+    exact.append_video({.frames = 768, .height = 2, .width = 2}, FrameInterval{4, rate});
+    for (std::int64_t t = 0; t < 768; ++t) {
+      const auto n = static_cast<std::size_t>(t);
+      ASSERT_EQ(exact.tokens().axis(0)[n], t * 4 / rate) << rate;
+      ASSERT_EQ(rounded.tokens().axis(0)[n], t * 4 / rate) << rate << " frames a second, frame " << t;
+    }
+  }
+  MropePositions slow;
+  slow.append_video({.frames = 3, .height = 2, .width = 2}, 0.4999);
+  EXPECT_EQ(slow.tokens().axis(0)[2], 0);
+  EXPECT_THROW(slow.append_video({.frames = 3, .height = 2, .width = 2}, FrameInterval{1, 0}),
+               std::invalid_argument);
+  EXPECT_THROW(slow.append_video({.frames = 3, .height = 2, .width = 2}, FrameInterval{-1, 2}),
+               std::invalid_argument);
+  EXPECT_THROW(slow.append_video({.frames = 3, .height = 2, .width = 2}, FrameInterval{INT64_MAX, 2}),
+               std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace rotary::testing

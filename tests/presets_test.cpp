@@ -52,6 +52,11 @@ TEST(Presets, SayWhatConfigurationsSay) {
         return model.layer_types[model.layers[static_cast<std::size_t>(i)].type].name;
       };
       EXPECT_EQ(name_of(known), name_of(config)) << "layer " << i;
+      const auto temperature = known.query_temperature(i), wanted = config.query_temperature(i);
+      ASSERT_EQ(temperature.has_value(), wanted.has_value()) << "layer " << i;
+      if (wanted) {
+        EXPECT_EQ(temperature->at(100000), wanted->at(100000)) << "layer " << i;
+      }
     }
     for (const auto& type : config.layer_types)
       if (type.rope) expect_same(known.layer(type.name), *type.rope);

@@ -6,7 +6,9 @@
 #include <concepts>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <vector>
 
+#include "from_config/options.hpp"
 #include "from_config/parse_json.hpp"
 #include "from_config/read_model.hpp"
 #include "model_configuration.hpp"
@@ -14,23 +16,27 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Reads the text of a config.json in any of its forms.
+/// Reads the text of a config.json in any of its forms, correctly or not at all.
 ///
 /// Old: `rope_theta`, `rope_scaling` (with `rope_type` or `type`) and others at the top. New:
 /// `rope_parameters`, one object for all layers or one for each type of them. Of models of several parts,
-/// with a `text_config`, the language model is read. Model types stand for what files leave out, and for the
-/// pairing, which no file tells: weights are taken to be as Hugging Face has them.
+/// with a `text_config`, the language model is read. A table of model types has what files leave out, above
+/// all the pairing, which hardly any file tells: weights are taken to be as Hugging Face has them
+/// (`known_model_types`, docs/model-types.md).
 ///
-/// The result carries notes: on every key about positions that nothing was made of, on every value that
-/// stands for a missing key, and on values that do not fit each other where one of them holds all the same:
+/// A key that could change which features or layers rotate, the base, the scaling, the magnitude or the
+/// pairing, and that is not read for the model's type, is an error that names it. `options.assume` has the
+/// caller's answers where there are none. The result carries notes: on values that stand for missing keys, on
+/// values that do not fit each other where one of them holds all the same, on keys about positions that are
+/// known not to matter, and on what was assumed:
 ///
 ///     rope_scaling.beta_fast is 32: it is ignored, since rope_type llama3 has no such parameter
 ///
-/// Keys about other things (`vocab_size`) are passed over in silence.
+/// Keys about other things (`vocab_size`) are passed over in silence unless `options.list_unread_keys`.
 ///
-/// Throws std::invalid_argument, naming the key, for what is missing or has the wrong type, length or value;
-/// for two keys that mean the same and disagree; and for text that is not JSON, has a key twice, or is larger
-/// or deeper than configurations are (16 MiB, 64 brackets). Follows Hugging Face where implementations
+/// Throws std::invalid_argument, naming the key, also for what is missing or has the wrong type, length or
+/// value; for two keys that mean the same and disagree; and for text that is not JSON, has a key twice, or is
+/// larger or deeper than configurations are (16 MiB, 64 brackets). Follows Hugging Face where implementations
 /// differ.
 ///
 /// @code
@@ -38,17 +44,25 @@ namespace rotary::inline ROTARY_ABI {
 ///   const auto model = rotary::from_config(R"({"model_type": "llama", "hidden_size": 4096,
 ///     "num_attention_heads": 32, "num_hidden_layers": 32, "rope_theta": 500000.0})");
 ///   const rotary::RopeParameters& rope = model.layer(0);
-///   const rotary::RotaryEmbedding<float> rotary_emb(rope.frequencies(), {.pairing = rope.pairing});
+///   const rotary::Frequencies frequencies = rope.rope_frequencies();
 ///   for (const rotary::ConfigurationNote& note : model.notes) std::printf("%s\n", note.text.c_str());
 /// @endcode
-inline ModelConfiguration from_config(std::string_view text) {
-  return detail::read_model(detail::parse_json(text));
+inline ModelConfiguration from_config(std::string_view text, const FromConfigOptions& options = {}) {
+  return detail::read_model(detail::parse_json(text), options);
 }
 
-/// The same for a configuration that has been parsed. (A template, lest text should become a JSON string.)
+/// Reads a configuration that has been parsed already. (A template, lest text should become a JSON string.)
 template <std::same_as<nlohmann::json> Json>
-ModelConfiguration from_config(const Json& json) {
-  return detail::read_model(json);
+ModelConfiguration from_config(const Json& json, const FromConfigOptions& options = {}) {
+  return detail::read_model(json, options);
+}
+
+/// The model types that `from_config` reads. Types that it refuses by name are not among them.
+inline std::vector<std::string_view> known_model_types() {
+  std::vector<std::string_view> names;
+  for (const detail::ModelType& type : detail::kModelTypes)
+    if (type.refusal.empty()) names.push_back(type.name);
+  return names;
 }
 
 }  // namespace rotary::inline ROTARY_ABI

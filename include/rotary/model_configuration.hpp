@@ -1,6 +1,7 @@
 // The rotary embeddings of a whole model: which layer has which, and which has none.
 #pragma once
 
+#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,20 +15,44 @@ namespace rotary::inline ROTARY_ABI {
 /// Something a configuration said, or left unsaid, that its reader should know of.
 struct ConfigurationNote {
   enum class Kind {
-    ignored,       ///< the key is about positions, and nothing was made of it
-    defaulted,     ///< the key is missing, and its value came from elsewhere
-    contradictory  ///< the value does not fit another one; both are allowed, and the text says which holds
+    ignored,        ///< the key is about positions, and is not read; the text says why
+    defaulted,      ///< the key is missing, and its value came from elsewhere
+    contradictory,  ///< the value does not fit another one; both are allowed, and the text says which holds
+    assumed,        ///< the caller has given the answer
+    unread          ///< the key is not read; noted only if asked for
   };
 
   Kind kind = Kind::ignored;
-  std::string key;   ///< with the objects it stands in: "text_config.rope_scaling.factor"
+  std::string key;   ///< with the objects that hold it: "text_config.rope_scaling.factor"
   std::string text;  ///< a sentence: the key, what stands there, what happened and why
+};
+
+/// A factor of queries that grows with their position, which some models have against the dilution of
+/// attention over long texts. It is no rotation: multiply queries by it after they are rotated.
+///
+///     1 + scale · ln(1 + ⌊(position + shift) / interval⌋)
+///
+/// Llama 4 has it in layers without a rotary embedding, with shift 1; Ministral 3 in all, with shift 0.
+///
+/// @code
+///   const rotary::QueryTemperature temperature{.scale = 0.1, .interval = 8192, .shift = 1};
+///   temperature.at(0);      // 1
+///   temperature.at(8191);   // 1 + 0.1 · ln 2
+/// @endcode
+struct QueryTemperature {
+  double scale = 0.1;
+  double interval = 8192;
+  double shift = 0;
+
+  double at(double position) const {
+    return 1 + scale * std::log1p(std::floor((position + shift) / interval));
+  }
 };
 
 /// The layers of a model, by type and by index, and notes on where this comes from.
 ///
 /// Models give all their layers the same rotary embedding, or each type of layer its own, and some leave a
-/// few layers without one: `has_rope` tells, and `layer` fails for those.
+/// few layers without one: `has_rope` tells, and `layer` throws for those.
 ///
 /// @code
 ///   const rotary::ModelConfiguration gemma = rotary::preset("google/gemma-3-1b-it");
@@ -45,17 +70,19 @@ struct ModelConfiguration {
   };
   struct Layer {
     std::size_t type = 0;  ///< in `layer_types`
-    bool rotates = true;   ///< false for a layer that goes without the embedding of its type
+    bool rotates = true;   ///< false for a layer that has no rotary embedding, unlike others of its type
   };
 
   std::string model_type;
   std::vector<LayerType> layer_types;
   std::vector<Layer> layers;  ///< empty if the number of layers is not known
   std::vector<ConfigurationNote> notes = {};
+  std::optional<QueryTemperature> temperature = {};  ///< of queries; see `query_temperature`
+  bool temperature_without_rope = false;             ///< only layers without a rotary embedding have it
 
   Index layer_count() const { return static_cast<Index>(layers.size()); }
 
-  /// The rotary embedding of a layer. Fails if there is no such layer, or if it has none.
+  /// The rotary embedding of a layer. Throws if there is no such layer, or if it has none.
   const RopeParameters& layer(Index index) const& {
     const Layer found = layer_at(index);
     const LayerType& type = layer_types[found.type];
@@ -64,7 +91,7 @@ struct ModelConfiguration {
     return rope_of(type);
   }
 
-  /// That of the layers of a type.
+  /// The rotary embedding of the layers of a type.
   const RopeParameters& layer(std::string_view type) const& {
     for (const LayerType& candidate : layer_types)
       if (candidate.name == type) return rope_of(candidate);
@@ -73,7 +100,7 @@ struct ModelConfiguration {
     detail::fail("there are no layers of type ", type, ", there are ", known);
   }
 
-  // Of a configuration that is gone after the statement, a copy.
+  // A temporary configuration returns copies, since its layers end with the statement.
   RopeParameters layer(Index index) && { return std::as_const(*this).layer(index); }
   RopeParameters layer(std::string_view type) && { return std::as_const(*this).layer(type); }
 
@@ -84,7 +111,12 @@ struct ModelConfiguration {
   }
   [[nodiscard]] HeadLayout layout() const { return only().layout(); }
 
-  /// Whether queries and keys of the layer are turned by their positions.
+  /// The factor of the layer's queries, if it has one.
+  std::optional<QueryTemperature> query_temperature(Index index) const {
+    return temperature_without_rope && has_rope(index) ? std::nullopt : temperature;
+  }
+
+  /// Whether queries and keys of the layer are rotated by their positions.
   bool has_rope(Index index) const {
     const Layer found = layer_at(index);
     return found.rotates && layer_types[found.type].rope;

@@ -85,6 +85,35 @@ inline std::vector<Index> mrope_axes_ernie(const std::array<Index, 3>& height_wi
   return axis_of_pair;
 }
 
+/// Height and width alternating, then time: Ling and Ming (rope_type `video_rope`), whose configurations list
+/// the sections as (time, height, width), the order of the axes.
+///
+///     [3, 2, 2]:   H W H W T T T
+inline std::vector<Index> mrope_axes_video(const std::vector<Index>& sections) {
+  if (sections.size() != 3) detail::fail("video_rope has 3 sections, found ", sections.size());
+  const Index pairs = detail::checked_pairs(sections);
+  std::vector<Index> axis_of_pair(static_cast<std::size_t>(pairs), 0);
+  for (Index i = 0; i < pairs - sections[0]; ++i) axis_of_pair[static_cast<std::size_t>(i)] = 1 + i % 2;
+  return axis_of_pair;
+}
+
+/// Axes in turn, each until its section is used up: GLM (`mrope_interleaved_glm`). Pair i belongs to axis
+/// i mod n of n axes, or to the next axis whose section is not used up.
+///
+///     [2, 3, 3]:   T H W T H W H W
+inline std::vector<Index> mrope_axes_glm(const std::vector<Index>& sections) {
+  const Index pairs = detail::checked_pairs(sections);
+  std::vector<Index> left = sections, axis_of_pair;
+  axis_of_pair.reserve(static_cast<std::size_t>(pairs));
+  for (Index i = 0; i < pairs; ++i) {
+    std::size_t axis = static_cast<std::size_t>(i) % left.size();
+    while (left[axis] == 0) axis = (axis + 1) % left.size();
+    --left[axis];
+    axis_of_pair.push_back(static_cast<Index>(axis));
+  }
+  return axis_of_pair;
+}
+
 /// Pair by pair, each to the axis that is furthest behind: openPangu.
 ///
 /// Among the axes with pairs left, and not the one just served if there is another, the one with the smallest

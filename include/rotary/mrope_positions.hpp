@@ -15,6 +15,27 @@ enum class NextStart {
   after_extent    ///< the start of the grid + max(height, width) / merge: newer Hugging Face
 };
 
+/// The time from one merged frame of a video to the next, as a fraction: exact where a number would be rounded.
+///
+/// Qwen2.5-VL: tokens_per_second · temporal_patch_size / frames per second, 2 · 2 / 49 for 49 frames a second.
+struct FrameInterval {
+  std::int64_t numerator = 1;
+  std::int64_t denominator = 1;
+};
+
+namespace detail {
+
+/// ⌊t · interval⌋ for a rounded interval. A product that is a whole number but for the rounding of a fraction
+/// counts as whole: 49 · (4/49) is 4 and not 3. 2^−50 is more than two roundings and the product's own.
+inline double frame_time(Index t, double interval) {
+  const double product = static_cast<double>(t) * interval, nearest = std::round(product);
+  constexpr double exact_below = 0x1p45;
+  return product < exact_below && std::abs(product - nearest) <= product * 0x1p-50 ? nearest
+                                                                                   : std::floor(product);
+}
+
+}  // namespace detail
+
 struct MropePositionsOptions {
   Index spatial_merge = 2;   ///< patches merged into a token, along the height and along the width
   Index temporal_merge = 1;  ///< frames merged into a token
@@ -85,28 +106,32 @@ class MropePositions {
 
   /// The tokens of a video. Time passes by `interval` from one merged frame to the next: 1 for Qwen2-VL, and
   /// tokens_per_second · seconds per merged frame for Qwen2.5-VL, where newer versions of Hugging Face
-  /// first cut the seconds to an integer.
+  /// first cut the seconds to an integer. A rounded fraction counts as the fraction.
   void append_video(const VisionGrid& grid, const double& interval) {
     const Index frames = detail::merged("frames", grid.frames, options_.temporal_merge);
-    const Index height = detail::merged("height", grid.height, options_.spatial_merge);
-    const Index width = detail::merged("width", grid.width, options_.spatial_merge);
-    const Index count = detail::checked_product(frames, detail::checked_product(height, width));
-    const Index extent = std::max(height, width);
-    const auto time = [&](Index t) { return std::floor(static_cast<double>(t) * interval); };
+    const auto time = [interval](Index t) { return detail::frame_time(t, interval); };
     if (!detail::finite_bits(interval) || !(interval >= 0) || !(time(frames) < 0x1p62))
       detail::fail("the interval between frames is ", interval,
                    ", it must not be negative, and all times lie below 2^62");
-    if (count == 0) detail::fail("a grid of ", frames, " by ", height, " by ", width, " has no token");
-    const Index last = std::max(extent - 1, static_cast<Index>(time(frames - 1)));
-    const std::int64_t start = next_start_;
-    const std::int64_t end = detail::checked_sum(start, detail::checked_sum(last, 1));
-    tokens_.reserve(count);
-    for (Index t = 0; t < frames; ++t)
-      for (Index h = 0; h < height; ++h)
-        for (Index w = 0; w < width; ++w)
-          tokens_.append({start + static_cast<std::int64_t>(time(t)), start + h, start + w});
-    end_ = std::max(end_, end);
-    next_start_ = options_.next_start == NextStart::after_extent ? start + extent : end_;
+    append_frames(grid, frames, [time](Index t) { return static_cast<std::int64_t>(time(t)); });
+  }
+
+  /// The tokens of a video whose frames are a fraction apart: frame t is at ⌊t · numerator / denominator⌋,
+  /// exactly.
+  ///
+  /// @code
+  ///   rotary::MropePositions prompt;
+  ///   prompt.append_video({.frames = 50, .height = 2, .width = 2}, rotary::FrameInterval{4, 49});
+  ///   prompt.tokens().axis(0)[49];   // 4
+  /// @endcode
+  void append_video(const VisionGrid& grid, const FrameInterval& interval) {
+    const Index frames = detail::merged("frames", grid.frames, options_.temporal_merge);
+    const auto [numerator, denominator] = interval;
+    if (numerator < 0 || denominator < 1)
+      detail::fail("the interval between frames is ", numerator, "/", denominator,
+                   ", it must not be negative, nor have a denominator below 1");
+    detail::checked_product(frames, numerator);
+    append_frames(grid, frames, [numerator, denominator](Index t) { return t * numerator / denominator; });
   }
 
   /// The tokens `input_ids`, in which every image and video is a run of its own token, as many as its grid
@@ -117,7 +142,7 @@ class MropePositions {
   ///   const std::vector<rotary::VisionGrid> images = {{.height = 2, .width = 4}};
   ///   rotary::MropePositions prompt;
   ///   prompt.append(input_ids, {.images = images});
-  ///   prompt.tokens().axis(2);   // w: 0 1 2 3 4
+  ///   const auto w = prompt.tokens().axis(2);   // w: 0 1 2 3 4
   /// @endcode
   template <IntegerList Ids>
   void append(const Ids& input_ids, const VisionTokens& vision) {
@@ -156,6 +181,25 @@ class MropePositions {
   }
 
  private:
+  /// The tokens of a grid whose frame t is `time(t)` after its start.
+  template <class Time>
+  void append_frames(const VisionGrid& grid, Index frames, const Time& time) {
+    const Index height = detail::merged("height", grid.height, options_.spatial_merge);
+    const Index width = detail::merged("width", grid.width, options_.spatial_merge);
+    const Index count = detail::checked_product(frames, detail::checked_product(height, width));
+    const Index extent = std::max(height, width);
+    if (count == 0) detail::fail("a grid of ", frames, " by ", height, " by ", width, " has no token");
+    const Index last = std::max(extent - 1, static_cast<Index>(time(frames - 1)));
+    const std::int64_t start = next_start_;
+    const std::int64_t end = detail::checked_sum(start, detail::checked_sum(last, 1));
+    tokens_.reserve(count);
+    for (Index t = 0; t < frames; ++t)
+      for (Index h = 0; h < height; ++h)
+        for (Index w = 0; w < width; ++w) tokens_.append({start + time(t), start + h, start + w});
+    end_ = std::max(end_, end);
+    next_start_ = options_.next_start == NextStart::after_extent ? start + extent : end_;
+  }
+
   MropePositionsOptions options_;
   TokenPositions tokens_{3};
   std::int64_t next_start_ = 0;
@@ -179,7 +223,7 @@ struct IndexedImage {
 /// @code
 ///   const std::vector<rotary::IndexedImage> images = {{.first = 2, .height = 2, .width = 1}};
 ///   const auto tokens = rotary::xdrope_positions(7, images);
-///   tokens.axis(1);   // width: 0 1 0 1 0 1 6
+///   const auto width = tokens.axis(1);   // width: 0 1 0 1 0 1 6
 /// @endcode
 inline TokenPositions xdrope_positions(Index token_count, std::span<const IndexedImage> images,
                                        Index axes = 4) {

@@ -7,6 +7,7 @@
 #include "model_configuration.hpp"
 #include "presets/deepseek.hpp"
 #include "presets/gemma.hpp"
+#include "presets/grids.hpp"
 #include "presets/llama.hpp"
 #include "presets/others.hpp"
 #include "presets/phi.hpp"
@@ -40,12 +41,12 @@ inline std::vector<std::string_view> preset_names() {
   return names;
 }
 
-/// The model of that name on Hugging Face, with its weights as they are there. Fails for a name not known;
+/// The model of that name on Hugging Face, with its weights as they are there. Throws for a name not known;
 /// most models share all of this with others of their family, and any can be read with `from_config`.
 ///
 /// @code
 ///   const rotary::RopeParameters rope = rotary::preset("meta-llama/Llama-3.1-8B").layer(0);
-///   const rotary::RotaryEmbedding<float> rotary_emb(rope.frequencies(), {.pairing = rope.pairing});
+///   const rotary::RotaryEmbedding<float> rotary_emb(rope);
 /// @endcode
 inline ModelConfiguration preset(std::string_view name) {
   const detail::Preset* found = nullptr;

@@ -62,7 +62,7 @@ using RopeScaling =
                  YarnOptions, LongRopeOptions, Llama3Options, ProportionalOptions, GrokOptions>;
 
 /// The order in which M-RoPE deals pairs out to axes: see mrope.hpp. HunYuan's XD-RoPE is chunked.
-enum class MropeOrder { chunked, interleaved, ernie, openpangu };
+enum class MropeOrder { chunked, interleaved, ernie, openpangu, video, glm };
 
 /// The rotary embedding of a layer.
 ///
@@ -90,8 +90,12 @@ struct RopeParameters {
   MropeOrder mrope_order = MropeOrder::chunked;
   double softmax_scale = 1;  ///< multiplies 1/√head_dim in the scores: DeepSeek's other half of YaRN
 
+  /// The output of attention is rotated by minus the position of its query, with the frequencies of keys:
+  /// DeepSeek-V4, where values are the rotated keys.
+  bool rotates_output_back = false;
+
   /// The frequencies and the magnitude. `length`, one more than the largest position, matters for dynamic
-  /// NTK, Qwen-1 and LongRoPE; 0 gives those of short texts. Fails for parameters that make no sense, naming
+  /// NTK, Qwen-1 and LongRoPE; 0 gives those of short texts. Throws for parameters that make no sense, naming
   /// one.
   Frequencies frequencies(double length = 0) const;
 
@@ -107,7 +111,7 @@ struct RopeParameters {
     return mrope_section.empty() ? frequencies(length) : frequencies_on_axes(length);
   }
 
-  /// The axis that turns each pair; for `mrope_section` only.
+  /// The axis whose coordinate rotates each pair; for `mrope_section` only.
   std::vector<Index> axis_of_pair() const;
 
   /// The frequencies of every axis, [axes, pairs], for positions with a coordinate for each section: (time,
@@ -195,6 +199,10 @@ inline std::vector<Index> RopeParameters::axis_of_pair() const {
       return mrope_axes_ernie({mrope_section[0], mrope_section[1], mrope_section[2]});
     case MropeOrder::openpangu:
       return mrope_axes_openpangu(mrope_section);
+    case MropeOrder::video:
+      return mrope_axes_video(mrope_section);
+    case MropeOrder::glm:
+      return mrope_axes_glm(mrope_section);
   }
   detail::fail("mrope_order is ", static_cast<int>(mrope_order), ", which MropeOrder has not");
 }

@@ -6,21 +6,36 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "../model_configuration.hpp"
+#include "options.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// What reading has come upon so far: notes, and the keys that were put to use.
+/// What reading has found so far: notes, and the keys that were read.
 class ConfigReport {
  public:
   using Kind = ConfigurationNote::Kind;
 
-  /// One note of a kind on a key; layers that share an object would tell the same story again.
+  explicit ConfigReport(const ConfigAssumptions& assume) : assume_(assume) {}
+
+  const ConfigAssumptions& assume() const { return assume_; }
+
+  /// Whether the caller has this key left out.
+  bool leaves_out(std::string_view path) const {
+    for (const std::string& key : assume_.ignored_keys)
+      if (!key.empty() && path.ends_with(key) &&
+          (path.size() == key.size() || path[path.size() - key.size() - 1] == '.'))
+        return true;
+    return false;
+  }
+
+  /// One note of a kind on a key; layers that share an object would repeat it.
   void add(Kind kind, const std::string& key, std::string text) {
     if (noted_.emplace(kind, key).second) notes_.push_back({kind, key, std::move(text)});
   }
@@ -30,12 +45,13 @@ class ConfigReport {
   std::vector<ConfigurationNote> take() { return std::move(notes_); }
 
  private:
+  const ConfigAssumptions& assume_;
   std::vector<ConfigurationNote> notes_;
   std::set<std::pair<Kind, std::string>> noted_;
   std::set<std::string> used_;
 };
 
-/// A value and the key it stood under.
+/// A value and the key it was found under.
 template <class T>
 struct Keyed {
   T value;
@@ -79,13 +95,17 @@ class ConfigObject {
 
   bool empty() const { return !object_ || object_->empty(); }
   /// Whether the key is there, be it with null.
-  bool has(std::string_view key) const { return object_ && object_->contains(key); }
-  /// Whether its value is an object.
-  bool has_object(std::string_view key) const { return has(key) && (*object_)[std::string(key)].is_object(); }
-  bool has_text(std::string_view key) const { return has(key) && (*object_)[std::string(key)].is_string(); }
+  bool has(std::string_view key) const {
+    return object_ && object_->contains(key) && !report_->leaves_out(path(key));
+  }
+  bool has_value(std::string_view key) const { return has(key) && !value_at(key).is_null(); }
+  bool has_null(std::string_view key) const { return has(key) && value_at(key).is_null(); }
+  bool has_object(std::string_view key) const { return has(key) && value_at(key).is_object(); }
+  bool has_array(std::string_view key) const { return has(key) && value_at(key).is_array(); }
+  bool has_text(std::string_view key) const { return has(key) && value_at(key).is_string(); }
   /// The text that `has_text` says is there, short enough for a message.
   std::string name(std::string_view key) const {
-    return shortened((*object_)[std::string(key)].get_ref<const std::string&>());
+    return shortened(value_at(key).get_ref<const std::string&>());
   }
 
   ConfigObject object(std::string_view key) const {
@@ -123,6 +143,13 @@ class ConfigObject {
     return found->get<bool>();
   }
 
+  /// A flag that files also write as a number.
+  std::optional<bool> flag_or_number(std::string_view key) const {
+    const Json* found = find(key);
+    if (!found) return {};
+    return found->is_boolean() ? found->get<bool>() : as_number(*found, path(key)) != 0;
+  }
+
   std::optional<std::string> text(std::string_view key) const {
     const Json* found = find(key);
     if (!found) return {};
@@ -158,11 +185,25 @@ class ConfigObject {
     return values;
   }
 
-  /// A number that goes by several names. Fails if two of them have different values: either could be meant.
-  std::optional<Keyed<double>> number_of(std::initializer_list<std::string_view> names) const {
+  /// Flags, as true and false or as 1 and 0.
+  std::optional<std::vector<bool>> flags(std::string_view key) const {
+    const Json* found = find_array(key);
+    if (!found) return {};
+    std::vector<bool> values;
+    for (const Json& entry : *found) {
+      const bool is_flag = entry.is_boolean() || (entry.is_number() && (entry == 0 || entry == 1));
+      if (!is_flag) fail(path(key), " has an entry that is neither 0 nor 1, true nor false");
+      values.push_back(entry.is_boolean() ? entry.get<bool>() : entry != 0);
+    }
+    return values;
+  }
+
+  /// A number that goes by several names, of which some may be empty. Throws if two of them have different
+  /// values: either could be meant.
+  std::optional<Keyed<double>> number_of(std::span<const std::string_view> names) const {
     std::optional<Keyed<double>> found;
     for (const std::string_view name : names) {
-      const std::optional<double> value = number(name);
+      const std::optional<double> value = name.empty() ? std::nullopt : number(name);
       if (!value) continue;
       if (!found) found = {*value, path(name)};
       check_same(*found, {*value, path(name)});
@@ -170,7 +211,7 @@ class ConfigObject {
     return found;
   }
 
-  /// The first of several names that is there, for sizes that models state more than once.
+  /// The first of several names that is there, for lengths that models state more than once.
   std::optional<Keyed<Index>> first_integer(std::initializer_list<std::string_view> names, Index low,
                                             Index high) const {
     for (const std::string_view name : names)
@@ -179,13 +220,28 @@ class ConfigObject {
     return {};
   }
 
+  /// A size that goes by several names. Throws if two of them have different values.
+  std::optional<Keyed<Index>> size_of(std::initializer_list<std::string_view> names, Index low,
+                                      Index high) const {
+    std::optional<Keyed<Index>> found;
+    for (const std::string_view name : names) {
+      const std::optional<Index> value = name.empty() ? std::nullopt : integer(name, low, high);
+      if (!value) continue;
+      if (!found) found = {*value, path(name)};
+      if (found->value != *value)
+        fail(found->key, " is ", found->value, " and ", path(name), " is ", *value,
+             ": they are one and the same, and must agree");
+    }
+    return found;
+  }
+
   static void check_same(const Keyed<double>& a, const Keyed<double>& b) {
     if (a.value != b.value)
       fail(a.key, " is ", a.value, " and ", b.key, " is ", b.value,
            ": they are one and the same, and must agree");
   }
 
-  /// Fails if the other object has another number, text or flag under the key. (Arrays and objects are not
+  /// Throws if the other object has another number, text or flag under the key. (Arrays and objects are not
   /// compared, which would go as deep as they do.)
   void check_agrees(const std::string& key, const ConfigObject& other) const {
     if (!has(key) || !other.has(key)) return;
@@ -205,8 +261,25 @@ class ConfigObject {
   void note_contradictory(std::string_view key, std::string_view what) const {
     note(ConfigReport::Kind::contradictory, key, what);
   }
+  void note_assumed(std::string_view key, std::string_view what) const {
+    note(ConfigReport::Kind::assumed, key, what);
+    report_->use(path(key));
+  }
+  void note_unread(std::string_view key, std::string_view what) const {
+    note(ConfigReport::Kind::unread, key, what);
+  }
 
-  /// Marks the key as put to use without reading it.
+  /// What stands under the key, in a few words.
+  std::string value_text(std::string_view key) const {
+    if (!object_ || !object_->contains(key)) return "missing";
+    const Json& value = value_at(key);
+    if (value.is_string()) return '"' + shortened(value.get_ref<const std::string&>()) + '"';
+    if (!value.is_structured()) return value.is_binary() ? "binary" : value.dump();
+    if (value.empty()) return "empty";
+    return value.is_object() ? "an object" : "a list of " + to_text(value.size());
+  }
+
+  /// Marks the key as read without reading it.
   void use(std::string_view key) const { report_->use(path(key)); }
 
  private:
@@ -214,18 +287,10 @@ class ConfigObject {
     report_->add(kind, path(key), path(shortened(key)) + " is " + value_text(key) + ": " + std::string(what));
   }
 
-  /// What stands under the key, in a few words.
-  std::string value_text(std::string_view key) const {
-    if (!has(key)) return "missing";
-    const Json& value = (*object_)[std::string(key)];
-    if (value.is_string()) return '"' + name(key) + '"';
-    if (!value.is_structured()) return value.is_binary() ? "binary" : value.dump();
-    if (value.empty()) return "empty";
-    return value.is_object() ? "an object" : "a list of " + to_text(value.size());
-  }
+  const Json& value_at(std::string_view key) const { return (*object_)[std::string(key)]; }
 
   const Json* find(std::string_view key) const {
-    if (!object_) return nullptr;
+    if (!object_ || report_->leaves_out(path(key))) return nullptr;
     report_->use(path(key));
     const auto found = object_->find(key);
     return found == object_->end() || found->is_null() ? nullptr : &*found;

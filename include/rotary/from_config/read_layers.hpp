@@ -1,4 +1,4 @@
-// Which layer is of which type, and which layers go without a rotary embedding.
+// Which layer is of which type, and which layers have no rotary embedding.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "config_object.hpp"
-#include "model_types.hpp"
+#include "model_type.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
@@ -19,15 +19,18 @@ inline constexpr std::size_t kMaxLayerTypes = 100;
 struct LayerPlan {
   std::vector<std::string> types;
   std::vector<ModelConfiguration::Layer> layers;  ///< empty if their number is not known
-  bool assumed = false;                           ///< nothing was said of types
+  std::vector<double> thetas;                     ///< of each layer, where the file lists them; else empty
+  bool assumed = false;                           ///< neither the file nor the model type tells of types
 
-  void append(const std::string& type) {
+  void append(std::string_view type) {
     const auto known = std::find(types.begin(), types.end(), type);
     layers.push_back({.type = static_cast<std::size_t>(known - types.begin())});
-    if (known == types.end()) types.push_back(type);
+    if (known == types.end()) types.emplace_back(type);
   }
   bool has(std::string_view type) const { return std::find(types.begin(), types.end(), type) != types.end(); }
 };
+
+inline constexpr std::string_view kFullAttention = "full_attention";
 
 /// A pattern of layers and its period.
 struct LayerRhythm {
@@ -44,14 +47,11 @@ inline LayerRhythm read_letters(const ConfigObject& model, std::string_view key)
 }
 
 inline LayerRhythm read_rhythm(const ConfigObject& model, const ModelType& type) {
-  for (const std::string_view key : {"sliding_window_pattern", "_sliding_window_pattern"}) {
+  for (const std::string_view key : type.period_keys) {
+    if (key.empty()) continue;
     if (model.has_text(key)) return read_letters(model, key);
-    if (const auto period = model.integer(key, 1, kMaxLayers)) return {LayerPattern::full_last, *period};
+    if (const auto period = model.integer(key, 1, kMaxLayers)) return {type.pattern, *period};
   }
-  if (const auto period = model.integer("global_attn_every_n_layers", 1, kMaxLayers))
-    return {LayerPattern::full_first, *period};
-  if (const auto period = model.integer("full_attention_interval", 1, kMaxLayers))
-    return {LayerPattern::linear_first, *period};
   if (type.pattern != LayerPattern::uniform)
     model.note_defaulted("layer_types", "of every " + to_text(type.period) +
                                             " layers one is full_attention, as in model_type " +
@@ -59,24 +59,187 @@ inline LayerRhythm read_rhythm(const ConfigObject& model, const ModelType& type)
   return {type.pattern, type.period};
 }
 
-inline std::string type_of_layer(Index layer, const LayerRhythm& rhythm) {
+inline std::string_view type_of_layer(Index layer, Index count, const LayerRhythm& rhythm,
+                                      const ModelType& type) {
+  const std::string_view other = type.other.empty() ? type.local : type.other;
+  bool full = true;
   switch (rhythm.pattern) {
     case LayerPattern::uniform:
       break;
     case LayerPattern::full_last:
-      return (layer + 1) % rhythm.period == 0 ? "full_attention" : "sliding_attention";
+      full = (layer + 1) % rhythm.period == 0;
+      break;
     case LayerPattern::full_first:
-      return layer % rhythm.period == 0 ? "full_attention" : "sliding_attention";
-    case LayerPattern::linear_first:
-      return (layer + 1) % rhythm.period == 0 ? "full_attention" : "linear_attention";
+      full = layer % rhythm.period == 0;
+      break;
+    case LayerPattern::full_from_end:
+      full = (count - 1 - layer) % rhythm.period == 0;
+      break;
+    case LayerPattern::full_middle:
+      full = layer % rhythm.period == rhythm.period / 2;
+      break;
   }
-  return "full_attention";
+  return full ? kFullAttention : other;
+}
+
+/// Throws for a type of layers that the model type is not known to have.
+inline void check_layer_name(const ConfigObject& model, std::string_view key, const ModelType& type,
+                             std::string_view name) {
+  for (const std::string_view known : {kFullAttention, std::string_view("sliding_attention"),
+                                       std::string_view("chunked_attention"), type.local, type.other})
+    if (name == known) return;
+  for (const std::string_view known : type.layer_names)
+    if (!known.empty() && name == known) return;
+  fail(model.path(shortened(key)), " has an entry ", shortened(name), ", a type of layers that model_type ",
+       type.name, " is not known to have");
+}
+
+/// The object that holds the key of a list, and the last part of the key.
+inline std::pair<ConfigObject, std::string_view> place_of(const ConfigObject& model, std::string_view key) {
+  const std::size_t dot = key.find('.');
+  if (dot == key.npos) return {model, key};
+  const std::string_view object = key.substr(0, dot);
+  return {model.has_object(object) ? model.object(object) : ConfigObject(model.report()),
+          key.substr(dot + 1)};
+}
+
+/// Marks every listed layer in a vector of flags.
+inline std::vector<bool> marked(const ConfigObject& model, std::string_view key, Index count, Index first) {
+  std::vector<bool> marks(static_cast<std::size_t>(count));
+  const std::vector<Index> listed = *model.integers(key, first, count - 1 + first);
+  for (const Index layer : listed) {
+    auto mark = marks[static_cast<std::size_t>(layer - first)];
+    if (mark) fail(model.path(key), " has ", layer, " twice");
+    mark = true;
+  }
+  return marks;
+}
+
+/// Throws unless the list has an entry for every layer; entries of layers that only predict further tokens
+/// may follow.
+inline void check_length(const ConfigObject& model, std::string_view path, std::size_t size, Index count) {
+  const Index further = model.first_integer({"num_nextn_predict_layers", "num_mtp_layers"}, 0, kMaxLayers)
+                            .value_or(Keyed<Index>{0, ""})
+                            .value;
+  if (static_cast<Index>(size) == count || (further > 0 && static_cast<Index>(size) == count + further))
+    return;
+  fail(path, " has ", size, " entries, it must have one for each of ", count, " layers");
+}
+
+/// Whether lists of this form tell the types of layers; others tell only which of them rotate.
+inline bool names_types(ListForm form) {
+  return form != ListForm::rotating_flags && form != ListForm::still_indices && form != ListForm::thetas;
+}
+
+/// Takes the types of layers that a key tells, unless layer_types has told them; both should agree.
+inline void settle_types(const ConfigObject& holder, std::string_view key,
+                         const std::vector<std::string_view>& names, bool names_known, LayerPlan& plan) {
+  if (!names_known) {
+    plan.types.clear();
+    plan.layers.clear();
+    for (const std::string_view name : names) plan.append(name);
+    return;
+  }
+  for (std::size_t i = 0; i < plan.layers.size() && i < names.size(); ++i)
+    if (plan.types[plan.layers[i].type] != names[i]) {
+      holder.note_contradictory(key, "layer_types says otherwise; that holds");
+      return;
+    }
+}
+
+/// The layers by a list of the model type's own. `names_known`: layer_types has told their types.
+inline void read_list(const ConfigObject& model, const ModelType& type, const LayerList& list, Index count,
+                      bool names_known, LayerPlan& plan) {
+  const auto [holder, key] = place_of(model, list.key);
+  if (!holder.has_value(key)) return;
+  if (count == 0) fail("num_hidden_layers is missing, ", holder.path(key), " needs it");
+  std::vector<std::string_view> names;
+  const auto name_all = [&](const std::vector<bool>& marks, std::string_view of_marked,
+                            std::string_view of_others) {
+    for (Index i = 0; i < count; ++i)
+      names.push_back(marks[static_cast<std::size_t>(i)] ? of_marked : of_others);
+  };
+  const auto flags = [&] {
+    const std::vector<bool> found = *holder.flags(key);
+    check_length(model, holder.path(key), found.size(), count);
+    return found;
+  };
+  std::vector<std::string> texts;
+  switch (list.form) {
+    case ListForm::names:
+    case ListForm::repeated_names:
+      texts = *holder.texts(key);
+      if (texts.empty()) fail(holder.path(key), " has 0 entries, it must have 1 at least");
+      if (list.form == ListForm::names) check_length(model, holder.path(key), texts.size(), count);
+      for (const std::string& name : texts) check_layer_name(holder, key, type, name);
+      for (Index i = 0; i < count; ++i) names.push_back(texts[static_cast<std::size_t>(i) % texts.size()]);
+      break;
+    case ListForm::full_indices: {
+      const Index first = list.key.find('.') == list.key.npos ? 0 : 1;  // Kimi counts from 1
+      name_all(marked(holder, key, count, first), kFullAttention, type.other);
+      break;
+    }
+    case ListForm::local_indices:
+      name_all(marked(holder, key, count, 0), type.local, kFullAttention);
+      break;
+    case ListForm::local_flags:
+      name_all(flags(), type.local, kFullAttention);
+      break;
+    case ListForm::full_flags:
+      name_all(flags(), kFullAttention, type.other);
+      break;
+    case ListForm::cross_indices:
+      name_all(marked(holder, key, count, 0), "cross_attention", kFullAttention);
+      break;
+    case ListForm::compression_ratios: {
+      const std::vector<Index> ratios = *holder.integers(key, 0, 128);
+      check_length(model, holder.path(key), ratios.size(), count);
+      for (Index i = 0; i < count; ++i) {
+        const Index ratio = ratios[static_cast<std::size_t>(i)];
+        if (ratio != 0 && ratio != 4 && ratio != 128)
+          fail(holder.path(key), " has an entry ", ratio, ", known are 0, 4 and 128");
+        names.push_back(ratio == 0   ? "sliding_attention"
+                        : ratio == 4 ? "compressed_sparse_attention"
+                                     : "heavily_compressed_attention");
+      }
+      break;
+    }
+    case ListForm::group_size: {
+      const Index size = *holder.integer(key, 1, kMaxLayers), whole = count / size * size;
+      for (Index i = 0; i < count; ++i)
+        names.push_back((i + 1) % size == 0 || i >= whole ? kFullAttention : type.other);
+      break;
+    }
+    case ListForm::rotating_flags: {
+      if (holder.flags(key)->empty()) return;  // stands for no list at all
+      const std::vector<bool> rotates = flags();
+      for (std::size_t i = 0; i < plan.layers.size(); ++i) plan.layers[i].rotates = rotates[i];
+      return;
+    }
+    case ListForm::still_indices: {
+      const std::vector<bool> still = marked(holder, key, count, 0);
+      for (std::size_t i = 0; i < plan.layers.size(); ++i) plan.layers[i].rotates = !still[i];
+      return;
+    }
+    case ListForm::thetas: {
+      plan.thetas = *holder.numbers(key);
+      check_length(model, holder.path(key), plan.thetas.size(), count);
+      for (std::size_t i = 0; i < plan.layers.size(); ++i) {
+        if (plan.thetas[i] < 0)
+          fail(holder.path(key), " has an entry ", plan.thetas[i], ", none may be negative");
+        plan.layers[i].rotates = plan.thetas[i] > 0;
+      }
+      return;
+    }
+  }
+  settle_types(holder, key, names, names_known, plan);
 }
 
 /// `no_rope_layers`, where 1 is a layer that has a rotary embedding and 0 one that has none, or every n-th
 /// layer by `no_rope_layer_interval`.
 inline void read_layers_without_rope(const ConfigObject& model, const ModelType& type, LayerPlan& plan) {
-  const auto given = model.integers("no_rope_layers", 0, 1);
+  if (!type.interval_keys) return;
+  const auto given = model.flags("no_rope_layers");
   const auto interval = model.integer("no_rope_layer_interval", 0, kMaxLayers);
   const bool listed = given && !given->empty();  // an empty list stands for none at all
   if (listed && plan.layers.empty()) fail("num_hidden_layers is missing, no_rope_layers needs it");
@@ -87,39 +250,95 @@ inline void read_layers_without_rope(const ConfigObject& model, const ModelType&
   if (!listed && !interval && period > 0)
     model.note_defaulted("no_rope_layer_interval", of_model_type(type, static_cast<double>(period)));
   for (std::size_t i = 0; i < plan.layers.size(); ++i)
-    plan.layers[i].rotates =
-        listed ? (*given)[i] != 0 : period == 0 || (static_cast<Index>(i) + 1) % period != 0;
+    plan.layers[i].rotates = listed ? (*given)[i] : period == 0 || (static_cast<Index>(i) + 1) % period != 0;
+}
+
+/// The layers that the caller says rotate.
+inline void assume_rotating_layers(const ConfigObject& model, LayerPlan& plan) {
+  const auto& layers = model.report().assume().rotating_layers;
+  if (!layers) return;
+  if (plan.layers.empty()) fail("num_hidden_layers is missing, assume.rotating_layers needs it");
+  for (auto& layer : plan.layers) layer.rotates = false;
+  for (const Index layer : *layers) {
+    if (layer < 0 || layer >= static_cast<Index>(plan.layers.size()))
+      fail("assume.rotating_layers has ", layer, ", there are ", plan.layers.size(), " layers");
+    plan.layers[static_cast<std::size_t>(layer)].rotates = true;
+  }
+  model.note_assumed("layer_types", "the caller says which layers have a rotary embedding");
+}
+
+inline Index read_layer_count(const ConfigObject& model, const ModelType& type) {
+  const auto count =
+      type.layers_key.empty()
+          ? model.size_of({"num_hidden_layers", "n_layer", "num_layers", "n_layers"}, 1, kMaxLayers)
+          : model.size_of({type.layers_key}, 1, kMaxLayers);
+  if (count) return count->value;
+  const std::string_view key = type.layers_key.empty() ? "num_hidden_layers" : type.layers_key;
+  if (model.has_array("layer_types") || type.layers == 0) return 0;
+  model.note_defaulted(key, of_model_type(type, static_cast<double>(type.layers)));
+  return type.layers;
 }
 
 inline LayerPlan read_layers(const ConfigObject& model, const ModelType& type) {
   LayerPlan plan;
-  const auto count =
-      model.first_integer({"num_hidden_layers", "n_layer", "num_layers", "n_layers"}, 1, kMaxLayers);
+  if (type.rotates == Rotates::local_if_windowed) {
+    if (!model.has("sliding_window")) model.note_defaulted("sliding_window", of_model_type(type, "a number"));
+    model.use("sliding_window");
+  }
+  const Index count = read_layer_count(model, type);
   if (const auto types = model.texts("layer_types")) {
     if (types->empty() || types->size() > static_cast<std::size_t>(kMaxLayers))
       fail(model.path("layer_types"), " has ", types->size(), " entries, it must have 1 to ", kMaxLayers);
-    if (count && static_cast<Index>(types->size()) != count->value)
-      fail(model.path("layer_types"), " has ", types->size(), " entries, ", count->key, " is ", count->value);
-    for (const std::string& name : *types) {
-      plan.append(name);
+    if (count > 0) check_length(model, model.path("layer_types"), types->size(), count);
+    const std::size_t used = count > 0 ? static_cast<std::size_t>(count) : types->size();
+    for (std::size_t i = 0; i < used; ++i) {
+      plan.append((*types)[i]);
       if (plan.types.size() > kMaxLayerTypes)
         fail(model.path("layer_types"), " has more than ", kMaxLayerTypes, " different entries");
     }
+    for (const std::string& name : plan.types) check_layer_name(model, "layer_types", type, name);
+  }
+  const bool names_known = !plan.layers.empty();
+  const auto names_by = [&](const LayerRhythm& rhythm) {
+    std::vector<std::string_view> names;
+    for (Index layer = 0; layer < count; ++layer) names.push_back(type_of_layer(layer, count, rhythm, type));
+    return names;
+  };
+  const auto read_lists = [&] {
+    // What tells types comes first: what tells which layers rotate adds to it.
+    for (const bool of_types : {true, false})
+      for (const LayerList& list : type.lists)
+        if (!list.key.empty() && names_types(list.form) == of_types)
+          read_list(model, type, list, count, names_known, plan);
+  };
+  if (names_known) {
+    read_lists();
+    for (const std::string_view key : type.period_keys)  // says again what layer_types says
+      if (!key.empty() && model.has_value(key))
+        settle_types(model, key, names_by(read_rhythm(model, type)), names_known, plan);
   } else {
     // A model without a window, such as the smaller EXAONE 4, has no local layers.
-    const bool no_window =
-        model.has("sliding_window") && type.full_without_rope && !model.number("sliding_window");
-    const LayerRhythm rhythm = no_window ? LayerRhythm{} : read_rhythm(model, type);
-    plan.assumed = rhythm.pattern == LayerPattern::uniform;
-    for (Index layer = 0; count && layer < count->value; ++layer) plan.append(type_of_layer(layer, rhythm));
-    if (!count)
-      for (Index layer = 0; layer < (plan.assumed ? 1 : rhythm.period); ++layer)
-        if (const std::string name = type_of_layer(layer, rhythm); !plan.has(name))
-          plan.types.push_back(name);
+    const bool no_window = type.rotates == Rotates::local_if_windowed && model.has_null("sliding_window");
+    const bool listed = std::any_of(type.lists.begin(), type.lists.end(), [&](const LayerList& list) {
+      const auto [holder, key] = place_of(model, list.key);
+      return names_types(list.form) && holder.has_value(key);
+    });
+    if (!listed) {
+      const LayerRhythm rhythm = no_window ? LayerRhythm{} : read_rhythm(model, type);
+      plan.assumed = rhythm.pattern == LayerPattern::uniform;
+      for (const std::string_view name : names_by(rhythm)) plan.append(name);
+      if (count == 0)
+        for (Index layer = 0; layer < (plan.assumed ? 1 : rhythm.period); ++layer)
+          if (const std::string_view name = type_of_layer(layer, rhythm.period, rhythm, type);
+              !plan.has(name))
+            plan.types.emplace_back(name);
+    }
+    read_lists();
   }
-  if (!count && plan.layers.empty())
+  if (plan.layers.empty())
     model.note_defaulted("num_hidden_layers", "ask for types of layers, not for one layer");
   read_layers_without_rope(model, type, plan);
+  assume_rotating_layers(model, plan);
   return plan;
 }
 

@@ -13,20 +13,39 @@ namespace rotary::inline ROTARY_ABI::detail {
 /// Larger heads are typing errors, and frequencies of them would fill the memory.
 inline constexpr Index kMaxHeadDim = 65536;
 
-/// The features of a head that rotate, and where they stand in it.
+/// The features of a head that rotate, and where they begin.
 struct RopeSizes {
   Index head_dim = 0, rotary_dim = 0, start_index = 0;
 };
 
-/// The base. Of the rope object, of the model, or of the model type; `rope_ratio` multiplies it.
+/// The base that the model has for layers of this kind, outside of rope objects.
+inline std::optional<Keyed<double>> read_theta_of_model(const RopeSource& source) {
+  const ConfigObject& model = source.model;
+  const ModelType& type = source.type;
+  if (source.theta) return Keyed<double>{*source.theta, model.path("the list of bases")};
+  if (source.kind == LayerKind::compressed) {
+    const auto found = model.positive(type.compressed_theta_key);
+    return found ? std::optional(Keyed<double>{*found, model.path(type.compressed_theta_key)}) : std::nullopt;
+  }
+  const auto general = model.number_of(type.theta_keys);
+  if (source.has_local_theta()) return model.number_of(type.local_theta_keys);
+  if (!type.rope_object_key.empty() && model.has_object(type.rope_object_key)) {
+    const ConfigObject object = model.object(type.rope_object_key);
+    if (const auto base = object.positive(type.object_theta_key)) {
+      const Keyed<double> found{*base, object.path(type.object_theta_key)};
+      if (general) ConfigObject::check_same(*general, found);
+      return found;
+    }
+  }
+  return general;
+}
+
+/// The base: of the rope object, of the model, or of the model type.
 inline double read_theta(const RopeSource& source) {
   const ConfigObject &model = source.model, &rope = source.rope;
+  const ModelType& type = source.type;
   const std::optional<double> own = rope.positive("rope_theta");
-  const auto general = model.number_of({"rope_theta", "rotary_emb_base", "global_rope_theta"});
-  const auto local = source.local
-                         ? model.number_of({"rope_local_base_freq", "local_rope_theta", "swa_rope_theta"})
-                         : std::nullopt;
-  const auto of_model = source.local && (local || source.type.local_theta > 0) ? local : general;
+  const auto of_model = read_theta_of_model(source);
   if (own && of_model) {
     const Keyed<double> given{*own, rope.path("rope_theta")};
     if (!source.nested) ConfigObject::check_same(given, *of_model);
@@ -34,37 +53,61 @@ inline double read_theta(const RopeSource& source) {
       rope.note_contradictory("rope_theta",
                               of_model->key + " is another; this one, of the layers themselves, holds");
   }
-  double theta = source.local && source.type.local_theta > 0 ? source.type.local_theta : source.type.theta;
-  if (own || of_model)
+  double theta = type.theta;
+  if (source.has_local_theta()) theta = type.local_theta;
+  if (source.kind == LayerKind::compressed) theta = type.compressed_theta;
+  if (own || of_model) {
     theta = own ? *own : of_model->value;
-  else
-    model.note_defaulted(source.local ? "rope_local_base_freq" : "rope_theta",
-                         of_model_type(source.type, theta));
-  if (theta <= 0)
+  } else if (!type.theta_keys[0].empty()) {  // else it is the same in all models of the type
+    if (theta == 0)
+      fail(model.path(type.theta_keys[0]), " is missing, and what model_type ", type.name,
+           " has then is not known to this version");
+    const std::string_view key = source.kind == LayerKind::compressed ? type.compressed_theta_key
+                                 : source.has_local_theta() && !type.local_theta_keys[0].empty()
+                                     ? type.local_theta_keys[0]
+                                     : type.theta_keys[0];
+    model.note_defaulted(key, of_model_type(type, theta));
+  }
+  if (!(theta > 0))
     fail(of_model ? of_model->key : rope.path("rope_theta"), " is ", theta, ", it must be positive");
-  return theta * model.positive("rope_ratio").value_or(1);
+  return type.theta_ratio_key.empty() ? theta : theta * model.positive(type.theta_ratio_key).value_or(1);
+}
+
+inline constexpr Index kMaxSize = Index(1) << 32;
+
+/// A size, or what the configuration class of the model type has.
+inline std::optional<Keyed<Index>> read_size(const RopeSource& source,
+                                             std::initializer_list<std::string_view> names, Index otherwise) {
+  const ConfigObject& model = source.model;
+  if (const auto found = model.size_of(names, 1, kMaxSize)) return found;
+  if (otherwise == 0) return {};
+  model.note_defaulted(*names.begin(), of_model_type(source.type, static_cast<double>(otherwise)));
+  return Keyed<Index>{otherwise, model.path(*names.begin())};
 }
 
 inline Index read_head_dim(const RopeSource& source) {
   const ConfigObject& model = source.model;
-  if (source.full) {
-    if (const auto found = model.integer("global_head_dim", 1, kMaxHeadDim)) return *found;
-    if (source.type.full_head_dim > 0) {
-      model.note_defaulted("global_head_dim",
-                           of_model_type(source.type, static_cast<double>(source.type.full_head_dim)));
-      return source.type.full_head_dim;
+  const ModelType& type = source.type;
+  if (source.full() && !type.full_head_dim_key.empty()) {
+    if (const auto found = model.integer(type.full_head_dim_key, 1, kMaxHeadDim)) return *found;
+    if (type.full_head_dim > 0) {
+      model.note_defaulted(type.full_head_dim_key,
+                           of_model_type(type, static_cast<double>(type.full_head_dim)));
+      return type.full_head_dim;
     }
   }
-  if (const auto found =
-          model.first_integer({"head_dim", "attention_head_dim", "kv_channels"}, 1, kMaxHeadDim))
+  if (source.local() && !type.local_head_dim_key.empty())
+    if (const auto found = model.integer(type.local_head_dim_key, 1, kMaxHeadDim)) return *found;
+  if (const auto found = model.size_of(
+          {"head_dim", "attention_head_dim", "kv_channels", "hidden_size_per_head", "head_size"}, 1,
+          kMaxHeadDim))
     return found->value;
-  if (source.type.head_dim > 0) {
-    model.note_defaulted("head_dim", of_model_type(source.type, static_cast<double>(source.type.head_dim)));
-    return source.type.head_dim;
+  if (type.head_dim > 0) {
+    model.note_defaulted("head_dim", of_model_type(type, static_cast<double>(type.head_dim)));
+    return type.head_dim;
   }
-  constexpr Index most = Index(1) << 32;
-  const auto hidden = model.first_integer({"hidden_size", "n_embd", "d_model"}, 1, most);
-  const auto heads = model.first_integer({"num_attention_heads", "n_head", "num_heads"}, 1, most);
+  const auto hidden = read_size(source, {"hidden_size", "n_embd", "d_model", "emb_size"}, type.hidden_size);
+  const auto heads = read_size(source, {"num_attention_heads", "n_head", "n_heads", "num_heads"}, type.heads);
   if (!hidden || !heads)
     fail(model.path("head_dim"), " is missing, and so is ", hidden ? "num_attention_heads" : "hidden_size",
          ", from which it would follow");
@@ -80,8 +123,8 @@ inline Index read_head_dim(const RopeSource& source) {
 /// The share of a head that rotates.
 inline std::optional<Keyed<double>> read_partial(const RopeSource& source) {
   constexpr std::string_view key = "partial_rotary_factor";
-  const auto of_model =
-      source.model.number_of({key, "rotary_pct", "rope_pct", "rope_percent", "rotary_emb_fraction"});
+  auto of_model = source.model.number_of(source.type.partial_keys);
+  if (source.partial) of_model = {*source.partial, source.model.path("partial_rotary_factors")};
   const std::optional<double> own = source.rope.number(key);
   std::optional<Keyed<double>> found = of_model;
   if (own) {
@@ -96,13 +139,26 @@ inline std::optional<Keyed<double>> read_partial(const RopeSource& source) {
   return found;
 }
 
-/// Multi-head latent attention: a head is [nope | rope], and the rope part rotates as a whole.
+/// Multi-head latent attention: a head is [nope | rope], and the rope part rotates as a whole. None if the
+/// file switches it off.
 inline std::optional<RopeSizes> read_latent_sizes(const RopeSource& source) {
   const ConfigObject& model = source.model;
   const auto rope_part = model.integer("qk_rope_head_dim", 0, kMaxHeadDim);
-  if (!rope_part || *rope_part == 0) return {};
-  const Index nope = model.integer("qk_nope_head_dim", 0, kMaxHeadDim).value_or(0);
-  const RopeSizes sizes{.head_dim = nope + *rope_part, .rotary_dim = *rope_part, .start_index = nope};
+  if (source.type.at_end) {
+    const Index head_dim = read_head_dim(source), rotary_dim = rope_part.value_or(source.type.rotary_dim);
+    if (rotary_dim < 2 || rotary_dim % 2 != 0 || rotary_dim > head_dim)
+      fail(model.path("qk_rope_head_dim"), " is ", rotary_dim, ", it must be even and at most head_dim, ",
+           head_dim);
+    return RopeSizes{head_dim, rotary_dim, head_dim - rotary_dim};
+  }
+  const auto nope_part = model.integer("qk_nope_head_dim", 0, kMaxHeadDim);
+  const bool uses_mla = model.flag("use_mla").value_or(true);
+  if (!uses_mla || (rope_part && *rope_part == 0)) return {};
+  if (!rope_part || !nope_part)
+    fail(model.path(rope_part ? "qk_nope_head_dim" : "qk_rope_head_dim"), " is missing, model_type ",
+         source.type.name, " needs it");
+  const RopeSizes sizes{
+      .head_dim = *nope_part + *rope_part, .rotary_dim = *rope_part, .start_index = *nope_part};
   if (*rope_part % 2 != 0) fail(model.path("qk_rope_head_dim"), " is ", *rope_part, ", it must be even");
   if (const auto head_dim = model.integer("head_dim", 1, kMaxHeadDim))
     if (*head_dim != *rope_part && *head_dim != sizes.head_dim)
@@ -119,26 +175,30 @@ inline std::optional<RopeSizes> read_latent_sizes(const RopeSource& source) {
 /// How many features of a head rotate, told by their number or their share.
 inline Index read_rotary_dim(const RopeSource& source, Index head_dim) {
   const ConfigObject& model = source.model;
+  const ModelType& type = source.type;
   const auto share_of_head = [&](double share) {
     return static_cast<Index>(static_cast<double>(head_dim) * share);
   };
   const auto partial = read_partial(source);
-  const auto given = model.integer("rotary_dim", 1, kMaxHeadDim);
+  const std::string_view dim_key = type.rotary_dim_key;
+  const Index given = dim_key.empty() ? 0 : model.integer(dim_key, 1, kMaxHeadDim).value_or(0);
   Keyed<Index> found{head_dim, model.path("head_dim")};
   if (partial) {
     found = {share_of_head(partial->value), partial->key};
-    if (given && *given != found.value)
-      fail(model.path("rotary_dim"), " is ", *given, ", by ", partial->key, " it is ", found.value,
+    if (given > 0 && given != found.value)
+      fail(model.path(dim_key), " is ", given, ", by ", partial->key, " it is ", found.value,
            ": they must agree");
-  } else if (given) {
-    found = {*given, model.path("rotary_dim")};
-  } else if (source.type.rotary_dim > 0 && !model.has("rotary_dim")) {  // null is all of the head
-    found.value = source.type.rotary_dim;
-    model.note_defaulted("rotary_dim", of_model_type(source.type, static_cast<double>(found.value)));
-  } else if (source.type.partial_rotary_factor != 1) {
-    found.value = share_of_head(source.type.partial_rotary_factor);
-    model.note_defaulted("partial_rotary_factor",
-                         of_model_type(source.type, source.type.partial_rotary_factor));
+  } else if (given > 0) {
+    found = {given, model.path(dim_key)};
+  } else if (type.rotary_dim > 0 && !model.has(dim_key)) {  // null is all of the head
+    found.value = type.rotary_dim;
+    model.note_defaulted(dim_key, of_model_type(type, static_cast<double>(found.value)));
+  } else if (type.partial != 1) {
+    if (type.partial == 0)
+      fail(model.path(type.partial_keys[0]), " is missing, and what model_type ", type.name,
+           " has then is not known to this version");
+    found.value = share_of_head(type.partial);
+    model.note_defaulted(type.partial_keys[0], of_model_type(type, type.partial));
   }
   if (found.value < 2 || found.value % 2 != 0 || found.value > head_dim)
     fail(found.key, " lets ", found.value, " features of a head of ", head_dim,
@@ -147,46 +207,72 @@ inline Index read_rotary_dim(const RopeSource& source, Index head_dim) {
 }
 
 inline RopeSizes read_sizes(const RopeSource& source, bool proportional) {
-  if (const auto latent = read_latent_sizes(source)) return *latent;
+  if (source.type.latent || source.type.at_end)
+    if (const auto latent = read_latent_sizes(source)) return *latent;
   const Index head_dim = read_head_dim(source);
   if (!proportional) return {.head_dim = head_dim, .rotary_dim = read_rotary_dim(source, head_dim)};
-  read_partial(source);  // some of the frequencies are 0, which is a matter of the variant
+  read_partial(source);  // some of the frequencies are 0, which the variant takes care of
   if (head_dim % 2 != 0) fail(source.model.path("head_dim"), " is ", head_dim, ", it must be even");
   return {.head_dim = head_dim, .rotary_dim = head_dim};
 }
 
-/// What the configuration says of it, else what the model type does.
+/// What the caller says of it, else what the configuration says, else what the model type does.
 inline Pairing read_pairing(const RopeSource& source) {
-  for (const std::string_view key : {"rope_interleave", "rope_interleaved", "rotary_emb_interleaved"})
-    if (const std::optional<bool> interleaved = source.model.flag(key))
-      return *interleaved ? Pairing::interleaved : Pairing::half;
-  return source.type.pairing;
+  const ConfigObject& model = source.model;
+  Pairing pairing = source.type.pairing;
+  if (!source.type.pairing_key.empty())
+    if (const std::optional<bool> interleaved = model.flag(source.type.pairing_key))
+      pairing = *interleaved ? Pairing::interleaved : Pairing::half;
+  // DeepSeek-V2's attention without latent heads is Llama's.
+  if (source.type.latent && (!model.flag("use_mla").value_or(true) ||
+                             model.integer("qk_rope_head_dim", 0, kMaxHeadDim).value_or(1) == 0))
+    pairing = Pairing::half;
+  if (const auto& assumed = model.report().assume().pairing) {
+    model.note_assumed("model_type",
+                       std::string("the caller says that pairs are ") +
+                           (*assumed == Pairing::half ? "(i, i + rotary_dim/2)" : "(2i, 2i + 1)"));
+    return *assumed;
+  }
+  return pairing;
 }
 
 inline void read_sections(const RopeSource& source, const std::string& rope_type,
                           RopeParameters& parameters) {
   const ConfigObject& rope = source.rope;
+  if (!source.type.mrope) return;
   std::string_view key = "mrope_section";
   auto sections = rope.integers(key, 0, kMaxHeadDim);
-  parameters.mrope_order = source.type.mrope_order;
+  parameters.mrope_order = *source.type.mrope;
   if (!sections) {
     key = "xdrope_section";
     sections = rope.integers(key, 0, kMaxHeadDim);
     parameters.mrope_order = MropeOrder::chunked;
   }
-  if (!sections) return;
+  if (!sections && (rope_type == "video_rope" || rope_type == "3D")) {
+    key = "mrope_section";
+    sections = {8, 12, 12};  // where Ming's code finds none
+    rope.note_defaulted(key, of_model_type(source.type, "[8, 12, 12]"));
+  }
+  if (!sections) {
+    // Qwen3-Next's files have the flag without sections, which changes nothing.
+    for (const std::string_view flag : {"mrope_interleaved", "interleaved"})
+      if (rope.has_value(flag)) rope.note_ignored(flag, "there is no mrope_section");
+    return;
+  }
   for (const std::string_view flag : {"mrope_interleaved", "interleaved"})
     if (const std::optional<bool> interleaved = rope.flag(flag);
-        interleaved && source.type.mrope_order != MropeOrder::ernie)
+        interleaved && *source.type.mrope != MropeOrder::ernie)
       parameters.mrope_order = *interleaved ? MropeOrder::interleaved : MropeOrder::chunked;
+  if (rope.flag("mrope_interleaved_glm").value_or(false)) parameters.mrope_order = MropeOrder::glm;
   if (rope_type == "openpangu") parameters.mrope_order = MropeOrder::openpangu;
+  if (rope_type == "video_rope") parameters.mrope_order = MropeOrder::video;
   Index pairs = 0;
   for (const Index section : *sections) pairs += section;
   if (pairs != parameters.rotary_dim / 2)
     fail(rope.path(key), " adds up to ", pairs, ", it must be ", parameters.rotary_dim / 2,
          ", the number of pairs");
   parameters.mrope_section = *std::move(sections);
-  parameters.axis_of_pair();  // has more to say on sections than their sum
+  parameters.axis_of_pair();  // throws for sections that their sum does not show to be wrong
 }
 
 inline RopeParameters read_rope(const RopeSource& source) {
@@ -198,11 +284,15 @@ inline RopeParameters read_rope(const RopeSource& source) {
                             .start_index = sizes.start_index,
                             .pairing = read_pairing(source)};
   read_sections(source, rope_type, parameters);
-  const bool plain = rope_type == "openpangu";
-  parameters.scaling = read_scaling(source, plain ? "default" : rope_type, sizes.rotary_dim);
+  if (names_sections(rope_type) && !source.type.mrope)
+    fail(source.rope.path("rope_type"), " is ", rope_type, ", model_type ", source.type.name,
+         " is not known to have sections");
+  parameters.scaling =
+      read_scaling(source, names_sections(rope_type) ? "default" : rope_type, sizes.rotary_dim);
   if (const auto* yarn = std::get_if<YarnOptions>(&parameters.scaling); yarn && source.type.scales_softmax)
     parameters.softmax_scale = yarn_softmax_scale(*yarn);
-  parameters.frequencies();  // what no single key shows to be wrong fails here, and not at first use
+  parameters.rotates_output_back = source.type.rotates_back;
+  parameters.frequencies();  // what no single key shows to be wrong throws here, and not at first use
   return parameters;
 }
 

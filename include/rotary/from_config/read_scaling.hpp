@@ -1,31 +1,45 @@
 // The variant of a rope object, `rope_parameters` or `rope_scaling`: its type and what that type needs.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "config_object.hpp"
-#include "model_types.hpp"
+#include "model_type.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
 /// Where the rotary embedding of one type of layers is described.
 struct RopeSource {
-  ConfigObject model;     ///< the keys of the model
-  ConfigObject rope;      ///< the rope object; empty if there is none
-  const ModelType& type;  ///< what goes without saying
-  bool nested = false;    ///< the rope object is of this type of layers alone
-  bool full = true;       ///< layers of full attention
-  bool local = false;     ///< sliding layers, in a model where those have a base of their own
+  ConfigObject model;  ///< the keys of the model
+  ConfigObject rope;   ///< the rope object; empty if there is none
+  const ModelType& type;
+  bool nested = false;  ///< the rope object is of this type of layers alone
+  LayerKind kind = LayerKind::full;
+  std::optional<double> theta = {};    ///< the entry of a list that has one for every layer
+  std::optional<double> partial = {};  ///< likewise
+
+  bool full() const { return kind == LayerKind::full; }
+  bool local() const { return kind == LayerKind::local; }
+  /// Whether the layers are local ones in a model where those have a base of their own.
+  bool has_local_theta() const {
+    if (!local()) return false;
+    for (const std::string_view key : type.local_theta_keys)
+      if (!key.empty() && model.has_value(key)) return true;
+    return type.local_theta > 0;
+  }
 };
 
 inline constexpr Index kMaxContext = Index(1) << 50;
 
 /// M, by all its names; models that state several mean the first.
 inline std::optional<double> read_max_position_embeddings(const ConfigObject& model) {
-  const auto found =
-      model.first_integer({"max_position_embeddings", "n_positions", "seq_length", "n_ctx"}, 1, kMaxContext);
+  const auto found = model.first_integer({"max_position_embeddings", "n_positions", "seq_length", "n_ctx",
+                                          "max_seq_len", "max_sequence_length", "model_max_length"},
+                                         1, kMaxContext);
   return found ? std::optional(static_cast<double>(found->value)) : std::nullopt;
 }
 
@@ -109,6 +123,13 @@ inline YarnOptions read_yarn(const RopeSource& source, std::string_view rope_typ
   options.mscale = rope.number("mscale");
   options.mscale_all_dim = rope.number("mscale_all_dim");
   options.attention_factor = read_attention_factor(rope);
+  if (source.type.yarn_coefficient != 0.1 && !options.attention_factor) {
+    // A rule of the model type's own: DeepSeek-V4 has no magnitude, TeleChat3 a smaller one.
+    options.attention_factor = 1 + source.type.yarn_coefficient * std::max(0.0, std::log(options.factor));
+    options.mscale.reset();
+    options.mscale_all_dim.reset();
+    return options;
+  }
   if (rope_type == "deepseek_yarn") {
     options.magnitude = YarnMagnitude::deepseek;
     options.attn_factor = rope.positive("attn_factor").value_or(1);
@@ -190,7 +211,7 @@ inline GrokOptions read_grok(const RopeSource& source, const std::string& method
   else
     fail(rope.path("extra_method"), " is ", method,
          ", known are original, yarn, yarn_linear, yarn_log and theta_scale");
-  const auto factor = rope.number_of({"factor", "scaling_factor"});
+  const auto factor = rope.number_of(std::array<std::string_view, 2>{"factor", "scaling_factor"});
   if (!factor || factor->value <= 0)
     fail(rope.path("factor"), " is missing or not positive, extra_method needs it");
   options.factor = factor->value;
@@ -198,6 +219,11 @@ inline GrokOptions read_grok(const RopeSource& source, const std::string& method
   options.beta_slow = read_beta(rope, "beta_slow", options.beta_slow);
   options.extrapolation_factor = rope.number("extrapolation_factor").value_or(1);
   return options;
+}
+
+/// Types of rope objects that name an order of sections, and no scaling.
+inline bool names_sections(std::string_view rope_type) {
+  return rope_type == "openpangu" || rope_type == "video_rope" || rope_type == "3D";
 }
 
 /// `rope_type`, or `type`, its older name. Empty and "mrope" are the default: sections are read apart.
@@ -210,17 +236,45 @@ inline std::string read_rope_type(const ConfigObject& rope) {
   return name == "mrope" || name.empty() ? "default" : name;
 }
 
+/// Scaling that stands outside of a rope object, if the model type has any.
+inline std::optional<RopeScaling> read_scaling_of_model(const RopeSource& source) {
+  const ConfigObject& model = source.model;
+  const ModelType& type = source.type;
+  if (type.qwen_dynamic_ntk && model.flag("use_dynamic_ntk").value_or(false)) {
+    const std::optional<double> original = model.positive("seq_length");
+    if (!original) fail(model.path("seq_length"), " is missing, use_dynamic_ntk needs it");
+    return QwenNtkOptions{*original};
+  }
+  if (!type.linear_key.empty())
+    if (const auto factor = model.positive(type.linear_key); factor && *factor != 1)
+      return LinearOptions{*factor};
+  if (!type.dynamic_key.empty())
+    if (const auto factor = model.positive(type.dynamic_key)) {
+      const auto length = model.first_integer({type.dynamic_length_key, "n_positions"}, 1, kMaxContext);
+      if (!length)
+        fail(model.path(type.dynamic_length_key), " is missing, ", model.path(type.dynamic_key), " needs it");
+      return DynamicNtkOptions{*factor, static_cast<double>(length->value)};
+    }
+  if (type.rope_object_key.empty() || !model.has_object(type.rope_object_key)) return {};
+  const ConfigObject object = model.object(type.rope_object_key);
+  const std::string kind = object.text("type").value_or("origin");
+  if (kind == "origin") return {};
+  if (kind != "dynamic") fail(object.path("type"), " is ", kind, ", known are origin and dynamic");
+  const std::optional<double> whole = read_max_position_embeddings(model);
+  if (!whole) fail(model.path("max_position_embeddings"), " is missing, ", object.path("type"), " needs it");
+  return DynamicNtkOptions{object.positive("scaling_factor").value_or(1), *whole};
+}
+
 inline RopeScaling read_scaling(const RopeSource& source, const std::string& rope_type, Index rotary_dim) {
   const ConfigObject& rope = source.rope;
   if (const auto method = rope.text("extra_method")) return read_grok(source, *method);
-  if (rope_type == "default") {
-    if (source.model.flag("use_dynamic_ntk").value_or(false)) {
-      const std::optional<double> original = source.model.positive("seq_length");
-      if (!original) fail(source.model.path("seq_length"), " is missing, use_dynamic_ntk needs it");
-      return QwenNtkOptions{*original};
-    }
-    return DefaultOptions{};
+  if (const auto of_model = read_scaling_of_model(source)) {
+    if (rope_type != "default")
+      fail(rope.path("rope_type"), " is ", rope_type, ", and ", source.model.path("model_type"), " ",
+           source.type.name, " has scaling under a key of its own: only one of them can hold");
+    return *of_model;
   }
+  if (rope_type == "default") return DefaultOptions{};
   if (rope_type == "linear") return LinearOptions{read_factor(rope, rope_type)};
   if (rope_type == "dynamic" || rope_type == "xdrope") {
     if (const std::optional<double> alpha = rope.positive("alpha")) {
@@ -241,7 +295,7 @@ inline RopeScaling read_scaling(const RopeSource& source, const std::string& rop
                                rope.positive("factor").value_or(1)};
   fail(rope.path("rope_type"), " is ", rope_type,
        ", known are default, linear, dynamic, ntk, yarn, deepseek_yarn, longrope, su, llama3, proportional, "
-       "mrope and xdrope");
+       "mrope, xdrope, openpangu, 3D and video_rope");
 }
 
 }  // namespace rotary::inline ROTARY_ABI::detail

@@ -23,6 +23,26 @@ inline ModelConfiguration llama4(RopeScaling scaling = {}) {
   return model_with_gaps("llama4_text", 48, 4, std::move(rope));
 }
 
+/// Llama 4 Scout, which scales the queries of layers without a rotary embedding by their position.
+inline ModelConfiguration llama4_scout() {
+  ModelConfiguration model = llama4(Llama3Options{.factor = 16, .high_freq_factor = 1});
+  model.temperature = QueryTemperature{.scale = 0.1, .interval = 8192, .shift = 1};
+  model.temperature_without_rope = true;
+  return model;
+}
+
+/// Ministral 3: YaRN without a magnitude, and queries scaled by their position.
+inline ModelConfiguration ministral3(std::size_t layers) {
+  ModelConfiguration model = uniform_model(
+      "ministral3", layers,
+      {.theta = 1000000,
+       .head_dim = 128,
+       .scaling = YarnOptions{
+           .factor = 16, .original_max_position_embeddings = 16384, .mscale = 1, .mscale_all_dim = 1}});
+  model.temperature = QueryTemperature{.scale = 0.1, .interval = 16384};
+  return model;
+}
+
 inline ModelConfiguration mistral(std::size_t layers, double theta) {
   return uniform_model("mistral", layers, {.theta = theta, .head_dim = 128});
 }
@@ -44,23 +64,14 @@ inline constexpr auto kLlamaPresets = std::to_array<Preset>({
      [] { return uniform_model("llama", 16, llama3(64, Llama3Options{.factor = 32})); }},
     {"meta-llama/Llama-3.2-3B",
      [] { return uniform_model("llama", 28, llama3(128, Llama3Options{.factor = 32})); }},
-    {"meta-llama/Llama-4-Scout-17B-16E-Instruct",
-     [] { return llama4(Llama3Options{.factor = 16, .high_freq_factor = 1}); }},
+    {"meta-llama/Llama-4-Scout-17B-16E-Instruct", [] { return llama4_scout(); }},
     {"meta-llama/Llama-4-Maverick-17B-128E-Instruct", [] { return llama4(); }},
     {"mistralai/Mistral-7B-v0.1", [] { return mistral(32, 10000); }},
     {"mistralai/Mistral-7B-Instruct-v0.3", [] { return mistral(32, 1000000); }},
     {"mistralai/Mistral-Nemo-Instruct-2407", [] { return mistral(40, 1000000); }},
     {"mistralai/Mixtral-8x7B-v0.1",
      [] { return uniform_model("mixtral", 32, {.theta = 1000000, .head_dim = 128}); }},
-    {"mistralai/Ministral-3-8B-Instruct-2512",
-     [] {
-       return uniform_model(
-           "ministral3", 34,
-           {.theta = 1000000,
-            .head_dim = 128,
-            .scaling = YarnOptions{
-                .factor = 16, .original_max_position_embeddings = 16384, .mscale = 1, .mscale_all_dim = 1}});
-     }},
+    {"mistralai/Ministral-3-8B-Instruct-2512", [] { return ministral3(34); }},
     {"HuggingFaceTB/SmolLM3-3B",
      [] { return model_with_gaps("smollm3", 36, 4, {.theta = 5000000, .head_dim = 128}); }},
     {"swiss-ai/Apertus-8B-2509",

@@ -1,0 +1,237 @@
+// Keys about positions, renamed or added to published configurations: the answer never changes in silence.
+#include <gtest/gtest.h>
+#include <rotary/from_config.hpp>
+
+#include <iostream>
+#include <set>
+
+#include "support/model_configs.hpp"
+#include "support/random.hpp"
+
+namespace rotary::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+/// Everything that a configuration says of the rotary embeddings, as text.
+std::string answer(const ModelConfiguration& model) {
+  std::ostringstream text;
+  text.precision(17);
+  for (const auto& type : model.layer_types) {
+    text << type.name;
+    if (type.rope) {
+      const RopeParameters& rope = *type.rope;
+      text << ' ' << rope.head_dim << ' ' << rope.rotary_dim << ' ' << rope.start_index << ' '
+           << static_cast<int>(rope.pairing) << ' ' << rope.softmax_scale;
+      for (const double length : {0.0, 1e5}) {
+        const Frequencies frequencies = rope.frequencies(length);
+        text << ' ' << frequencies.magnitude;
+        for (const DoubleDouble& f : frequencies.values) {
+          EXPECT_TRUE(std::isfinite(f.hi));
+          text << ' ' << f.hi;
+        }
+      }
+      if (!rope.mrope_section.empty())
+        for (const Index axis : rope.axis_of_pair()) text << ' ' << axis;
+    }
+    text << '\n';
+  }
+  for (const auto& layer : model.layers) text << layer.type << layer.rotates;
+  if (model.temperature) text << model.temperature->at(1e6) << model.temperature_without_rope;
+  return text.str();
+}
+
+std::vector<Json> configurations() {
+  std::vector<Json> result;
+  for (const Json& entry : Json::parse(config_text("model_types/published.json")))
+    result.push_back(entry.at("config"));
+  for (const auto& file : config_files()) result.push_back(Json::parse(text_of(file)));
+  return result;
+}
+
+/// The objects of the language model: the model itself and its rope objects.
+std::vector<Json*> objects_of(Json& config) {
+  Json* model = &config;
+  for (const char* part : {"thinker_config", "text_config", "llm_config", "language_config"})
+    if (model->contains(part) && (*model)[part].is_object()) model = &(*model)[part];
+  std::vector<Json*> result = {model};
+  for (const char* key : {"rope_scaling", "rope_parameters", "swa_rope_parameters", "rotary"})
+    if (model->contains(key) && (*model)[key].is_object()) {
+      result.push_back(&(*model)[key]);
+      for (auto& [name, value] : (*model)[key].items())
+        if (value.is_object()) result.push_back(&value);
+    }
+  return result;
+}
+
+template <class T>
+const T& any_of(Random& random, const std::vector<T>& values) {
+  return values[random.integer<std::size_t>(0, values.size() - 1)];
+}
+
+/// A key of one of the families: one that other models have, or one that no model has yet.
+std::string new_key(Random& random) {
+  static const std::vector<std::string> real = {"rotary_dim",
+                                                "rope_ratio",
+                                                "no_rope_layers",
+                                                "no_rope_layer_interval",
+                                                "sliding_window_pattern",
+                                                "partial_rotary_factor",
+                                                "rope_theta",
+                                                "rotary_pct",
+                                                "rotary_emb_base",
+                                                "full_attn_idxs",
+                                                "rope_layout",
+                                                "rope_local_base_freq",
+                                                "local_rope_theta",
+                                                "global_rope_theta",
+                                                "swa_rope_theta",
+                                                "rope_interleave",
+                                                "rotary_emb_interleaved",
+                                                "qk_rope_head_dim",
+                                                "use_mem_rope",
+                                                "mla_use_nope",
+                                                "attn_layer_indices",
+                                                "cross_attention_layers",
+                                                "hybrid_layer_pattern",
+                                                "layer_types",
+                                                "layers_block_type",
+                                                "block_types",
+                                                "full_attention_interval",
+                                                "global_attn_every_n_layers",
+                                                "rope_position_scale",
+                                                "rope_embedding_base",
+                                                "rotary_scaling_factor",
+                                                "use_dynamic_ntk",
+                                                "compress_rope_theta",
+                                                "partial_rotary_factors",
+                                                "yarn_only_types",
+                                                "mrope_section",
+                                                "mrope_interleaved",
+                                                "use_fope",
+                                                "rope_freq_constant",
+                                                "alibi",
+                                                "position_embedding_type",
+                                                "global_head_dim",
+                                                "layer_rope_theta",
+                                                "attn_type_list",
+                                                "layer_group_size"};
+  if (random.integer(0, 2) == 0) return any_of(random, real);
+  static const std::vector<std::string> before = {"",      "",     "use_",   "my_", "global_",
+                                                  "attn_", "swa_", "local_", "no_"},
+                                        stems = {"rope",        "rotary",  "position",
+                                                 "partial",     "theta",   "rope_base",
+                                                 "layer_types", "pattern", "full_attn_idxs",
+                                                 "sliding",     "yarn",    "interleave",
+                                                 "ntk",         "mscale",  "alibi",
+                                                 "freq",        "xpos"},
+                                        after = {"",        "",      "_x",    "_factor", "_scale",
+                                                 "_layers", "_type", "_list", "_dim",    "_2"};
+  return any_of(random, before) + any_of(random, stems) + any_of(random, after);
+}
+
+Json new_value(Random& random) {
+  static const std::vector<Json> values = {true,
+                                           false,
+                                           0,
+                                           1,
+                                           2,
+                                           0.5,
+                                           8,
+                                           1000000,
+                                           "default",
+                                           "yarn",
+                                           Json::array({0, 1}),
+                                           Json::array({1, 1, 1, 0}),
+                                           Json::array({"full_attention", "sliding_attention"}),
+                                           Json{{"factor", 2.0}, {"rope_type", "linear"}}};
+  return any_of(random, values);
+}
+
+/// Whether a message or a note names the key: as a whole or as the last part of a path.
+bool names(const std::string& text, const std::string& key) { return text.find(key) != std::string::npos; }
+
+TEST(FromConfigMutations, TheAnswerNeverChangesInSilence) {
+  Random random(20250611);
+  SCOPED_TRACE(random.replay());
+  std::cout << random.replay() << '\n';
+  const std::vector<Json> known = configurations();
+  std::vector<std::string> answers, types;
+  for (const Json& config : known) {
+    const ModelConfiguration model = from_config(config);
+    answers.push_back(answer(model));
+    types.push_back(model.model_type);
+  }
+  std::size_t refused = 0, noted = 0, unchanged = 0, told = 0, read = 0;
+  for (int n = 0; n < 10000; ++n) {
+    const std::size_t which = random.integer<std::size_t>(0, known.size() - 1);
+    Json config = known[which];
+    Json& object = *any_of(random, objects_of(config));
+    std::vector<std::string> candidates;
+    for (const auto& [key, value] : object.items())
+      if (detail::concerns_rope(key) || detail::is_rope_key(key)) candidates.push_back(key);
+    std::string gone, added;
+    if (random.integer(0, 1) == 0 && !candidates.empty()) {
+      gone = any_of(random, candidates);
+      added = random.integer(0, 1) == 0
+                  ? gone + any_of(random, std::vector<std::string>{"_x", "s", "_0", "_new"})
+                  : new_key(random);
+    } else {
+      added = new_key(random);
+    }
+    if (object.contains(added)) continue;
+    const Json value = gone.empty() ? new_value(random) : object[gone];
+    if (!gone.empty()) object.erase(gone);
+    object[added] = value;
+    // A key that models of the type do have is no mutation: it is read, and may change the answer.
+    const auto is_read = [&](const std::string& key) {
+      return detail::may_read(*detail::find_model_type(types[which]), key) || detail::is_rope_key(key) ||
+             detail::is_section_key(key);
+    };
+    const std::string change = gone.empty() ? "added " + added : "renamed " + gone + " to " + added;
+    try {
+      const ModelConfiguration model = from_config(config);
+      const bool same = answer(model) == answers[which];
+      bool tells_added = false, tells_gone = gone.empty();
+      for (const ConfigurationNote& note : model.notes) {
+        tells_added = tells_added || names(note.text, added);
+        tells_gone = tells_gone || names(note.text, gone);
+      }
+      if (value.is_null()) {  // null is a key that is not there
+        EXPECT_TRUE(same || tells_gone) << change << " in " << config;
+        continue;
+      }
+      if (is_read(added)) {
+        ++read;
+        continue;
+      }
+      const bool silent_by_name =
+          detail::find_known_key(added) && detail::find_known_key(added)->answer == detail::KeyAnswer::silent;
+      if (same) {
+        // Nothing depends on it: a key that is known, or read without effect, or a note.
+        ++unchanged;
+        const ModelConfiguration listed = from_config(config, {.list_unread_keys = true});
+        const bool unlisted = listed.note(added) == nullptr;
+        EXPECT_TRUE(tells_added || silent_by_name || unlisted) << change << " in " << config;
+      } else {
+        // The key that is gone has a note on its default, or the new one is another name of it.
+        ++told;
+        EXPECT_TRUE(tells_added || tells_gone) << change << " in " << config;
+      }
+      noted += tells_added ? 1 : 0;
+    } catch (const std::invalid_argument& error) {
+      ++refused;
+      const std::string message = error.what();
+      if (is_read(added)) continue;
+      EXPECT_TRUE(names(message, added) || (!gone.empty() && names(message, gone)))
+          << change << ": " << message;
+      EXPECT_EQ(message.find('\n'), std::string::npos);
+    }
+  }
+  std::cout << refused << " refused, " << noted << " noted, " << unchanged << " unchanged, " << told
+            << " changed and told, " << read << " with keys that are read\n";
+  EXPECT_GT(refused, 5000u);
+}
+
+}  // namespace
+}  // namespace rotary::testing

@@ -118,6 +118,7 @@ struct StridedView {
   /// Fails unless rank, extents and strides, which anybody may set, are those of a tensor that fits into
   /// memory. All functions that take a view call it.
   void check() const {
+    if (certainly_fits()) return;
     if (rank < 0 || rank > kMaxRank) detail::fail("a view has 0 to ", kMaxRank, " axes, found ", rank);
     for (int axis = 0; axis < rank; ++axis)
       if (extents[at(axis)] < 0)
@@ -160,6 +161,23 @@ struct StridedView {
   StridedView(Scalar* pointer, int axes) : data(pointer), rank(axes) {}
 
   static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
+
+  /// The common case of `check`, without its messages: extents are at least 1, strides at least 0, and all
+  /// products fit.
+  bool certainly_fits() const {
+    if (rank < 0 || rank > kMaxRank) return false;
+    Index bytes = sizeof(Scalar), reach = 0;
+    for (int axis = 0; axis < rank; ++axis) {
+      const Index extent = extents[at(axis)], stride = strides[at(axis)];
+      Index last = 0;
+      if (extent < 1 || stride < 0 || !detail::multiplied(bytes, extent, bytes) ||
+          !detail::multiplied(extent - 1, stride, last) ||
+          !detail::multiplied(last, Index{sizeof(Scalar)}, last) || last > PTRDIFF_MAX - reach)
+        return false;
+      reach += last;
+    }
+    return true;
+  }
 
   void set_extents(std::span<const Index> sizes) {
     if (sizes.size() > static_cast<std::size_t>(kMaxRank))

@@ -114,7 +114,8 @@ TEST(Broadcat, TakesAListBuiltAtRunTime) {
     const Tensor<double, 3> at_run_time = broadcat(list, {.dim = dim});
     const Tensor<double, 3> written_out = broadcat({.dim = dim}, list[0], list[1], list[2]);
     ASSERT_EQ(at_run_time.dimensions(), written_out.dimensions());
-    for (Index n = 0; n < written_out.size(); ++n) EXPECT_EQ(at_run_time.data()[n], written_out.data()[n]) << n;
+    for (Index n = 0; n < written_out.size(); ++n)
+      EXPECT_EQ(at_run_time.data()[n], written_out.data()[n]) << n;
   }
   list.clear();
   EXPECT_EQ(error_of_call([&] { static_cast<void>(broadcat(list)); }),

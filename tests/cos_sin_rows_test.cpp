@@ -107,7 +107,8 @@ TYPED_TEST(CosSinRows, AreRightAtFractionalPositionsUpToAMillion) {
     for (double& position : drawn)
       position = static_cast<double>(random.integer<std::int64_t>(-2'048'000'000, 2'048'000'000)) * 0x1p-11;
     const CosSinTable<TypeParam> table(rotary::language_frequencies(128),
-                                       Positions::listed(std::span<const double>(drawn)), {.pairing = Pairing::half});
+                                       Positions::listed(std::span<const double>(drawn)),
+                                       {.pairing = Pairing::half});
     worst = std::max(worst, worst_error(table, kBlock, truth, [&](Index n) {
                        return static_cast<std::int64_t>(drawn[static_cast<std::size_t>(n)] * 0x1p11);
                      }));

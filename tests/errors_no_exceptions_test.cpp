@@ -24,7 +24,8 @@ void turn_too_many_features() {
 }
 
 TEST(ErrorsWithoutExceptions, AreToldAndEndTheProgram) {
-  EXPECT_DEATH(turn_too_many_features(), "rotary: 8 features .* \\[2, 6\\], which holds the features, has only 6");
+  EXPECT_DEATH(turn_too_many_features(),
+               "rotary: 8 features .* \\[2, 6\\], which holds the features, has only 6");
   EXPECT_DEATH(RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 7}), "rotary: dim is 7, it must be even");
   EXPECT_DEATH(static_cast<void>(FixedPosition(1e300)), "rotary: position 1e\\+300 is out of range");
   EXPECT_DEATH(StridedView<float>(nullptr, {-1}), "rotary: extent of axis 0 is -1");

@@ -105,10 +105,10 @@ struct Module {
       : rotary(
             {.dim = args.integer("dim"), .theta = args.number("base", 10000), .pairing = pairing_of(args)}) {
     if (args.has("scale_base"))
-      xpos.emplace(RotaryEmbeddingOptions{.dim = args.integer("dim"),
-                                          .theta = args.number("base", 10000),
-                                          .pairing = pairing_of(args)},
-                   XPosOptions{.xpos_scale_base = args.number("scale_base")});
+      xpos.emplace(
+          RotaryEmbeddingOptions{
+              .dim = args.integer("dim"), .theta = args.number("base", 10000), .pairing = pairing_of(args)},
+          XPosOptions{.xpos_scale_base = args.number("scale_base")});
   }
 
   static Pairing pairing_of(const Arguments& args) {

@@ -246,7 +246,8 @@ TEST(TokenPositions, ReadTokenByTokenAndAxisByAxis) {
               tokens.append({1, 2});
             }),
             "rotary: found 2 coordinates for a token, there must be 3");
-  EXPECT_EQ(error_of_call([&] { static_cast<void>(tokens.axis(3)); }), "rotary: axis is 3, tokens have axes 0 to 2");
+  EXPECT_EQ(error_of_call([&] { static_cast<void>(tokens.axis(3)); }),
+            "rotary: axis is 3, tokens have axes 0 to 2");
   EXPECT_EQ(error_of_call([] { TokenPositions(5); }), "rotary: tokens have 1 to 4 coordinates, found 5");
   EXPECT_THROW(TokenPositions(0), std::invalid_argument);
   EXPECT_THROW(tokens.reserve(PTRDIFF_MAX), std::invalid_argument);

@@ -27,7 +27,8 @@ std::optional<ModuleOptions> module_options(const Case& c, const std::optional<C
   const Index dim = args.integer("dim");
   if (args.has("custom_freqs")) rotary.custom_freqs = c.input(args.reference("custom_freqs")).values;
   rotary.freqs_for = freqs_for(args);
-  const double theta = args.number("theta", rotary.theta), max_freq = args.number("max_freq", rotary.max_freq),
+  const double theta = args.number("theta", rotary.theta),
+               max_freq = args.number("max_freq", rotary.max_freq),
                rescale = args.number("theta_rescale_factor", rotary.theta_rescale_factor);
   const Index num_freqs = args.integer("num_freqs", rotary.num_freqs);
   // Ours takes only what the frequencies depend on; the reference takes the rest as well, without effect.
@@ -409,7 +410,8 @@ Step<T> prepare_rotate(const Call& call) {
   }
   const std::string scale = call.args.reference("scale");
   return [=](Session& session, const Module<T>* module) {
-    session.set(out, rotated_with_scale(needed(module).rotary(), session.at(t), session.at(scale), at.options()));
+    session.set(out,
+                rotated_with_scale(needed(module).rotary(), session.at(t), session.at(scale), at.options()));
   };
 }
 

@@ -35,8 +35,7 @@ struct AttentionWeights {
     void backward(const Matrix& x, const Matrix& grad_y, Linear& gradient) const {
       detail::add_transposed_product<T>(grad_y, x, gradient.weight);
       // The terms of a long sequence cancel, and their sum in float would keep what rounding left of each.
-      if (bias.size() > 0)
-        gradient.bias += grad_y.template cast<double>().colwise().sum().template cast<T>();
+      if (bias.size() > 0) gradient.bias += grad_y.template cast<double>().colwise().sum().template cast<T>();
     }
   };
 

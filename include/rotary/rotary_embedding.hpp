@@ -648,7 +648,7 @@ class RotaryEmbedding {
     detail::check_output(pair.in, pair.out);
   }
 
-  /// Rotates by rows that are at hand: one for each token of the sequence.
+  /// Rotates by precomputed rows: one for each token of the sequence.
   template <class In, class X, bool kContiguous>
   void rotate_by(const T* rows, Direction direction,
                  const detail::TensorPair<In, X, kContiguous>& pair) const {

@@ -23,7 +23,7 @@ struct Tuning {
   /// Strided heads that pass together, and more of them until their windows fill `group_bytes`: each is a
   /// memory stream of its own, but fewer load a row more often. bench: rotate/*/memory/bhnd.
   Index strided_heads, group_bytes;
-  /// The same of 16-bit scalars. bench: rotate/bfloat16/cache/bhnd.
+  /// `strided_heads` and `group_bytes` for 16-bit scalars. bench: rotate/bfloat16/cache/bhnd.
   Index strided_heads_16_bit, group_bytes_16_bit;
   /// Strided heads of tensors up to this size pass all together: they are in the first level cache.
   /// bench: rotate/*/small/bhnd.

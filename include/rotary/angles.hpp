@@ -122,8 +122,10 @@ AngleGradients angle_gradients(const Frequencies& frequencies, Pairing pairing, 
   for (std::size_t n = 0; n < list.values.size(); ++n, row += 2 * pairs) {
     for (Index i = 0; i < pairs; ++i) {
       const double sum = row[i * step] + row[i * step + second];
-      result.positions[n] += sum * static_cast<double>(frequencies.values[static_cast<std::size_t>(i)]);
-      result.freqs[static_cast<std::size_t>(i)] += sum * list.values[n];
+      result.positions[n] =
+          rounded(result.positions[n] +
+                  rounded(sum * static_cast<double>(frequencies.values[static_cast<std::size_t>(i)])));
+      result.freqs[static_cast<std::size_t>(i)] += rounded(sum * list.values[n]);
     }
   }
   return result;

@@ -142,8 +142,8 @@ class AxialFrequencies {
     for (Index n = 0; n < of.positions.count(); ++n, row += 2 * all)
       for (Index pair = 0; pair < all; ++pair)
         sums[static_cast<std::size_t>(pair % pairs)] +=
-            static_cast<double>(of.positions.at(n, static_cast<int>(pair / pairs))) *
-            (row[pair * step] + row[pair * step + second]);
+            detail::rounded(static_cast<double>(of.positions.at(n, static_cast<int>(pair / pairs))) *
+                            detail::rounded(row[pair * step] + row[pair * step + second]));
     return sums;
   }
 

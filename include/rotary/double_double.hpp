@@ -42,15 +42,20 @@ constexpr void make_opaque(double& x) {
 #endif
 }
 
-/// Neither infinite nor NaN, told by the bits, since -ffast-math takes std::isfinite to be always true.
+/// Neither infinite nor NaN, told by the bits, since -ffast-math takes std::isfinite to be always true. Of a copy that
+/// is opaque: of a number that it has just computed the compiler would take the bits to be finite too.
 constexpr bool finite_bits(const double& x) {
-  return (std::bit_cast<std::uint64_t>(x) >> 52 & 0x7ff) != 0x7ff;
+  double copy = x;
+  make_opaque(copy);
+  return (std::bit_cast<std::uint64_t>(copy) >> 52 & 0x7ff) != 0x7ff;
 }
 
-/// a == b, for where exactly that is meant: -Wfloat-equal warns of the operator.
+/// a == b, told by the bits, since with -ffast-math a NaN compares equal to anything. A NaN equals itself here.
 template <std::floating_point F>
-constexpr bool is_equal(F a, std::type_identity_t<F> b) {
-  return a <= b && a >= b;
+constexpr bool is_equal(const F& a, const std::type_identity_t<F>& b) {
+  using Bits = std::conditional_t<sizeof(F) == 4, std::uint32_t, std::uint64_t>;
+  const Bits of_a = std::bit_cast<Bits>(a), of_b = std::bit_cast<Bits>(b);
+  return of_a == of_b || static_cast<Bits>((of_a | of_b) << 1) == 0;  // zeros of either sign
 }
 
 }  // namespace detail

@@ -113,9 +113,11 @@ LearnedRotationGradients<R, X> apply_learned_rotations_backward(
     const double* const grads = of_angles.freqs.data() + row + pair * learned.places.step;
     const double sum = grads[0] + grads[learned.places.second];
     S& entry = result.rotations.data()[from];
-    entry = static_cast<S>(static_cast<double>(entry) + sum * freq_ranges[static_cast<std::size_t>(range)]);
+    // Every operation rounded by itself, whatever the compiler's flags.
+    entry = static_cast<S>(static_cast<double>(entry) +
+                           detail::rounded(sum * freq_ranges[static_cast<std::size_t>(range)]));
     result.freq_ranges[static_cast<std::size_t>(range)] +=
-        sum * static_cast<double>(learned.rotations.data()[from]);
+        detail::rounded(sum * static_cast<double>(learned.rotations.data()[from]));
   });
   return result;
 }

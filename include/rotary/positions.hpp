@@ -36,7 +36,7 @@ struct FixedPosition {
   }
 
   template <std::floating_point F>
-  requires(sizeof(F) > 2) FixedPosition(F position) {
+  requires(sizeof(F) > 2) FixedPosition(const F& position) {  // by reference: see finite_bits
     const double value = static_cast<double>(position), size = std::fabs(value);
     if (!detail::finite_bits(value) || !(size < 0x1p62))
       detail::fail("position ", value, " is out of range, it must be a number within -2^62 to 2^62");

@@ -497,12 +497,13 @@ class RotaryEmbedding {
                                                       const RotateOptions& options = {}) const {
     const auto [gradients, positions] = gradients_of(x, grad, options, magnitude(options));
     const Frequencies frequencies = summed_over_axes(frequencies_);
-    std::vector<double> sums(static_cast<std::size_t>(gradients.seq));
+    std::vector<double> sums(detail::checked_elements<double>(positions.count()));
     for (Index n = 0; n < gradients.seq; ++n)
       for (Index i = 0; i < gradients.pairs; ++i)
-        sums[static_cast<std::size_t>(n)] +=
-            gradients.angle_at(n, i) * static_cast<double>(frequencies.values[static_cast<std::size_t>(i)]) /
-            interpolate_factor_;
+        sums[static_cast<std::size_t>(n)] += detail::rounded(
+            detail::rounded(gradients.angle_at(n, i) *
+                            static_cast<double>(frequencies.values[static_cast<std::size_t>(i)])) /
+            detail::rounded(interpolate_factor_));
     return sums;
   }
 
@@ -512,7 +513,8 @@ class RotaryEmbedding {
                                           const RotateOptions& options = {}) const {
     // With A = 1, ∂L/∂A is ∂L/∂ln A; and it does not depend on A, which may be 0.
     double sum = 0;
-    for (double term : gradients_of(x, grad, options, {}).first.log_magnitude) sum += term;
+    for (double term : gradients_of(x, grad, options, {}).first.log_magnitude)
+      sum = detail::rounded(sum + term);  // in order, whatever the compiler's flags
     return sum;
   }
 

@@ -90,9 +90,9 @@ inline std::vector<double> frequency_gradient(const RotationGradients& gradients
                                               double interpolate_factor) {
   std::vector<double> sums(static_cast<std::size_t>(gradients.pairs));
   for (Index n = 0; n < gradients.seq; ++n) {
-    const double position = static_cast<double>(positions.at(n)) / interpolate_factor;
+    const double position = rounded(static_cast<double>(positions.at(n)) / rounded(interpolate_factor));
     for (Index i = 0; i < gradients.pairs; ++i)
-      sums[static_cast<std::size_t>(i)] += position * gradients.angle_at(n, i);
+      sums[static_cast<std::size_t>(i)] += rounded(position * gradients.angle_at(n, i));
   }
   return sums;
 }

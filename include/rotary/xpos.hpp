@@ -101,6 +101,7 @@ class XPos {
     const Index pairs = static_cast<Index>(scale_.size()), count = static_cast<Index>(list.values.size());
     const double middle = centre.value_or(static_cast<double>(count / 2));
     const auto [step, second] = detail::angle_places(rotary_.pairing(), pairs);
+    using detail::rounded;  // every operation, whatever the compiler's flags
     Tensor<double, 2> result(count, 2 * pairs);
     for (Index n = 0; n < count; ++n)
       for (Index i = 0; i < pairs; ++i)
@@ -210,7 +211,9 @@ class XPos {
         sums.freqs[at] += freqs[at];
         for (Index n = 0; n < of.seq; ++n)
           sums.scale[at] +=
-              scales.exponent(static_cast<double>(positions.at(n))) * of.log_magnitude_at(n, i) / scale_[at];
+              detail::rounded(detail::rounded(scales.exponent(static_cast<double>(positions.at(n))) *
+                                              of.log_magnitude_at(n, i)) /
+                              detail::rounded(scale_[at]));
       }
     };
     add(queries, grad_q, plan.queries, +1);
@@ -238,9 +241,12 @@ class XPos {
     // An odd dim has one scale more than it has pairs, as in the reference.
     if (dim == 0) dim = rotary_.rotary_dim();
     if (dim < 1) detail::fail("dim is ", dim, ", it must be positive");
+    // Every operation rounded by itself, whatever the compiler's flags.
+    using detail::rounded;
+    const double end = rounded(1.4 * static_cast<double>(dim));
     for (Index i = 0; 2 * i < dim; ++i)
-      scale_.push_back((2.0 * static_cast<double>(i) + 0.4 * static_cast<double>(dim)) /
-                       (1.4 * static_cast<double>(dim)));
+      scale_.push_back(rounded(
+          rounded(2.0 * static_cast<double>(i) + rounded(0.4 * static_cast<double>(dim))) / rounded(end)));
     set_scale(std::vector<double>(scale_));
   }
 
@@ -269,7 +275,7 @@ class XPos {
   kernels::Magnitude magnitude(double centre, int sign) const {
     return {.factor = rotary_.frequencies().magnitude,
             .log_scale = log_scale_,
-            .slope = sign / (rotary_.interpolate_factor() * scale_base_),
+            .slope = sign / detail::rounded(rotary_.interpolate_factor() * scale_base_),
             .origin = centre * rotary_.interpolate_factor()};
   }
 

@@ -102,18 +102,21 @@ struct CosSinOfAngles {
     U bits;
     load_bits(&angle, bits);
     bad.far |= ((bits & ~kSign) + (kSign - std::bit_cast<std::uint64_t>(0x1p30))) & kSign;
-    // Adding 1.5 · 2^52 leaves the nearest whole number of quarters in the last bits.
+    // Adding 1.5 · 2^32 leaves the number of quarters in the last bits, to 2^-20 of one. As whole numbers half a quarter
+    // is added and the fraction cut off, which gives the nearest whole number in every rounding mode.
     V shifted, quarters;
     product<Isa>(angle, V{} + 0.63661977236758134308, shifted);
-    sum<Isa>(shifted, V{} + 0x1.8p52, shifted);
-    difference<Isa>(shifted, V{} + 0x1.8p52, quarters);
+    sum<Isa>(shifted, V{} + 0x1.8p32, shifted);
     U number;
     load_bits(&shifted, number);
+    number = (number + (std::uint64_t{1} << 19)) & ~((std::uint64_t{1} << 20) - 1);
+    load_bits(&number, shifted);
+    difference<Isa>(shifted, V{} + 0x1.8p32, quarters);
     V x = angle;
     multiply_add<Isa>(quarters, V{} - 0x1.921fb54442d18p0, x);
     multiply_add<Isa>(quarters, V{} - 0x1.1a62633145c07p-54, x);
     V cos, sin;
-    scaled_cos_sin<Isa>(x, U(number << 62), scale, cos, sin);
+    scaled_cos_sin<Isa>(x, U(number << 42), scale, cos, sin);
     CosSinRows<float>::write<Isa>(of.pairing, cos, sin, out, partner);
   }
 };

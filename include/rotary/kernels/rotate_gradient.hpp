@@ -1,6 +1,7 @@
 // The gradients of a rotation with respect to its angles and magnitudes.
 #pragma once
 
+#include "../double_double.hpp"
 #include "rotation_job.hpp"
 
 namespace rotary::inline ROTARY_ABI::kernels {
@@ -48,13 +49,18 @@ void window_gradient(const RotationGradientJob<X, G, Row>& job, const X* in, con
     const double cos = static_cast<double>(job.rows[first]), sin = static_cast<double>(job.rows[second]);
     const double own_cos = static_cast<double>(job.rows[first + job.second_row]);
     const double own_sin = static_cast<double>(job.rows[second + job.second_row]);
+    // Every operation rounded by itself, whatever the compiler's flags.
+    using rotary::detail::rounded;
+    const auto term = [](double grad_of, double x, double factor, double y, double other_factor) {
+      return rounded(grad_of * rounded(rounded(x * factor) + rounded(y * other_factor)));
+    };
     if (job.angle) {
-      job.angle[first] -= g * (b * cos + a * sin);
-      job.angle[second] += h * (a * own_cos - b * own_sin);
+      job.angle[first] -= term(g, b, cos, a, sin);
+      job.angle[second] += term(h, a, own_cos, -b, own_sin);
     }
     if (job.log_magnitude) {
-      job.log_magnitude[first] += g * (a * cos - b * sin);
-      job.log_magnitude[second] += h * (b * own_cos + a * own_sin);
+      job.log_magnitude[first] += term(g, a, cos, -b, sin);
+      job.log_magnitude[second] += term(h, b, own_cos, a, own_sin);
     }
   }
 }

@@ -14,7 +14,19 @@ namespace rotary::inline ROTARY_ABI::kernels {
 /// share.
 template <class A>
 A turned(A a, A b, A cos, A sin) {
+#if defined(__clang__) && defined(__FAST_MATH__) && !defined(__FMA__) && !defined(__aarch64__)
+  // Clang then takes the operation apart, unless it cannot know the function: that of C, since the float one of C++ is
+  // inline and taken apart itself.
+  if constexpr (std::is_same_v<A, float>) {
+    float (*volatile fused)(float, float, float) = &::fmaf;
+    return fused(a, cos, -(b * sin));
+  } else {
+    double (*volatile fused)(double, double, double) = &::fma;
+    return fused(a, cos, -(b * sin));
+  }
+#else
   return std::fma(a, cos, -(b * sin));
+#endif
 }
 
 /// A result in the scalar of the tensor, rounded to nearest, ties to even. Not by Eigen's conversion to

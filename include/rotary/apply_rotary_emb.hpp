@@ -133,8 +133,9 @@ struct AngleRows {
     for (int axis = 0; axis < t.rank - 1; ++axis) {
       const Index extent = std::max(freqs.extent(axis), scale.data ? scale.extent(axis) : Index{1});
       shape.push_back(t.extent(axis) == 0 ? 0 : extent);
-      rows = checked_product(rows, shape.back());
     }
+    // An empty tensor may have other extents of any size.
+    for (const Index extent : shape) rows = t.empty() ? 0 : checked_product(rows, extent);
   }
 
   /// Calls visit(row, offset into freqs, offset into scale) for every row.

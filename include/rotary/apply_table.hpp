@@ -9,7 +9,7 @@ namespace rotary::inline ROTARY_ABI::detail {
 
 template <class In>
 [[noreturn]] ROTARY_COLD void fail_rows(const StridedView<In>& in, Index extent, int axis) {
-  fail("the table has ", extent, " rows along axis ", axis, " of a tensor of shape ", shape_text(in));
+  fail("there are ", extent, " rows along axis ", axis, " of a tensor of shape ", shape_text(in));
 }
 
 /// Where the rows of a table are along the axes of a tensor, in scalars from one index to the next.
@@ -57,6 +57,19 @@ RowStrides row_strides_of(const CosSinTable<T>& table, const StridedView<In>& in
     stride = checked_product(stride, extent);
   }
   return strides;
+}
+
+/// Throws unless the cells of a grid are the last axes of the tensor before its features.
+template <class In>
+void check_grid(const Positions& positions, const StridedView<In>& in) {
+  const std::vector<Index> shape = positions.shape();
+  const int axes = static_cast<int>(shape.size());
+  if (axes > in.rank - 1) fail("a grid of ", axes, " axes does not fit a tensor of shape ", shape_text(in));
+  for (int n = 0; n < axes; ++n) {
+    const int axis = in.rank - 1 - axes + n;
+    const Index extent = shape[static_cast<std::size_t>(n)];
+    if (extent != in.extent(axis)) fail_rows(in, extent, axis);
+  }
 }
 
 template <RowScalar T, class In, RotaryScalar X>

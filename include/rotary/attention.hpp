@@ -148,6 +148,10 @@ class RotaryMultiHeadAttention {
   /// and keys that are projected already, [seq, batch, heads, d_k].
   template <class Q, class K>
   Tensor<T, 4> get_scores(const Q& query, const K& key) const {
+    const Index seq_q = checked<4>(query, {kAny, kAny, heads(), d_k()}, "query").extent(0);
+    const auto in = checked<4>(key, {kAny, kAny, heads(), d_k()}, "key");
+    for (Index size = sizeof(T); const Index extent : {seq_q, in.extent(0), in.extent(1), heads()})
+      size = detail::checked_product(size, extent);
     const auto [q, k] = rotated(query, key);
     Tensor<T, 4> scores(q.dimension(0), k.dimension(0), q.dimension(1), heads());
     detail::dot_products(detail::const_view_of(q), detail::const_view_of(k), scores);
@@ -185,6 +189,7 @@ class RotaryMultiHeadAttention {
     if (options.heads < 1 || options.d_model < 1 || options.d_model % options.heads != 0)
       detail::fail("d_model is ", options.d_model, " and heads is ", options.heads,
                    "; both must be positive, and d_model a multiple of heads");
+    detail::checked_elements<T>(options.d_model, options.d_model);
     if (!detail::finite_bits(options.dropout_prob) || options.dropout_prob < 0 || options.dropout_prob >= 1)
       detail::fail("dropout_prob is ", options.dropout_prob, ", it must be at least 0 and below 1");
     return options;

@@ -160,11 +160,21 @@ class AxialFrequencies {
       static_assert(Axes >= 1 && Axes <= kMaxPositionAxes, "rotary: a grid has 1 to 4 axes");
       if (!offsets.empty() && offsets.size() != Axes)
         detail::fail("found ", offsets.size(), " offsets for a grid of ", Axes, " axes");
+      Index angles = sizeof(double);
+      for (std::size_t axis = 0; axis < Axes; ++axis) {
+        if (sizes[axis] < 0)
+          detail::fail("axis ", axis, " of the grid has size ", sizes[axis], ", it must not be negative");
+        angles = detail::checked_product(angles, sizes[axis]);
+      }
+      angles = detail::checked_product(angles, static_cast<Index>(2 * Axes) * of.frequencies_.pairs());
       std::array<AxisPositions, Axes> axes;
       for (std::size_t axis = 0; axis < Axes; ++axis) {
         const Index size = sizes[axis];
-        if (size < 0)
-          detail::fail("axis ", axis, " of the grid has size ", size, ", it must not be negative");
+        if (angles == 0) {  // no cell has coordinates, of which there may be any number
+          axes[axis] = AxisPositions::consecutive(size);
+          continue;
+        }
+        lists[axis].reserve(static_cast<std::size_t>(size));
         for (Index n = 0; n < size; ++n) {
           const double cell = static_cast<double>(n), last = static_cast<double>(size > 1 ? size - 1 : 1);
           const double coordinate = of.freqs_for_ == FreqsFor::pixel ? (2 * cell - last) / last : cell;

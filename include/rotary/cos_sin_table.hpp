@@ -40,17 +40,27 @@ struct RowStorage {
       : shape(std::move(extents)), axes(which), layout(of), separate_angles(separate) {
     if (pairs < 0) fail("a table cannot have ", pairs, " pairs");
     layout = completed(layout, pairs);
-    for (const Index extent : shape) {
-      if (extent < 0) fail("a table cannot have ", extent, " rows along an axis");
-      row_count = checked_product(row_count, extent);
-    }
-    values.resize(static_cast<std::size_t>(checked_product(row_count, row_size())));
+    row_count = checked_row_count();
+    values.resize(checked_elements<T>(row_count, row_size()));
   }
 
   Index row_size() const { return checked_product(separate_angles ? 2 : 1, layout.rotary_dim); }
   T* row(Index n) { return values.data() + n * row_size(); }
 
   CosSinTable<T> table() && { return CosSinTable<T>(std::move(*this)); }
+
+ private:
+  /// An empty table may have other extents of any size.
+  Index checked_row_count() const {
+    bool empty = false;
+    for (const Index extent : shape) {
+      if (extent < 0) fail("a table cannot have ", extent, " rows along an axis");
+      empty = empty || extent == 0;
+    }
+    Index count = empty ? 0 : 1;
+    for (const Index extent : shape) count = empty ? 0 : checked_product(count, extent);
+    return count;
+  }
 };
 
 }  // namespace detail

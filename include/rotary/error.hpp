@@ -147,6 +147,15 @@ inline Index checked_product(Index a, Index b) {
   return product;
 }
 
+/// The number a · b of elements, for a list of them: throws if they have more bytes than there are addresses, where
+/// the standard library would throw std::length_error.
+template <class Element>
+std::size_t checked_elements(Index a, Index b = 1) {
+  const Index count = checked_product(a, b);
+  checked_product(count, static_cast<Index>(sizeof(Element)));
+  return static_cast<std::size_t>(count);
+}
+
 /// Sum of two sizes; throws instead of wrapping around.
 inline Index checked_sum(Index a, Index b) {
   if ((b > 0 && a > PTRDIFF_MAX - b) || (b < 0 && a < PTRDIFF_MIN - b))

@@ -39,8 +39,11 @@ inline void check_positive(const char* name, const DoubleDouble& x) {
   if (!isfinite(x) || x <= 0) fail(name, " is ", x.hi, ", it must be positive and finite");
 }
 
+/// A number of frequencies, or of features, that is at most as many as fit into memory.
 inline std::size_t checked_count(const char* name, Index count) {
   if (count < 0) fail(name, " is ", count, ", it must not be negative");
+  if (count > PTRDIFF_MAX / static_cast<Index>(sizeof(DoubleDouble)))
+    fail(name, " is ", count, ", which is more than fits into memory");
   return static_cast<std::size_t>(count);
 }
 
@@ -140,10 +143,9 @@ inline Frequencies on_axes(const Frequencies& frequencies, std::span<const Index
                  axis_of_pair.size());
   if (axes < 1) detail::fail("found ", axes, " axes, there must be at least 1");
   const Index pairs = frequencies.pairs();
-  Frequencies dealt{
-      .values = std::vector<DoubleDouble>(static_cast<std::size_t>(detail::checked_product(axes, pairs))),
-      .axes = axes,
-      .magnitude = frequencies.magnitude};
+  Frequencies dealt{.values = std::vector<DoubleDouble>(detail::checked_elements<DoubleDouble>(axes, pairs)),
+                    .axes = axes,
+                    .magnitude = frequencies.magnitude};
   for (std::size_t i = 0; i < axis_of_pair.size(); ++i) {
     const Index axis = axis_of_pair[i];
     if (axis < 0 || axis >= axes)
@@ -164,7 +166,7 @@ inline Frequencies axial(const Frequencies& frequencies, Index axes) {
   const Index pairs = detail::checked_product(frequencies.pairs(), axes);
   Frequencies repeated{.values = {}, .axes = frequencies.axes, .magnitude = frequencies.magnitude};
   std::vector<Index> axis_of_pair;
-  repeated.values.reserve(static_cast<std::size_t>(pairs));
+  repeated.values.reserve(detail::checked_elements<DoubleDouble>(pairs));
   axis_of_pair.reserve(static_cast<std::size_t>(pairs));
   for (Index axis = 0; axis < axes; ++axis) {
     for (const DoubleDouble& f : frequencies.values) {

@@ -207,9 +207,9 @@ class KeyCache {
         keys_(options.heads, options.head_dim) {
     detail::check_window(keys(), layout_.start_index, layout_.rotary_dim);
     if (options.capacity < 0) detail::fail("capacity is ", options.capacity, ", it must not be negative");
+    tokens_.reserve(options.capacity);
     raw_.reserve(options.capacity, 0);
     keys_.reserve(options.capacity, 0);
-    tokens_.reserve(options.capacity);
   }
 
   template <class Row>

@@ -152,27 +152,38 @@ class MropePositions {
     MropePositions longer = *this;  // so that nothing has changed if the grids do not fit
     const Index count = detail::list_size(input_ids);
     std::size_t image = 0, video = 0;
+    // The tokens of a grid, before there are any: the prompt must hold as many.
+    const auto tokens_of = [&](const VisionGrid& grid) {
+      return detail::checked_product(
+          detail::merged("frames", grid.frames, options_.temporal_merge),
+          detail::checked_product(detail::merged("height", grid.height, options_.spatial_merge),
+                                  detail::merged("width", grid.width, options_.spatial_merge)));
+    };
+    const auto check_run = [&](Index first, Index length) {
+      const std::int64_t id = detail::list_entry(input_ids, first);
+      for (Index held = 0; held < length; ++held)
+        if (held >= count - first || detail::list_entry(input_ids, first + held) != id)
+          detail::fail("the grid that begins at token ", first, " has ", length, " tokens, the prompt has ",
+                       held, " for it");
+    };
     for (Index n = 0; n < count;) {
       const std::int64_t id = detail::list_entry(input_ids, n);
       const Index before = longer.tokens_.tokens();
       if (id == vision.image_token) {
         if (image == vision.images.size())
           detail::fail("token ", n, " begins another image, there are grids for ", image);
+        check_run(n, tokens_of(vision.images[image]));
         longer.append_image(vision.images[image++]);
       } else if (id == vision.video_token) {
         if (video == vision.videos.size())
           detail::fail("token ", n, " begins another video, there are grids for ", video);
         const double interval = vision.video_intervals.empty() ? 1 : vision.video_intervals[video];
+        check_run(n, tokens_of(vision.videos[video]));
         longer.append_video(vision.videos[video++], interval);
       } else {
         longer.append_text(1);
       }
-      const Index end = n + longer.tokens_.tokens() - before;
-      for (Index held = n; held < end; ++held)
-        if (held >= count || detail::list_entry(input_ids, held) != id)
-          detail::fail("the grid that begins at token ", n, " has ", end - n, " tokens, the prompt has ",
-                       held - n, " for it");
-      n = end;
+      n += longer.tokens_.tokens() - before;
     }
     if (image < vision.images.size() || video < vision.videos.size())
       detail::fail("found ", image, " images and ", video, " videos in the prompt, there are grids for ",

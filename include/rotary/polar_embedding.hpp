@@ -107,7 +107,10 @@ class PolarEmbedding {
   /// The rows of a sequence: one phase more is one coordinate more, which is 1 for every token.
   template <class X>
   CosSinTable<T> rows(const X& x, const Tensor<double, 2>* phases, FixedPosition offset) const {
-    const Index seq = x.dimensions()[static_cast<std::size_t>(seq_axis(x))], dim = options_.dim;
+    const int axis = seq_axis(x);
+    const Index dim = options_.dim;
+    // No row is needed of an empty tensor, whose sequence may be of any length.
+    const Index seq = x.size() == 0 ? 0 : x.dimensions()[static_cast<std::size_t>(axis)];
     const auto along = AxisPositions::consecutive(seq, offset);
     if (!phases) return CosSinTable<T>(frequencies_, Positions(along), layout());
     if (phases->dimension(1) != dim || phases->dimension(0) < 1)
@@ -129,6 +132,7 @@ class PolarEmbedding {
   template <class X, class Y, class Visit>
   static void for_each_window(const StridedView<X>& x, const StridedView<Y>& other, const Visit& visit,
                               int axis = 0) {
+    if (axis == 0 && x.empty()) return;  // whose other extents may be of any size
     if (axis == x.rank - 1) return visit(x, other);
     for (Index n = 0; n < x.extent(axis); ++n)
       for_each_window(x.slice(axis, n, 1), other.slice(axis, n, 1), visit, axis + 1);
@@ -151,6 +155,7 @@ class PolarEmbedding {
     typename detail::Owned<X>::Dimensions shape(x.dimensions());
     shape[X::NumDimensions - 1] = head_dim + dim;
     detail::Owned<X> result(shape);
+    if (in.empty()) return result;
     for_each_window(in, view_of(result), [&](const auto& from, const auto& to) {
       const Index step = from.stride(from.rank - 1), to_step = to.stride(to.rank - 1);
       for (Index j = 0; j < dim; ++j) {
@@ -181,6 +186,7 @@ class PolarEmbedding {
     if (!detail::same_shape(back, wanted))
       detail::fail("the gradient has shape ", detail::shape_text(back), ", it must be ",
                    detail::shape_text(wanted));
+    if (in.empty()) return result;
     detail::apply_table(rows, back, back, Direction::transpose);
     const int head_axis =
         rows.axes() == RowAxes::heads_and_seq ? detail::axis_of_rows(rows, 0, in, seq_axis(x)) : 0;

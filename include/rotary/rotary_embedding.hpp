@@ -163,6 +163,7 @@ class RotaryEmbedding {
   /// (0, 1, ..., seq_len − 1) + offset, divided by interpolate_factor.
   [[nodiscard]] Tensor<double, 1> get_seq_pos(Index seq_len, FixedPosition offset = 0) const {
     const Positions positions = Positions::consecutive(seq_len, offset);
+    detail::checked_elements<double>(seq_len);
     Tensor<double, 1> result(seq_len);
     for (Index n = 0; n < seq_len; ++n)
       result(n) = static_cast<double>(positions.at(n)) / interpolate_factor_;
@@ -718,12 +719,13 @@ class RotaryEmbedding {
     detail::check_direction(options.direction);
     const double factor = factor_of(options);
     detail::check_magnitude<T>(factor);
-    const CosSinTable<T> rows(rows_.steps(), factor, positions, layout_);
     const Direction direction =
         options.direction == Direction::forward ? Direction::forward : Direction::transpose;
-    (check(pairs), ...);  // all before any is written
-    (static_cast<void>(detail::row_strides_of(rows, pairs.in, pairs.seq_axis)), ...);
+    (check(pairs), ...);  // all before rows are computed, and before any tensor is written
+    (detail::check_grid(positions, pairs.in), ...);
     detail::check_alike(pairs...);
+    if ((pairs.in.empty() && ...)) return;
+    const CosSinTable<T> rows(rows_.steps(), factor, positions, layout_);
     (detail::apply_table(rows, pairs.in, pairs.out, direction, device), ...);
   }
 

@@ -14,6 +14,7 @@ inline Frequencies labml_frequencies(Index d, double base) {
   if (d < 1) fail("d is ", d, ", it must be positive");
   check_positive("base", base);
   Frequencies frequencies;
+  frequencies.values.reserve(checked_count("d", d) / 2 + 1);
   for (Index j = 0; 2 * j < d; ++j)
     frequencies.values.push_back(pow(DoubleDouble(base), DoubleDouble(-2 * j) / d));
   return frequencies;

@@ -8,7 +8,7 @@
 namespace rotary::inline ROTARY_ABI {
 
 /// Gradients of the loss with respect to the angle, and to the logarithm of the magnitude, of every pair at
-/// every position of a sequence, summed over all heads: [seq, pairs], row-major.
+/// every position of a sequence, summed over all heads: [seq, pairs], row-major. Of an empty tensor seq is 0.
 struct RotationGradients {
   Index seq = 0, pairs = 0;
   std::vector<double> angle, log_magnitude;
@@ -58,7 +58,8 @@ RotationGradients rotation_gradients(const TurnSteps& steps, const Positions& po
   const Pairing pairing = layout.pairing;
   check_window(x, start, 2 * pairs);
   check_gradient(x, grad);
-  const auto entries = static_cast<std::size_t>(checked_product(seq, 2 * pairs));
+  if (x.empty()) return {0, pairs, {}, {}};  // whose sequence may be of any length
+  const std::size_t entries = checked_elements<double>(seq, 2 * pairs);
   std::vector<double> rows(entries), angle(entries), log_magnitude(entries);
   kernels::cos_sin_rows(steps, positions, first_row, first_row + seq, magnitude, pairing, rows.data());
 
@@ -97,20 +98,29 @@ inline std::vector<double> frequency_gradient(const RotationGradients& gradients
   return sums;
 }
 
+/// Throws unless every token has a position.
+template <class X>
+void check_sequences(const Positions& positions, const StridedView<X>& x, int seq_axis) {
+  const Index seq = x.extent(seq_axis);
+  if (positions.batch() == 0) {
+    if (positions.count() != seq)
+      fail("found ", positions.count(), " positions for a sequence of ", seq, " tokens");
+    return;
+  }
+  if (seq_axis == 0 || x.extent(0) != positions.batch() || positions.count() / positions.batch() != seq)
+    fail("found positions for ", positions.batch(), " sequences of ", positions.count() / positions.batch(),
+         " tokens, the tensor is ", shape_text(x), " with the sequence on axis ", seq_axis);
+}
+
 /// visit(x, grad, row of the first token) for every sequence that has positions of its own.
 template <class X, class G, class Visit>
 void for_each_sequence(const Positions& positions, const StridedView<const X>& x,
                        const StridedView<const G>& grad, int seq_axis, const Visit& visit) {
   check_gradient(x, grad);
+  check_sequences(positions, x, seq_axis);
+  if (positions.batch() == 0) return visit(x, grad, Index{0});
+  if (x.empty()) return;
   const Index seq = x.extent(seq_axis);
-  if (positions.batch() == 0) {
-    if (positions.count() != seq)
-      fail("found ", positions.count(), " positions for a sequence of ", seq, " tokens");
-    return visit(x, grad, Index{0});
-  }
-  if (seq_axis == 0 || x.extent(0) != positions.batch() || positions.count() / positions.batch() != seq)
-    fail("found positions for ", positions.batch(), " sequences of ", positions.count() / positions.batch(),
-         " tokens, the tensor is ", shape_text(x), " with the sequence on axis ", seq_axis);
   for (Index b = 0; b < positions.batch(); ++b) visit(x.slice(0, b, 1), grad.slice(0, b, 1), b * seq);
 }
 
@@ -163,8 +173,12 @@ template <class X, class G>
 [[nodiscard]] std::vector<double> position_gradient(const Frequencies& frequencies,
                                                     const Positions& positions, const HeadLayout& layout,
                                                     const X& x, const G& grad) {
-  std::vector<double> sums(
-      static_cast<std::size_t>(detail::checked_product(positions.count(), frequencies.axes)));
+  static_assert(detail::check_rotatable<X>());
+  decltype(auto) source = detail::stored(x);
+  const auto in = detail::const_view_of(source);
+  detail::check_sequences(positions, in,
+                          detail::sequence_axis(layout.seq_dim, in.rank));  // before allocating
+  std::vector<double> sums(detail::checked_elements<double>(positions.count(), frequencies.axes));
   detail::for_each_angle_gradient(frequencies, positions, detail::completed(layout, frequencies.pairs()), x,
                                   grad, [&](Index row, Index axis, Index pair, double angle) {
                                     const auto of =

@@ -48,11 +48,11 @@ CosSinTable<T> scaled_table(const TurnSteps& steps, const Positions& positions, 
            shape_text(x));
     shape.push_back(axis == seq_axis ? x.extent(axis) : x.extent(axis) == 0 ? 0 : scales.extent(axis));
   }
-  AlignedVector<double> exact(static_cast<std::size_t>(checked_product(positions.count(), width)));
-  kernels::cos_sin_rows(steps, positions, 0, positions.count(), {.factor = 1}, layout.pairing, exact.data());
-
   // The members of a pair may have scales of their own: then each has a cosine and a sine.
   RowStorage<T> rows(shape, RowAxes::broadcast, layout, pairs, /*separate=*/true);
+  if (rows.row_count == 0) return std::move(rows).table();
+  AlignedVector<double> exact(checked_elements<double>(positions.count(), width));
+  kernels::cos_sin_rows(steps, positions, 0, positions.count(), {.factor = 1}, layout.pairing, exact.data());
   const kernels::PairStrides at = kernels::pair_strides(layout.pairing, pairs);
   const Index feature = scales.extent(last) == 1 ? 0 : scales.stride(last);
   std::array<Index, kMaxRank> index{};

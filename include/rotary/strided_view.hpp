@@ -213,6 +213,7 @@ bool same_shape(const StridedView<A>& a, const StridedView<B>& b) {
 /// to = from, element by element, for views of one shape.
 template <class From, class Scalar>
 void copy_elements(const StridedView<From>& from, const StridedView<Scalar>& to, int axis = 0) {
+  if (axis == 0 && from.empty()) return;  // whose other extents may be of any size
   if (axis == from.rank) {
     *to.data = *from.data;
     return;

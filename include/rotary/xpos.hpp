@@ -335,7 +335,9 @@ class XPos {
     detail::rotate_all(of_keys, Positions::consecutive(k_len, plan.keys.first), CallingThread(), keys);
   }
 
-  /// Fails where a scale would be infinite in T, or its inverse, unless scales may vanish.
+  /// Throws where a scale would be infinite in the type of the rows or of the tensor, or its inverse, unless scales may
+  /// vanish.
+  template <class X>
   void check_range(Index count, const Run& run, int sign, const XPosRotateOptions& options) const {
     if (count == 0) return;
     const bool may_vanish = options.centre_on_last_query && options.direction != Direction::inverse;

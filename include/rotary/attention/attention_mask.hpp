@@ -37,13 +37,14 @@ class AttentionMask {
     queries_ = view.extent(0);
     keys_ = view.extent(1);
     batch_ = view.extent(2);
+    given_ = true;
+    if (view.empty()) return;  // whose other extents may be of any size
     visible_.reserve(static_cast<std::size_t>(view.size()));
     for (Index b = 0; b < batch_; ++b)
       for (Index i = 0; i < queries_; ++i)
         for (Index j = 0; j < keys_; ++j)
           visible_.push_back(
               view.data[i * view.stride(0) + j * view.stride(1) + b * view.stride(2)] != Element{} ? 1 : 0);
-    given_ = true;
   }
 
   /// Whether there is a mask at all.

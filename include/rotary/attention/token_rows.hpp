@@ -55,6 +55,7 @@ void check_shape(const StridedView<T>& view, std::span<const Index> wanted, cons
 template <bool kAdd = false, class T>
 void copy_elements(const StridedView<const T>& from, const StridedView<T>& to, int axis = 0,
                    Index from_start = 0, Index to_start = 0) {
+  if (axis == 0 && to.empty()) return;  // whose other extents may be of any size
   const Index extent = to.extent(axis), from_stride = from.stride(axis), to_stride = to.stride(axis);
   if (axis < to.rank - 1) {
     for (Index n = 0; n < extent; ++n)
@@ -102,6 +103,7 @@ void multiply(const ConstRowsRef<T>& a, const ConstRowsRef<T>& b, RowsRef<T> c) 
 template <class T>
 void dot_products(const StridedView<const T>& queries, const StridedView<const T>& keys,
                   Tensor<T, 4>& scores) {
+  if (scores.size() == 0) return;
   RowMajorMatrix<T> products(queries.extent(0), keys.extent(0));
   for (Index b = 0; b < queries.extent(1); ++b)
     for (Index h = 0; h < queries.extent(2); ++h) {
@@ -116,6 +118,11 @@ template <class T>
 void dot_products_backward(const StridedView<const T>& queries, const StridedView<const T>& keys,
                            const StridedView<const T>& grad_scores, const StridedView<T>& grad_queries,
                            const StridedView<T>& grad_keys) {
+  if (grad_scores.empty()) {  // no pair of a query and a key
+    for (const auto& grad : {grad_queries, grad_keys})
+      if (!grad.empty()) std::fill_n(grad.data, grad.size(), T(0));
+    return;
+  }
   RowMajorMatrix<T> grad(queries.extent(0), keys.extent(0));
   for (Index b = 0; b < queries.extent(1); ++b)
     for (Index h = 0; h < queries.extent(2); ++h) {

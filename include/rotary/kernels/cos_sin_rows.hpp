@@ -59,6 +59,7 @@ void cos_sin_rows_reference(const TurnSteps& steps, const Positions& positions, 
                             const Magnitude& magnitude, Pairing pairing, Row* rows) {
   FixedPosition coordinates[kMaxPositionAxes];
   const auto axes = static_cast<std::size_t>(steps.axes());
+  if (steps.pairs() == 0) return;
   for (Index n = begin; n < end; ++n, rows += 2 * steps.pairs()) {
     for (std::size_t axis = 0; axis < axes; ++axis)
       coordinates[axis] = positions.at(n, static_cast<int>(axis));
@@ -393,7 +394,7 @@ template <class Row>
 void cos_sin_rows(const TurnSteps& steps, const Positions& positions, Index begin, Index end,
                   const Magnitude& magnitude, Pairing pairing, Row* rows) {
 #if ROTARY_VECTOR_EXTENSIONS
-  if (begin == end) return;
+  if (begin == end || steps.pairs() == 0) return;
   if (positions.is_consecutive() && steps.axes() == 1 && magnitude.log_scale.empty())
     return detail::cos_sin_rows_consecutive(steps, positions.at(begin), end - begin, magnitude.factor,
                                             pairing, rows);

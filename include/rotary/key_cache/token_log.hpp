@@ -43,7 +43,7 @@ class TokenLog {
     return *std::max_element(at(size() - 1), at(size()), less) + FixedPosition(1);
   }
 
-  void reserve(Index tokens) { positions_.reserve(static_cast<std::size_t>(checked_product(tokens, axes_))); }
+  void reserve(Index tokens) { positions_.reserve(checked_elements<FixedPosition>(tokens, axes_)); }
 
   void append(const Positions& positions) {
     for (Index n = 0; n < positions.count(); ++n)

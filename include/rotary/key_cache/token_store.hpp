@@ -31,6 +31,7 @@ class TokenStore {
 
   /// Copies keys, [heads, n, head_dim] lying in any way, to the tokens from `first` on.
   void write(Index first, const StridedView<const X>& keys) {
+    if (keys.extent(1) == 0) return;  // of any number of heads
     for (Index head = 0; head < heads_; ++head) {
       for (Index n = 0; n < keys.extent(1); ++n) {
         const X* const from = keys.data + head * keys.stride(0) + n * keys.stride(1);
@@ -46,6 +47,7 @@ class TokenStore {
 
   /// Takes the tokens [first, last) out of the `size` that are held; those after them close up.
   void erase(Index first, Index last, Index size) {
+    if (first == last) return;
     for (Index head = 0; head < heads_; ++head)
       std::copy(memory_.data() + place(head, last), memory_.data() + place(head, size),
                 memory_.data() + place(head, first));

@@ -278,7 +278,8 @@ ApplyRotaryGradients<G, C, S> apply_rotary_backward(const X& x, const C& cos, co
   const auto seq_axis = static_cast<std::size_t>(in.rank) - 3;
   shape[seq_axis] = in.extent(in.rank - 3);
   if (rows.batch > 0) shape[0] = rows.batch;
-  std::vector<Index> numbers(static_cast<std::size_t>(shape[0] * (seq_axis > 0 ? shape[seq_axis] : 1)));
+  std::vector<Index> numbers(
+      in.empty() ? 0 : detail::checked_elements<Index>(shape[0], seq_axis > 0 ? shape[seq_axis] : 1));
   for (std::size_t t = 0; t < numbers.size(); ++t) numbers[t] = rows(static_cast<Index>(t));
   write_table_gradients(in, const_view_of(of_result), numbers, shape, pairing_of(options), grad_cos,
                         grad_sin);

@@ -244,6 +244,11 @@ void write_table_gradients(const StridedView<const X>& x, const StridedView<cons
   const Index pairs = grad_cos.extent(last);
   check_window(x, 0, 2 * pairs);
   check_gradient(x, grad);
+  if (x.empty()) {  // whose sequence may be of any length
+    std::fill_n(grad_cos.data, grad_cos.size(), C(0));
+    std::fill_n(grad_sin.data, grad_sin.size(), S(0));
+    return;
+  }
   RowStorage<double> identity(shape, RowAxes::broadcast, {.pairing = pairing}, pairs);
   for (Index n = 0; n < identity.row_count; ++n) write_identity_row(identity.layout, identity.row(n));
   const auto entries = static_cast<std::size_t>(identity.row_count * identity.row_size());

@@ -39,7 +39,7 @@ CosSinTable<float> table_of_angles(const Positions& positions, Index pairs, cons
   RowStorage<float> table(positions.shape(), axes, layout, pairs);
   const kernels::PairStrides strides = kernels::pair_strides(layout.pairing, pairs);
   std::vector<float> angles(static_cast<std::size_t>(pairs));
-  for (Index n = 0; n < positions.count(); ++n) {
+  for (Index n = 0; n < positions.count() && pairs > 0; ++n) {
     float* const row = table.row(n);
     fill(n, angles);
     float* cos = row;

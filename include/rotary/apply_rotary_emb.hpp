@@ -178,6 +178,7 @@ struct AngleRows {
 
   template <class T>
   RowStorage<T> storage(const ApplyOptions& options, bool unscaled) const {
+    check_magnitude<T>(factor);
     RowStorage<T> shared(shape, RowAxes::broadcast, layout_of(options), rotary_dim / 2);
     if (fill(shared, unscaled)) return shared;
     if (!options.separate_angles && !scale.data) fail_separate(options.pairing);

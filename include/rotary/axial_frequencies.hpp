@@ -60,6 +60,9 @@ class AxialFrequencies {
     layout_.rotary_dim = 0;
     if (frequencies_.axes != 1)
       detail::fail("the frequencies of one axis are wanted, found ", frequencies_.axes, " axes");
+    detail::check(frequencies_);
+    detail::check_freqs_for(freqs_for_);
+    static_cast<void>(detail::completed(layout_, frequencies_.pairs()));
   }
 
   /// Does not compile: the arguments have names.

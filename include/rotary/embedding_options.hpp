@@ -52,7 +52,13 @@ inline void check_repeated_dim(const RotaryEmbeddingOptions& options, Index pair
          " features; leave dim out");
 }
 
+inline void check_freqs_for(FreqsFor freqs_for) {
+  if (freqs_for != FreqsFor::lang && freqs_for != FreqsFor::pixel && freqs_for != FreqsFor::constant)
+    fail("freqs_for is ", static_cast<int>(freqs_for), ", it must be lang, pixel or constant");
+}
+
 inline Frequencies frequencies_of(const RotaryEmbeddingOptions& options) {
+  check_freqs_for(options.freqs_for);
   if (!options.custom_freqs.empty()) {
     check_repeated_dim(options, static_cast<Index>(options.custom_freqs.size()));
     check_unused(options, "custom", false, false, false);
@@ -69,8 +75,6 @@ inline Frequencies frequencies_of(const RotaryEmbeddingOptions& options) {
     case FreqsFor::lang:
       check_unused(options, "lang", true, false, false);
       break;
-    default:
-      fail("freqs_for is ", static_cast<int>(options.freqs_for), ", it must be lang, pixel or constant");
   }
   if (options.dim < 1) fail("dim is ", options.dim, ", it must be positive");
   if (options.dim % 2 != 0 && !options.allow_odd_dim)

@@ -50,6 +50,15 @@ inline void check_direction(Direction direction) {
     fail("the direction is ", static_cast<int>(direction), ", it must be forward, inverse or transpose");
 }
 
+/// What gradients are of.
+inline void check_forward(Direction direction) {
+  check_direction(direction);
+  if (direction != Direction::forward)
+    fail(
+        "found another direction than forward, but gradients are those of the forward rotation; leave it "
+        "out");
+}
+
 /// `layout` for `pairs` frequencies, its rotary_dim filled in. Throws if it contradicts that number or itself.
 inline HeadLayout completed(HeadLayout layout, Index pairs) {
   if (layout.rotary_dim != 0 && layout.rotary_dim != 2 * pairs)

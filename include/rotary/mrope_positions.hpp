@@ -72,6 +72,9 @@ struct VisionTokens {
 class MropePositions {
  public:
   explicit MropePositions(const MropePositionsOptions& options = {}) : options_(options) {
+    if (options.next_start != NextStart::after_largest && options.next_start != NextStart::after_extent)
+      detail::fail("next_start is ", static_cast<int>(options.next_start),
+                   ", it must be after_largest or after_extent");
     detail::merged("frames", 0, options.temporal_merge);
     detail::merged("height", 0, options.spatial_merge);
   }

@@ -120,7 +120,11 @@ class PolarEmbedding {
     for (Index h = 0; h < phases->dimension(0); ++h) {
       Frequencies& of = heads[static_cast<std::size_t>(h)];
       of.axes = 2;
-      for (Index j = 0; j < dim; ++j) of.values.push_back(clamped((*phases)(h, j)));
+      for (Index j = 0; j < dim; ++j) {
+        const double& phase = (*phases)(h, j);
+        if (!detail::finite_bits(phase)) detail::fail("a phase is ", phase, ", it must be finite");
+        of.values.push_back(clamped(phase));
+      }
       detail::check(of);
     }
     const std::vector<double> ones(static_cast<std::size_t>(seq), 1.0);

@@ -56,8 +56,11 @@ struct FixedPosition {
   }
 
   explicit constexpr operator double() const {
-    if (whole < 0) return -static_cast<double>(-*this);
-    return static_cast<double>(whole) + static_cast<double>(fraction) * 0x1p-64;
+    const FixedPosition size =
+        whole < 0 ? -*this : *this;  // unsigned, since the lowest whole has no negative
+    const double value = static_cast<double>(static_cast<std::uint64_t>(size.whole)) +
+                         static_cast<double>(size.fraction) * 0x1p-64;
+    return whole < 0 ? -value : value;
   }
   constexpr bool is_whole() const { return fraction == 0; }
 
@@ -100,10 +103,11 @@ class AxisPositions {
         kSource != Source::consecutive,
         "rotary: positions are integers of 32 or 64 bits, float or double; 16-bit types do not hold "
         "every position: bfloat16 cannot tell 256 from 257");
-    const Index count = (static_cast<Index>(list.size()) + stride - 1) / stride;
+    if (stride < 1) detail::fail("the stride of a list of positions is ", stride, ", it must be at least 1");
+    const Index count = list.empty() ? 0 : (static_cast<Index>(list.size()) - 1) / stride + 1;
     if constexpr (std::is_floating_point_v<P> || sizeof(P) == 8)
-      for (Index n = 0; n < count; ++n)
-        static_cast<void>(FixedPosition(list[static_cast<std::size_t>(n * stride)]));  // throws out of range
+      for (Index n = 0; n < count; ++n)  // throws out of range, before and after the move
+        check_range(offset + FixedPosition(list[static_cast<std::size_t>(n * stride)]));
     return AxisPositions(kSource, list.data(), count, stride, offset);
   }
 
@@ -132,6 +136,13 @@ class AxisPositions {
   }
 
  private:
+  static void check_range(const FixedPosition& position) {
+    constexpr std::int64_t kLimit = std::int64_t{1} << 62;
+    if (position.whole >= kLimit || position.whole < -kLimit)
+      detail::fail("position ", static_cast<double>(position),
+                   " is out of range, it must lie within -2^62 to 2^62");
+  }
+
   enum class Source : std::uint8_t { consecutive, int32, uint32, int64, uint64, float32, float64 };
 
   /// What a list of `P` is read as; `consecutive` for types that are no positions. By size, since `long` and

@@ -532,6 +532,8 @@ class RotaryEmbedding {
     decltype(auto) stored_grad = detail::stored(grad);
     const auto in = detail::const_view_of(stored_x);
     const int axis = axis_of(in, options);
+    detail::check_forward(options.direction);
+    detail::check_magnitude<double>(magnitude.factor);
     const Positions positions = Positions::consecutive(in.extent(axis), options.offset);
     return {detail::rotation_gradients(rows_.text_steps(), positions, magnitude, layout_, in,
                                        detail::const_view_of(stored_grad), axis),

@@ -92,6 +92,7 @@ class LabmlEmbeddings {
 
  private:
   static RotateOptions options(Direction direction) {
+    check_direction(direction);
     const bool forward = (direction == Direction::forward) == (kForward == Direction::forward);
     return {.direction = forward ? Direction::forward : Direction::inverse};
   }

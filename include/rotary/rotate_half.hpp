@@ -1,7 +1,7 @@
 // rotate_half: every pair (a, b) becomes (−b, a).
 #pragma once
 
-#include "pairing.hpp"
+#include "head_layout.hpp"
 #include "tensor.hpp"
 
 namespace rotary::inline ROTARY_ABI {
@@ -22,6 +22,7 @@ namespace rotary::inline ROTARY_ABI {
 template <class X>
 [[nodiscard]] detail::Owned<X> rotate_half(const X& x, Pairing pairing = Pairing::interleaved) {
   detail::check_rotatable_scalar<X>();
+  detail::check_pairing(pairing);
   static_assert(!detail::is_view<X>, "rotary: a view owns no memory to return; copy it into a tensor first");
   decltype(auto) source = detail::stored(x);
   auto result = detail::make_like(source);

@@ -141,6 +141,10 @@ void check_alike(const TensorPair<Q, QOut, kQ>& q, const TensorPair<K, KOut, kK>
     fail("found ", q_len, " queries and ", k_len,
          " keys, they must be as many; rotate_queries_with_cached_keys takes fewer queries");
   check_apart(q.out, k.in);
+  if constexpr (!std::is_same_v<Q, QOut> || !std::is_same_v<K, KOut>) {  // not in place
+    check_apart(k.out, q.in);
+    check_apart(q.out, k.out);
+  }
 }
 template <class Pair>
 void check_alike(const Pair&) {}

@@ -164,6 +164,7 @@ ROTARY_ALWAYS_INLINE int sequence_axis(Index seq_dim, int rank) {
 /// The magnitude of the rows of a rotation in `direction` whose forward magnitude is `factor`.
 inline double directed(double factor, Direction direction) {
   if (direction != Direction::inverse) return factor;
+  if (!finite_bits(factor)) fail("the magnitude is ", factor, ", it must be finite");
   if (is_equal(factor, 0.0)) fail("the magnitude is 0, a rotation with it cannot be undone");
   return 1 / factor;
 }

@@ -106,8 +106,9 @@ class XPos {
     for (Index n = 0; n < count; ++n)
       for (Index i = 0; i < pairs; ++i)
         result(n, i * step) = result(n, i * step + second) =
-            std::exp(log_scale_[static_cast<std::size_t>(i)] *
-                     (list.values[static_cast<std::size_t>(n)] - middle) / scale_base_);
+            rounded(std::exp(rounded(rounded(log_scale_[static_cast<std::size_t>(i)] *
+                                             rounded(list.values[static_cast<std::size_t>(n)] - middle)) /
+                                     rounded(scale_base_))));
     return result;
   }
 
@@ -151,6 +152,7 @@ class XPos {
       if (q_len > keys_len)
         detail::fail("found ", q_len, " queries for ", keys_len, " cached keys, there must not be more");
       const Index ahead = keys_len - q_len;
+      check_centre(options);
       const double centre = options.centre.value_or(static_cast<double>(keys_len / 2));
       Plan plan{{options.offset + FixedPosition(ahead), centre + interpolated(options.offset)}, {0, centre}};
       if (options.centre_on_last_query) {
@@ -192,6 +194,7 @@ class XPos {
   [[nodiscard]] Gradients gradients(const Q& q, const K& k, const GQ& grad_q, const GK& grad_k,
                                     const XPosRotateOptions& options = {}) const {
     const Index pairs = rotary_.rotary_dim() / 2;
+    detail::check_forward(options.direction);
     decltype(auto) keys = detail::stored(k);
     decltype(auto) queries = detail::stored(q);
     const Plan plan = together(queries, keys, options);
@@ -264,6 +267,11 @@ class XPos {
     return static_cast<double>(position) / rotary_.interpolate_factor();
   }
 
+  static void check_centre(const XPosRotateOptions& options) {
+    if (options.centre && !detail::finite_bits(*options.centre))
+      detail::fail("the centre is ", *options.centre, ", it must be finite");
+  }
+
   /// The interpolated position of the last of `k_len` tokens, queries being offset.
   double last_query(const XPosRotateOptions& options, Index k_len) const {
     if (options.centre)
@@ -288,6 +296,7 @@ class XPos {
   template <class Q, class K>
   Plan together(const Q& q, const K& k, const XPosRotateOptions& options) const {
     static_assert(detail::check_rotatable<Q>() && detail::check_rotatable<K>());
+    check_centre(options);
     const auto queries = detail::const_view_of(q);
     const auto keys = detail::const_view_of(k);
     const Index q_len = queries.extent(axis_of(queries.rank, options));
@@ -328,8 +337,8 @@ class XPos {
     detail::check_rotation(of_queries, queries);  // both before either is written
     detail::check_rotation(of_keys, keys);
     detail::check_apart(q_out, k);
-    check_range(q_len, plan.queries, +1, options);
-    check_range(k_len, plan.keys, -1, options);
+    check_range<std::remove_const_t<Q>>(q.empty() ? 0 : q_len, plan.queries, +1, options);
+    check_range<std::remove_const_t<K>>(k.empty() ? 0 : k_len, plan.keys, -1, options);
     detail::rotate_all(of_queries, Positions::consecutive(q_len, plan.queries.first), CallingThread(),
                        queries);
     detail::rotate_all(of_keys, Positions::consecutive(k_len, plan.keys.first), CallingThread(), keys);
@@ -342,12 +351,15 @@ class XPos {
     if (count == 0) return;
     const bool may_vanish = options.centre_on_last_query && options.direction != Direction::inverse;
     const kernels::Magnitude scales = magnitude(run.centre, sign);
-    const double largest_log = std::log(static_cast<double>(std::numeric_limits<T>::max())) - 1;
+    const double largest = std::min(static_cast<double>(std::numeric_limits<T>::max()),
+                                    static_cast<double>(std::numeric_limits<X>::max()));
+    const double largest_log = std::log(largest) - 1;
     for (const Index n : {Index{0}, count - 1}) {
       const double position = static_cast<double>(run.first + FixedPosition(n));
       for (const double log_zeta : log_scale_) {
         const double log_scale = log_zeta * scales.exponent(position);
-        if (!((may_vanish ? log_scale : std::fabs(log_scale)) < largest_log))
+        if (!detail::finite_bits(log_scale) ||
+            !((may_vanish ? log_scale : std::fabs(log_scale)) < largest_log))
           detail::fail(
               "position ", position, " is so far from the centre, ", run.centre,
               ", that its scale is out of range; name a centre nearer to it, or centre_on_last_query");

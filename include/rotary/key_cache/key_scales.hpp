@@ -44,7 +44,8 @@ class KeyScales {
     if (!decay()) return;
     const double largest_log = std::log(static_cast<double>(std::numeric_limits<X>::max())) - 1;
     for (const double log_zeta : log_scale_)
-      if (!(std::fabs(log_zeta * slope_ * (value - origin_)) < largest_log))
+      if (const double log_scale = log_zeta * slope_ * (value - origin_);
+          !finite_bits(log_scale) || !(std::fabs(log_scale) < largest_log))
         fail("position ", value, " is so far from the centre, ", origin_ / interpolate_factor_,
              ", that its scale is out of range; name a centre nearer to it");
   }

@@ -83,8 +83,11 @@ inline Index step_of_pair(const RopeOptions& options, Index pair) {
 }
 
 inline void check(const RopeOptions& options) {
+  if (options.angles != Angles::exact && options.angles != Angles::ggml_float32)
+    fail("angles is ", static_cast<int>(options.angles), ", it must be exact or ggml_float32");
   if (options.n_dims < 0 || options.n_dims % 2 != 0)
     fail("n_dims is ", options.n_dims, ", it must be even and not negative");
+  checked_count("n_dims", options.n_dims);
   if (options.n_offs < 0 || options.n_offs % 2 != 0 || (options.n_offs != 0 && options.mode == Mode::vision))
     fail("n_offs is ", options.n_offs, ", it must be even and not negative, and 0 in mode vision");
   check_positive("freq_base", options.freq_base);

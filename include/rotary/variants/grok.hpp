@@ -35,6 +35,8 @@ inline Frequencies grok_frequencies(Index dim, const DoubleDouble& theta, const 
   const DoubleDouble factor = options.factor;
   detail::check_positive("factor", factor);
   detail::check_finite("extrapolation_factor", options.extrapolation_factor);
+  if (options.method < GrokMethod::original || options.method > GrokMethod::theta_scale)
+    detail::fail("method is ", static_cast<int>(options.method), ", which GrokMethod has not");
   if (options.method == GrokMethod::original) return language_frequencies(dim, theta);
   if (options.method == GrokMethod::theta_scale) {
     const DoubleDouble turns = options.original_max_position_embeddings / (2 * kPi);

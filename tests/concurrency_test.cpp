@@ -1,5 +1,5 @@
 // One const object, used by many threads at once, gives every one of them the bits that it gives a single
-// one. Run it under ThreadSanitizer after a change of what is kept: -DROTARY_SANITIZE=thread.
+// one. tests/run.sh --thread-sanitizer runs it under ThreadSanitizer.
 #define EIGEN_USE_THREADS
 #include <gtest/gtest.h>
 
@@ -8,6 +8,9 @@
 #include <cstring>
 #include <functional>
 #include <rotary/apply_rotary_emb.hpp>
+#include <rotary/key_cache.hpp>
+#include <rotary/operators/flash_attention.hpp>
+#include <rotary/operators/ggml.hpp>
 #include <rotary/xpos.hpp>
 #include <thread>
 
@@ -97,6 +100,74 @@ TEST(Concurrency, XPosAndTablesMayBeShared) {
   run_in_threads([&](int thread) { results[static_cast<std::size_t>(thread)] = turn(thread); });
   for (int thread = 0; thread < kThreads; ++thread)
     EXPECT_TRUE(same_bits(results[static_cast<std::size_t>(thread)], turn(thread)));
+}
+
+// The cache grows by many blocks while others read it: every thread begins at another end of the positions.
+TEST(Concurrency, TheRowCacheGrowsWhileItIsRead) {
+  constexpr Index kRows = 4096, kSeq = 40;
+  const RotaryEmbeddingOptions options{.dim = 128, .cache_max_seq_len = kRows};
+  const auto position = [](int thread, int call) {
+    const Index at = (call * 397 + thread * 1031) % (kRows + 200 - kSeq);  // some are beyond the last row
+    return thread % 2 == 0 ? at : kRows + 200 - kSeq - at;
+  };
+  const auto rotated = [&](const RotaryEmbedding<float>& rotary_emb, int thread, int call) {
+    Tensor<float, 2> x(kSeq, 128);
+    for (Index n = 0; n < x.size(); ++n) x.data()[n] = static_cast<float>(n % 31) - 15;
+    rotary_emb.rotate_in_place(x, position(thread, call));
+    rotary_emb.rotate_token_in_place(x, position(thread, call + 1));
+    return x;
+  };
+  for (int round = 0; round < 3; ++round) {
+    const RotaryEmbedding<float> shared(options), alone(options);
+    std::vector<std::vector<Tensor<float, 2>>> results(kThreads);
+    run_in_threads([&](int thread) {
+      for (int call = 0; call < 12; ++call)
+        results[static_cast<std::size_t>(thread)].push_back(rotated(shared, thread, call));
+    });
+    for (int thread = 0; thread < kThreads; ++thread)
+      for (int call = 0; call < 12; ++call) {
+        const auto& found = results[static_cast<std::size_t>(thread)][static_cast<std::size_t>(call)];
+        const Tensor<float, 2> wanted = rotated(alone, thread, call);
+        ASSERT_EQ(
+            std::memcmp(found.data(), wanted.data(), sizeof(float) * static_cast<std::size_t>(wanted.size())),
+            0)
+            << thread << ", " << call;
+      }
+  }
+}
+
+// Objects that hold what does not change between calls: tables, caches of keys, the operators.
+TEST(Concurrency, OperatorsAndKeyCachesMayBeShared) {
+  const ggml::Rope<float> exact({.n_dims = 8, .mode = ggml::Mode::neox});
+  const ggml::Rope<float> rounded({.n_dims = 8, .angles = ggml::Angles::ggml_float32});
+  Tensor<float, 2> cos(64, 4), sin(64, 4);
+  cos.setConstant(0.5f), sin.setConstant(0.25f);
+  const flash_attention::RotaryTables tables(cos, sin);
+  KeyCache<float> filling(RotaryEmbedding<float>({.dim = 8}), {.heads = 2, .head_dim = 8});
+  Tensor<float, 3> keys(2, 30, 8);
+  keys.setConstant(1);
+  filling.append(keys);
+  const KeyCache<float>& cache = filling;
+  const auto work = [&](int thread) {
+    std::vector<float> results;
+    for (int call = 0; call < 6; ++call) {
+      Tensor<float, 4> x(1, 3, 2, 8);
+      x.setConstant(static_cast<float>(thread + 1));
+      const std::vector<std::int32_t> positions = {call, thread, 100 * (call % 2)};
+      exact.rope_in_place(x, positions);
+      rounded.rope_in_place(x, positions);  // a table of its own positions each
+      tables.apply_rotary_in_place(x, {.seqlen_offset = call + thread});
+      KeyCache<float> fork = cache;
+      fork.shift_context(thread % 5, 20);
+      results.insert(results.end(), x.data(), x.data() + x.size());
+      results.push_back(fork.head(1)(9, 3) + cache.head(0)(29, 7));
+    }
+    return results;
+  };
+  std::vector<std::vector<float>> results(kThreads);
+  run_in_threads([&](int thread) { results[static_cast<std::size_t>(thread)] = work(thread); });
+  for (int thread = 0; thread < kThreads; ++thread)
+    EXPECT_EQ(results[static_cast<std::size_t>(thread)], work(thread)) << thread;
 }
 
 // Threads may share a tensor too, as long as each turns a part of its own.

@@ -3,6 +3,7 @@
 #
 #   tests/run.sh              with g++ -O1, kernels with -O2, in a few minutes
 #   tests/run.sh --sanitize   also with clang++, under the address and undefined behaviour sanitizers
+#   tests/run.sh --thread-sanitizer  only the tests with threads, with clang++ under the thread sanitizer
 #   tests/run.sh --neon       also for AArch64, by a cross compiler, under qemu
 #   tests/run.sh --all        also g++ -O2, other compilers and instruction sets, assertions off, and the benchmarks built;
 #                             for AArch64 on Debian only, which has the libraries for every processor
@@ -15,24 +16,29 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 all=
 sanitize=
 neon=
+threads=
+only=()  # tests to build and run, all if empty
 case "${1-}" in
   '') ;;
   --sanitize) sanitize=yes ;;
+  --thread-sanitizer) threads=yes ;;
   --neon) neon=yes ;;
   --all)
-    all=yes sanitize=yes
+    all=yes sanitize=yes threads=yes
     if on_debian; then neon=yes; fi
     ;;
   *)
-    echo "usage: tests/run.sh [--sanitize | --neon | --all]" >&2
+    echo "usage: tests/run.sh [--sanitize | --thread-sanitizer | --neon | --all]" >&2
     exit 2
     ;;
 esac
 
 can_sanitize() { clang++ -fsanitize=address,undefined -x c++ -o /dev/null - <<<'int main() {}'; }
+can_find_races() { clang++ -fsanitize=thread -x c++ -o /dev/null - <<<'int main() {}'; }
 can_link_arm64() { aarch64-linux-gnu-g++ -x c++ -o /dev/null - -lgtest -lmpfr -lgmp <<<'int main() {}'; }
 
-install_missing g++ ${sanitize:+clang=clang++ libclang-rt-dev=can_sanitize} cmake ninja-build=can_build 'ccache?' \
+install_missing g++ ${sanitize:+clang=clang++ libclang-rt-dev=can_sanitize} \
+  ${threads:+clang=clang++ libclang-rt-dev=can_find_races} cmake ninja-build=can_build 'ccache?' \
   libeigen3-dev=eigen3/Eigen/Core libgtest-dev=gtest/gtest.h nlohmann-json3-dev=nlohmann/json.hpp \
   libcli11-dev=CLI/CLI.hpp libmpfr-dev=mpfr.h libgmp-dev=gmp.h 'qemu-user=qemu-x86_64?' ${all:+libbenchmark-dev=benchmark/benchmark.h} \
   ${neon:+g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user=qemu-aarch64 libgtest-dev:arm64=can_link_arm64
@@ -61,14 +67,21 @@ test_with() {
     summary+=("$title" "not configured")
     return
   fi
-  cmake --build "$build" --parallel "$jobs" -- "${keep_going[@]}" || failed=yes
+  cmake --build "$build" --parallel "$jobs" ${only[@]+--target "${only[@]}"} -- "${keep_going[@]}" || failed=yes
   echo "-- built in $SECONDS s"
-  ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error | tee "$build/ctest.log" || failed=yes
+  ctest --test-dir "$build" --parallel "$jobs" ${only[@]+-R "^($(IFS='|' && echo "${only[*]}"))\$"} --output-on-failure --no-tests=error | tee "$build/ctest.log" || failed=yes
   summary+=("$title, $SECONDS s" "$(grep 'tests passed' "$build/ctest.log" || echo "no tests ran")")
 }
 
+if [[ $threads ]]; then
+  only=(concurrency_test)
+  test_with 'clang++, thread sanitizer' tsan
+  only=()
+fi
 # Compiling takes most of the time, and less with -O1 than with -O2.
-test_with 'g++ -O1, assertions on' release -DCMAKE_CXX_COMPILER=g++ -DCMAKE_CXX_FLAGS_RELEASE=-O1
+if [[ $all || ! $threads ]]; then
+  test_with 'g++ -O1, assertions on' release -DCMAKE_CXX_COMPILER=g++ -DCMAKE_CXX_FLAGS_RELEASE=-O1
+fi
 if [[ $sanitize ]]; then
   test_with 'clang++, address and undefined behaviour sanitizers' asan
 fi
@@ -76,7 +89,7 @@ if [[ $neon ]]; then
   test_with 'g++, for AArch64, under qemu' neon
 fi
 if [[ $all ]]; then
-  test_with 'g++ -O2, assertions on' release -DCMAKE_CXX_COMPILER=g++
+  test_with 'g++ -O2, assertions on' release -DCMAKE_CXX_COMPILER=g++ -DROTARY_TEST_ALL_FLAGS=ON
   test_with 'g++, address and undefined behaviour sanitizers' release -DCMAKE_CXX_COMPILER=g++ \
     -DCMAKE_CXX_FLAGS_RELEASE='-O1 -g1' -DROTARY_SANITIZE=address,undefined
   test_with 'clang++, optimised, assertions on' clang

@@ -9,7 +9,7 @@ namespace rotary::inline ROTARY_ABI::detail {
 
 template <class In>
 [[noreturn]] ROTARY_COLD void fail_rows(const StridedView<In>& in, Index extent, int axis) {
-  fail("there are ", extent, " rows along axis ", axis, " of a tensor of shape ", shape_text(in));
+  fail("the table has ", extent, " rows along axis ", axis, " of a tensor of shape ", shape_text(in));
 }
 
 /// Where the rows of a table are along the axes of a tensor, in scalars from one index to the next.
@@ -61,14 +61,15 @@ RowStrides row_strides_of(const CosSinTable<T>& table, const StridedView<In>& in
 
 /// Throws unless the cells of a grid are the last axes of the tensor before its features.
 template <class In>
-void check_grid(const Positions& positions, const StridedView<In>& in) {
+void check_grid(const Positions& positions, const StridedView<In>& in, int seq_axis) {
   const std::vector<Index> shape = positions.shape();
   const int axes = static_cast<int>(shape.size());
   if (axes > in.rank - 1) fail("a grid of ", axes, " axes does not fit a tensor of shape ", shape_text(in));
   for (int n = 0; n < axes; ++n) {
-    const int axis = in.rank - 1 - axes + n;
+    const int axis = axes == 1 ? seq_axis : in.rank - 1 - axes + n;
     const Index extent = shape[static_cast<std::size_t>(n)];
-    if (extent != in.extent(axis)) fail_rows(in, extent, axis);
+    if (extent != in.extent(axis))
+      fail("the grid has ", extent, " cells along axis ", axis, " of a tensor of shape ", shape_text(in));
   }
 }
 

@@ -724,7 +724,7 @@ class RotaryEmbedding {
     const Direction direction =
         options.direction == Direction::forward ? Direction::forward : Direction::transpose;
     (check(pairs), ...);  // all before rows are computed, and before any tensor is written
-    (detail::check_grid(positions, pairs.in), ...);
+    (detail::check_grid(positions, pairs.in, pairs.seq_axis), ...);
     detail::check_alike(pairs...);
     if ((pairs.in.empty() && ...)) return;
     const CosSinTable<T> rows(rows_.steps(), factor, positions, layout_);

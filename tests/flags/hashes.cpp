@@ -62,8 +62,7 @@ Tensor<S, R> numbers(std::initializer_list<Index> shape, std::uint32_t state = 1
   Tensor<S, R> x(extents);
   for (Index i = 0; i < x.size(); ++i) {
     state = state * 1664525u + 1013904223u;
-    x.data()[i] =
-        kernels::narrowed<S>(static_cast<float>(static_cast<int>(state >> 25) - 64) / 32);
+    x.data()[i] = kernels::narrowed<S>(static_cast<float>(static_cast<int>(state >> 25) - 64) / 32);
   }
   return x;
 }

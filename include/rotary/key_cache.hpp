@@ -207,9 +207,11 @@ class KeyCache {
         keys_(options.heads, options.head_dim) {
     detail::check_window(keys(), layout_.start_index, layout_.rotary_dim);
     if (options.capacity < 0) detail::fail("capacity is ", options.capacity, ", it must not be negative");
-    tokens_.reserve(options.capacity);
+    detail::checked_elements<FixedPosition>(options.capacity,
+                                            frequencies.axes);  // before anything is allocated
     raw_.reserve(options.capacity, 0);
     keys_.reserve(options.capacity, 0);
+    tokens_.reserve(options.capacity);
   }
 
   template <class Row>

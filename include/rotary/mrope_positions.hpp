@@ -129,7 +129,8 @@ class MropePositions {
   /// @endcode
   void append_video(const VisionGrid& grid, const FrameInterval& interval) {
     const Index frames = detail::merged("frames", grid.frames, options_.temporal_merge);
-    const auto [numerator, denominator] = interval;
+    // Not a structured binding, which Clang captures from version 16 on.
+    const std::int64_t numerator = interval.numerator, denominator = interval.denominator;
     if (numerator < 0 || denominator < 1)
       detail::fail("the interval between frames is ", numerator, "/", denominator,
                    ", it must not be negative, nor have a denominator below 1");

@@ -92,7 +92,7 @@ TEST(RoundingModes, AnglesAreReduced) {
 TEST(RoundingModes, RotationsAreARoundingAway) {
   in_every_mode([](int mode) {
     const auto rotate = [&]<class X>(X) {
-      const RotaryEmbedding<float> rotary_emb({.dim = 38});
+      const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 38});
       Tensor<X, 3> x(2, 5, 43);
       for (Index n = 0; n < x.size(); ++n) x.data()[n] = X(static_cast<float>(n % 61 - 30) / 16);
       rotary_emb.rotate_in_place(x, 1000);

@@ -166,7 +166,8 @@ template <RowScalar T>
 class RotaryPositionalEmbeddingsListing : public detail::LabmlEmbeddings<T, Direction::forward> {
  public:
   explicit RotaryPositionalEmbeddingsListing(Index d, double base = 10000)
-      : detail::LabmlEmbeddings<T, Direction::forward>(detail::labml_frequencies(d, base), d + d % 2) {}
+      : detail::LabmlEmbeddings<T, Direction::forward>(detail::labml_frequencies(d, base),
+                                                       detail::checked_sum(d, d % 2)) {}
 };
 
 }  // namespace rotary::inline ROTARY_ABI

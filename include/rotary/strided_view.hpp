@@ -56,38 +56,29 @@ struct StridedView {
   static StridedView unset(Scalar* pointer, int axes) { return StridedView(pointer, axes); }
 
   /// A row-major view of contiguous elements.
-  StridedView(Scalar* pointer, std::span<const Index> sizes) : StridedView() {
-    data = pointer;
-    set_extents(sizes);
-    check();
-    if (size() == 0) return;  // without elements there is nothing to step over
-    Index stride = 1;
-    for (int axis = rank - 1; axis >= 0; --axis) {
-      strides[at(axis)] = stride;
-      stride *= extents[at(axis)];
-    }
+  StridedView(Scalar* pointer, std::span<const Index> sizes) : data(pointer) { set_contiguous(sizes); }
+  StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes) : data(pointer) {
+    set_contiguous(sizes);
   }
-  StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes)
-      : StridedView(pointer, IndexList(sizes)) {}
   /// Sizes of another integer type, such as std::size_t.
   template <detail::OtherInteger I>
-  StridedView(Scalar* pointer, std::span<const I> sizes) : StridedView(pointer, IndexList(sizes)) {}
+  StridedView(Scalar* pointer, std::span<const I> sizes) : data(pointer) {
+    set_contiguous(sizes);
+  }
 
   /// A view with a stride, in elements, for every axis.
-  StridedView(Scalar* pointer, std::span<const Index> sizes, std::span<const Index> steps) : StridedView() {
-    data = pointer;
-    set_extents(sizes);
-    if (steps.size() != sizes.size())
-      detail::fail("a view of rank ", sizes.size(), " needs as many strides, found ", steps.size());
-    for (int axis = 0; axis < rank; ++axis) strides[at(axis)] = steps[at(axis)];
-    check();
+  StridedView(Scalar* pointer, std::span<const Index> sizes, std::span<const Index> steps) : data(pointer) {
+    set_strided(sizes, steps);
   }
   StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes,
               std::initializer_list<detail::AnyIndex> steps)
-      : StridedView(pointer, IndexList(sizes), IndexList(steps)) {}
+      : data(pointer) {
+    set_strided(sizes, steps);
+  }
   template <detail::OtherInteger I>
-  StridedView(Scalar* pointer, std::span<const I> sizes, std::span<const I> steps)
-      : StridedView(pointer, IndexList(sizes), IndexList(steps)) {}
+  StridedView(Scalar* pointer, std::span<const I> sizes, std::span<const I> steps) : data(pointer) {
+    set_strided(sizes, steps);
+  }
 
   /// What may be written may be read.
   operator StridedView<const Scalar>() const requires(!std::is_const_v<Scalar>) {
@@ -115,10 +106,43 @@ struct StridedView {
     return static_cast<Index>(product);
   }
 
-  /// Fails unless rank, extents and strides, which anybody may set, are those of a tensor that fits into
+  /// Does every axis step over all that the axes after it span, as in a row-major tensor or a part of one? Then no two
+  /// elements share memory, and all sizes fit. This is what nearly every view is, so it is asked before anything else.
+  ROTARY_ALWAYS_INLINE bool is_nested() const {
+    // So far the products of two of these, added up over all axes, fit whatever the scalar.
+    constexpr Index kLimit = Index{1} << 28;
+    if (static_cast<unsigned>(rank) > static_cast<unsigned>(kMaxRank)) return false;
+    Index span = 1;
+    for (int axis = rank - 1; axis >= 0; --axis) {
+      const Index extent = extents[at(axis)], stride = strides[at(axis)];
+      if (extent == 1) continue;  // its stride is never taken
+      if (extent < 1 || extent > kLimit || stride < span || stride > kLimit) return false;
+      span += (extent - 1) * stride;
+    }
+    return true;
+  }
+
+  /// Throws unless rank, extents and strides, which anybody may set, are those of a tensor that fits into
   /// memory. All functions that take a view call it.
   void check() const {
-    if (certainly_fits()) return;
+    if (is_nested()) return;
+    check_sizes();
+  }
+
+  /// The view of indices [begin, begin + count) of an axis.
+  StridedView slice(int axis, Index begin, Index count) const {
+    StridedView part = *this;
+    part.data += begin * strides[at(axis)];
+    part.extents[at(axis)] = count;
+    return part;
+  }
+
+ private:
+  StridedView(Scalar* pointer, int axes) : data(pointer), rank(axes) {}
+
+  static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
+
+  ROTARY_NOINLINE void check_sizes() const {
     if (rank < 0 || rank > kMaxRank) detail::fail("a view has 0 to ", kMaxRank, " axes, found ", rank);
     for (int axis = 0; axis < rank; ++axis)
       if (extents[at(axis)] < 0)
@@ -136,54 +160,40 @@ struct StridedView {
     }
   }
 
-  /// The view of indices [begin, begin + count) of an axis.
-  StridedView slice(int axis, Index begin, Index count) const {
-    StridedView part = *this;
-    part.data += begin * strides[at(axis)];
-    part.extents[at(axis)] = count;
-    return part;
+  /// Strides of contiguous elements, for sizes of any integer type.
+  template <class Sizes>
+  ROTARY_ALWAYS_INLINE void set_contiguous(const Sizes& sizes) {
+    set_rank(std::size(sizes));
+    Index stride = 1;
+    bool fits = true;
+    for (int axis = rank - 1; axis >= 0; --axis) {
+      const Index extent = detail::AnyIndex(std::data(sizes)[axis]).value;
+      extents[at(axis)] = extent;
+      strides[at(axis)] = stride;
+      fits = extent > 0 && detail::multiplied(stride, extent, stride) && fits;
+    }
+    if (!fits || stride > PTRDIFF_MAX / Index{sizeof(Scalar)}) [[unlikely]] {
+      check_sizes();    // throws, unless there are no elements
+      strides.fill(0);  // and then there is nothing to step over
+    }
   }
 
- private:
-  /// Up to one index more than there are axes, so that too many are found out.
-  struct IndexList {
-    std::array<Index, kMaxRank + 1> values;
-    std::size_t count = 0;
-
-    template <class List>
-    explicit IndexList(const List& list) {
-      for (const detail::AnyIndex index : list)
-        if (count < values.size()) values[count++] = index.value;
-    }
-    operator std::span<const Index>() const { return {values.data(), count}; }
-  };
-
-  StridedView(Scalar* pointer, int axes) : data(pointer), rank(axes) {}
-
-  static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
-
-  /// The common case of `check`, without its messages: extents are at least 1, strides at least 0, and all
-  /// products fit.
-  bool certainly_fits() const {
-    if (rank < 0 || rank > kMaxRank) return false;
-    Index bytes = sizeof(Scalar), reach = 0;
+  template <class Sizes, class Steps>
+  void set_strided(const Sizes& sizes, const Steps& steps) {
+    set_rank(std::size(sizes));
+    if (std::size(steps) != std::size(sizes))
+      detail::fail("a view of rank ", std::size(sizes), " needs as many strides, found ", std::size(steps));
     for (int axis = 0; axis < rank; ++axis) {
-      const Index extent = extents[at(axis)], stride = strides[at(axis)];
-      Index last = 0;
-      if (extent < 1 || stride < 0 || !detail::multiplied(bytes, extent, bytes) ||
-          !detail::multiplied(extent - 1, stride, last) ||
-          !detail::multiplied(last, Index{sizeof(Scalar)}, last) || last > PTRDIFF_MAX - reach)
-        return false;
-      reach += last;
+      extents[at(axis)] = detail::AnyIndex(std::data(sizes)[axis]).value;
+      strides[at(axis)] = detail::AnyIndex(std::data(steps)[axis]).value;
     }
-    return true;
+    check();
   }
 
-  void set_extents(std::span<const Index> sizes) {
-    if (sizes.size() > static_cast<std::size_t>(kMaxRank))
-      detail::fail("a view has 0 to ", kMaxRank, " axes, found ", sizes.size());
-    rank = static_cast<int>(sizes.size());
-    for (int axis = 0; axis < rank; ++axis) extents[at(axis)] = sizes[at(axis)];
+  void set_rank(std::size_t axes) {
+    if (axes > static_cast<std::size_t>(kMaxRank))
+      detail::fail("a view has 0 to ", kMaxRank, " axes, found ", axes);
+    rank = static_cast<int>(axes);
   }
 };
 
@@ -238,6 +248,7 @@ Index step_size(const StridedView<Scalar>& view, int axis) {
 /// overlapping axes; needed of what is written to.
 template <class Scalar>
 bool elements_are_distinct(const StridedView<Scalar>& view) {
+  if (view.is_nested()) return true;
   // Mostly each axis steps over all that the ones after it span (row-major), or before it (column-major).
   const auto nested = [&](int axis, int end, int step) {
     for (Index span = 1; axis != end; axis += step) {

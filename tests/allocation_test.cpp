@@ -114,6 +114,8 @@ TEST(Allocation, EmbeddingsDoNone) {
           for (const auto* embedding : {&rotary_emb, &later}) {  // all 64 rows are cached from here on
             embedding->rotate_in_place(x_view);
             embedding->rotate_in_place(x_view, 14);
+            embedding->rotate_in_place(x_view, 14, {.scale = 2});  // and those of another magnitude
+            embedding->rotate_in_place(x_view, {.scale = 2});
           }
           EXPECT_EQ(allocations_in([&] { later.rotate_in_place(x_view, 14); }), 0);
           EXPECT_EQ(allocations_in([&] { later.rotate_into(in_view, out_view, 14); }), 0);

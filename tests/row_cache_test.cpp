@@ -122,9 +122,6 @@ TEST(RowCache, HoldsNoRowBeyondItsLimit) {
   for (const FixedPosition first : {FixedPosition(200), FixedPosition(-300), FixedPosition(1000003),
                                     FixedPosition(0.5), FixedPosition((Index{1} << 62) - 400)})
     EXPECT_EQ(cost_of([&] { rotary_emb.rotate_in_place(view, first); }), rows(0, 0));
-  // Rows of another magnitude are other rows.
-  const auto fresh = embedding(200);
-  EXPECT_EQ(cost_of([&] { fresh.rotate_in_place(view, {.scale = 2}); }), rows(0, 0));
   const auto uncached = embedding(0);
   EXPECT_EQ(cost_of([&] { uncached.rotate_in_place(view); }), rows(0, 0));
 
@@ -140,6 +137,29 @@ TEST(RowCache, HoldsNoRowBeyondItsLimit) {
       }
     }
   }
+}
+
+// Rows of another magnitude are other rows. Those of three are cached beside the frequencies' own; a call with any
+// further `scale` computes its rows, and all have the bits of rows that are not cached.
+TEST(RowCache, CachesTheRowsOfFourMagnitudes) {
+  const auto rotary_emb = embedding(200);
+  auto prompt = tokens(200);
+  const auto view = prompt.view();
+  for (const double scale : {2.0, 0.0, -0.0, 3.0, 4.0})
+    for (const long again : {0, 1})
+      EXPECT_EQ(cost_of([&] { rotary_emb.rotate_in_place(view, {.scale = scale}); }),
+                again == 1 || scale >= 3 ? rows(0, 0) : rows(2, 200))
+          << scale;
+  for (const double scale : {1.0, 2.0, -0.0, 0.0, 4.0}) {
+    for (const Index count : {1, 200}) {
+      auto x = tokens(count), expected = x;
+      rotary_emb.rotate_in_place(x.view(), {.scale = scale});
+      embedding(0).rotate_in_place(expected.view(), {.scale = scale});
+      EXPECT_TRUE(same_bits(x, expected)) << scale;
+    }
+  }
+  for (const double scale : {std::numeric_limits<double>::infinity(), std::nan(""), 1e300})
+    expect_error([&] { rotary_emb.rotate_in_place(view, {.scale = scale}); }, {"magnitude"});
 }
 
 TEST(RowCache, LimitsAreCheckedAndHoldForAnyPosition) {

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -24,17 +26,46 @@ struct RowRun {
 /// their rows are the same.
 inline constinit std::atomic<std::uint64_t> row_cache_count{0};
 
+/// Do two numbers have the same bits? A magnitude of −0 is another than 0.
+inline bool same_bits(double a, double b) {
+  return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
+}
+
+/// Cached rows of one magnitude, in blocks of which those that are not needed yet are null.
+template <class T>
+struct RowBlocks {
+  double magnitude;
+  Index count;
+  std::unique_ptr<std::atomic<T*>[]> blocks;
+  std::atomic<RowBlocks*> next{nullptr};  // those of another magnitude
+
+  RowBlocks(double factor, Index block_count)
+      : magnitude(factor),
+        count(block_count),
+        blocks(new std::atomic<T*>[static_cast<std::size_t>(block_count)]()) {}
+  ~RowBlocks() {
+    for (Index block = 0; block < count; ++block)
+      if (T* const rows = blocks[static_cast<std::size_t>(block)].load(std::memory_order_relaxed))
+        LineAllocator<T>().deallocate(rows, 0);
+    delete next.load(std::memory_order_relaxed);
+  }
+  RowBlocks(const RowBlocks&) = delete;
+  RowBlocks& operator=(const RowBlocks&) = delete;
+};
+
 /// The rows of whole positions from 0 up to a limit, each computed at most once, in blocks that are allocated when
 /// one of their rows is first needed. Blocks are never moved or freed before the cache is destroyed.
 ///
-/// A row depends on its position alone, so a cached row has the bits of a recomputed one. A `const` cache may be
-/// used from any number of threads: `cached` takes no lock, and of two threads that compute the same block at the
-/// same time one discards its own.
+/// A row depends on its position and magnitude alone, so a cached row has the bits of a recomputed one. A `const`
+/// cache may be used from any number of threads: `cached` takes no lock, and of two threads that compute the same
+/// block at the same time one discards its own.
 template <RowScalar T>
 class RowCache {
  public:
   /// More rows than this are not cached, whatever the limit.
   static constexpr Index kMaxRows = Index{1} << 22;
+  /// Rows of this many magnitudes are cached: the frequencies' own, and those of the first other values of `scale`.
+  static constexpr int kMaxMagnitudes = 4;
   /// A block of rows takes at most so many bytes. Larger ones made a step of decoding take over 1 ms where the
   /// operating system is slow to provide fresh pages; smaller ones shorten the contiguous pieces of a prefill.
   static constexpr Index kBlockBytes = 64 * 1024;
@@ -68,7 +99,7 @@ class RowCache {
         id_(other.id_),
         shift_(other.shift_),
         limit_(std::exchange(other.limit_, 0)),
-        blocks_(std::exchange(other.blocks_, nullptr)) {}
+        blocks_(std::move(other.blocks_)) {}
   RowCache& operator=(RowCache other) noexcept {
     std::swap(steps_, other.steps_);
     std::swap(text_steps_, other.text_steps_);
@@ -80,12 +111,7 @@ class RowCache {
     std::swap(blocks_, other.blocks_);
     return *this;
   }
-  ~RowCache() {
-    for (Index block = 0; block < block_count(); ++block)
-      if (T* const rows = blocks_[block].load(std::memory_order_relaxed))
-        LineAllocator<T>().deallocate(rows, 0);
-    delete[] blocks_;
-  }
+  ~RowCache() = default;
 
   Index pairs() const { return steps_.pairs(); }
   Index row_size() const { return 2 * steps_.pairs(); }
@@ -100,30 +126,54 @@ class RowCache {
   const TurnSteps& text_steps() const { return text_steps_ ? *text_steps_ : steps_; }
 
   /// The cached row at `position` and those that follow it in the same block; none outside the limit.
-  ROTARY_ALWAYS_INLINE RowRun<T> cached(std::int64_t position) const {
+  ROTARY_ALWAYS_INLINE RowRun<T> cached(std::int64_t position, double magnitude) const {
     if (static_cast<std::uint64_t>(position) >= static_cast<std::uint64_t>(limit_)) return {nullptr, 0};
+    RowBlocks<T>* of = blocks_.get();
+    if (!same_bits(of->magnitude, magnitude)) [[unlikely]] {
+      of = blocks_of(magnitude);
+      if (of == nullptr) return {nullptr, 0};
+    }
     const Index block = static_cast<Index>(position) >> shift_, begin = block << shift_;
-    const T* rows = blocks_[block].load(std::memory_order_acquire);
+    std::atomic<T*>& entry = of->blocks[static_cast<std::size_t>(block)];
+    const T* rows = entry.load(std::memory_order_acquire);
     if (rows == nullptr) [[unlikely]]
-      rows = compute(block);
+      rows = compute(entry, begin, magnitude);
     const Index at = static_cast<Index>(position) - begin;
     return {rows + at * row_size(), std::min(Index{1} << shift_, limit_ - begin) - at};
   }
+  RowRun<T> cached(std::int64_t position) const { return cached(position, magnitude_); }
 
  private:
   Index block_count() const { return (limit_ + (Index{1} << shift_) - 1) >> shift_; }
 
   void allocate() {
-    if (limit_ > 0) blocks_ = new std::atomic<T*>[static_cast<std::size_t>(block_count())]();
+    if (limit_ > 0) blocks_ = std::make_unique<RowBlocks<T>>(magnitude_, block_count());
   }
 
-  ROTARY_COLD const T* compute(Index block) const {
-    const Index begin = block << shift_, count = std::min(Index{1} << shift_, limit_ - begin);
+  /// The blocks of a magnitude that is not the frequencies' own; null if there are too many.
+  ROTARY_NOINLINE RowBlocks<T>* blocks_of(double magnitude) const {
+    if (!kernels::is_magnitude<T>(magnitude)) return nullptr;
+    RowBlocks<T>* of = blocks_.get();
+    for (int n = 1; n < kMaxMagnitudes; ++n) {
+      RowBlocks<T>* next = of->next.load(std::memory_order_acquire);
+      if (next == nullptr) {
+        auto made = std::make_unique<RowBlocks<T>>(magnitude, block_count());
+        if (of->next.compare_exchange_strong(next, made.get(), std::memory_order_acq_rel))
+          return made.release();
+      }
+      if (same_bits(next->magnitude, magnitude)) return next;
+      of = next;
+    }
+    return nullptr;
+  }
+
+  ROTARY_COLD const T* compute(std::atomic<T*>& entry, Index begin, double magnitude) const {
+    const Index count = std::min(Index{1} << shift_, limit_ - begin);
     T* const rows = LineAllocator<T>().allocate(static_cast<std::size_t>(count * row_size()));
-    kernels::cos_sin_rows(text_steps(), Positions::consecutive(count, begin), 0, count,
-                          {.factor = magnitude_}, pairing_, rows);
+    kernels::cos_sin_rows(text_steps(), Positions::consecutive(count, begin), 0, count, {.factor = magnitude},
+                          pairing_, rows);
     T* seen = nullptr;
-    if (blocks_[block].compare_exchange_strong(seen, rows, std::memory_order_acq_rel)) return rows;
+    if (entry.compare_exchange_strong(seen, rows, std::memory_order_acq_rel)) return rows;
     LineAllocator<T>().deallocate(rows, 0);
     return seen;
   }
@@ -135,7 +185,7 @@ class RowCache {
   std::uint64_t id_ = ++row_cache_count;
   int shift_ = 0;  // a block has 2^shift rows
   Index limit_ = 0;
-  std::atomic<T*>* blocks_ = nullptr;
+  std::unique_ptr<RowBlocks<T>> blocks_ = {};  // those of `magnitude_`; null without a limit
 };
 
 /// The rows that a thread computed last, outside of any RowCache. A token is at the same position in all layers of
@@ -143,6 +193,12 @@ class RowCache {
 template <class T>
 struct RecentRows {
   static constexpr Index kScalars = 8192 / sizeof(T), kCoordinates = 128;
+
+  /// Is the first row that of a token with one coordinate?
+  bool has(std::uint64_t cache, double magnitude, const FixedPosition& position) const {
+    return owner == cache && count > 0 && axes == 1 && same_bits(factor, magnitude) &&
+           coordinates[0] == position;
+  }
 
   std::uint64_t owner = 0;  // the number of the RowCache, 0 for none
   double factor = 0;
@@ -152,6 +208,23 @@ struct RecentRows {
 };
 template <class T>
 inline constinit thread_local RecentRows<T> recent_rows{};
+
+/// The row of a token with one coordinate, computed unless this thread did so last. Null if the row is too wide for
+/// `RecentRows`, or the magnitude is no finite `T`.
+template <RowScalar T>
+ROTARY_NOINLINE const T* recent_row(const RowCache<T>& cache, const FixedPosition& position,
+                                    double magnitude) {
+  RecentRows<T>& recent = recent_rows<T>;
+  if (recent.has(cache.id(), magnitude, position)) return recent.rows;
+  if (cache.row_size() > RecentRows<T>::kScalars || !kernels::is_magnitude<T>(magnitude)) return nullptr;
+  recent.owner = 0;  // until the row is complete
+  kernels::cos_sin_row(cache.text_steps(), std::span<const FixedPosition>(&position, 1),
+                       {.factor = magnitude}, cache.pairing(), recent.rows);
+  recent.coordinates[0] = position;
+  recent.factor = magnitude, recent.count = recent.axes = 1;
+  recent.owner = cache.id();
+  return recent.rows;
+}
 
 /// The rows of the tokens of one call, whatever their positions.
 template <RowScalar T>
@@ -165,7 +238,7 @@ class RowSource {
         magnitude_(magnitude),
         axes_(positions.axis_count()),
         steps_(axes_ == 1 ? cache.text_steps() : cache.steps()),
-        is_plain_(magnitude.log_scale.empty() && is_equal(magnitude.factor, cache.magnitude())) {
+        is_plain_(magnitude.log_scale.empty()) {
     const Index row_size = std::max<Index>(cache.row_size(), 1);
     capacity_ = std::min(RecentRows<T>::kScalars / row_size, RecentRows<T>::kCoordinates / Index{axes_});
     if (capacity_ > 0) return;
@@ -198,7 +271,7 @@ class RowSource {
                             recent.rows);
       return recent.rows;
     }
-    if (recent.owner != cache_.id() || !is_equal(recent.factor, magnitude_.factor) || recent.axes != axes_) {
+    if (recent.owner != cache_.id() || !same_bits(recent.factor, magnitude_.factor) || recent.axes != axes_) {
       recent.owner = cache_.id(), recent.factor = magnitude_.factor, recent.axes = axes_;
       recent.count = 0;
     }
@@ -238,7 +311,7 @@ class RowSource {
   RowRun<T> cached_run(Index begin, Index end) const {
     const std::optional<std::int64_t> first = cacheable(begin);
     if (!first) return {nullptr, 0};
-    RowRun<T> run = cache_.cached(*first);
+    RowRun<T> run = cache_.cached(*first, magnitude_.factor);
     run.count = std::min(run.count, end - begin);
     if (positions_.is_consecutive()) return run;
     Index length = run.count == 0 ? 0 : 1;
@@ -254,7 +327,7 @@ class RowSource {
 
   void fill(Index token, T* row) const {
     if (const std::optional<std::int64_t> position = cacheable(token)) {
-      if (const RowRun<T> cached = cache_.cached(*position); cached.count > 0) {
+      if (const RowRun<T> cached = cache_.cached(*position, magnitude_.factor); cached.count > 0) {
         std::memcpy(row, cached.rows, static_cast<std::size_t>(cache_.row_size()) * sizeof(T));
         return;
       }

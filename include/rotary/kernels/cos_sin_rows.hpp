@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 
 #include "../phases.hpp"
@@ -32,6 +33,13 @@ struct Magnitude {
     return factor * rounded(std::exp(rounded(scale * exponent(position))));
   }
 };
+
+/// Can the factor be that of rows of `Row`: is it finite there?
+template <class Row>
+bool is_magnitude(const double& factor) {
+  return rotary::detail::finite_bits(factor) &&
+         std::fabs(factor) <= static_cast<double>(std::numeric_limits<Row>::max());
+}
 
 /// Writes the row at one place: a coordinate for each axis of `steps`, and `2 * steps.pairs()` numbers laid
 /// out as `pairing` lays out features. From phases of 128 bits: within 1.2e-16 of the truth before they are

@@ -3,14 +3,10 @@
 
 #include <utility>
 
-#include "apply_table.hpp"
 #include "axial_frequencies.hpp"
-#include "compiled.hpp"
 #include "embedding_options.hpp"
-#include "parallel.hpp"
-#include "rotate_options.hpp"
-#include "rotate_sequence.hpp"
 #include "rotation_gradients.hpp"
+#include "rotator.hpp"
 #include "scaled_rows.hpp"
 
 namespace rotary::inline ROTARY_ABI {
@@ -102,16 +98,15 @@ class RotaryEmbedding {
         learned_(options.learned_freq),
         interpolate_factor_(detail::checked_interpolate_factor(options.interpolate_factor)),
         frequencies_(detail::frequencies_of(options)),
-        layout_(detail::layout_of(options, frequencies_.pairs())),
-        rows_(make_rows(frequencies_, options.cache_if_possible ? options.cache_max_seq_len : 0)) {}
+        rotator_(make_rotator(frequencies_, detail::layout_of(options, frequencies_.pairs()),
+                              options.cache_if_possible ? options.cache_max_seq_len : 0)) {}
 
   /// From any frequencies and a layout. Where the frequencies are for several coordinates, positions of one
   /// coordinate stand for tokens whose coordinates are all the same, as text is in M-RoPE. Rows of positions from 0
   /// to `cached_rows` − 1 are cached once they were computed.
   explicit RotaryEmbedding(Frequencies frequencies, const HeadLayout& layout = {}, Index cached_rows = 8192)
       : frequencies_(std::move(frequencies)),
-        layout_(detail::completed(layout, frequencies_.pairs())),
-        rows_(make_rows(frequencies_, cached_rows)) {}
+        rotator_(make_rotator(frequencies_, detail::completed(layout, frequencies_.pairs()), cached_rows)) {}
 
   /// From a model's parameters, layout included: `RopeParameters`, or a `ModelConfiguration` whose layers are alike.
   template <detail::DescribesRope M>
@@ -129,8 +124,8 @@ class RotaryEmbedding {
                   "rotary: an embedding needs its dim: RotaryEmbedding<float>({.dim = 64})");
   }
 
-  [[nodiscard]] const HeadLayout& layout() const& { return layout_; }
-  [[nodiscard]] HeadLayout layout() && { return layout_; }
+  [[nodiscard]] const HeadLayout& layout() const& { return rotator_.layout(); }
+  [[nodiscard]] HeadLayout layout() && { return rotator_.layout(); }
   /// As they were given: interpolation is not included.
   [[nodiscard]] const Frequencies& frequencies() const& { return frequencies_; }
   [[nodiscard]] Frequencies frequencies() && { return std::move(frequencies_); }
@@ -138,8 +133,8 @@ class RotaryEmbedding {
   /// What the frequencies were made for; `FreqsFor::lang` where they were given.
   [[nodiscard]] FreqsFor freqs_for() const { return freqs_for_; }
   /// The features that rotate: twice the number of frequencies.
-  [[nodiscard]] Index rotary_dim() const { return layout_.rotary_dim; }
-  [[nodiscard]] Pairing pairing() const { return layout_.pairing; }
+  [[nodiscard]] Index rotary_dim() const { return layout().rotary_dim; }
+  [[nodiscard]] Pairing pairing() const { return layout().pairing; }
 
   /// The frequencies, in radians per position, rounded to double.
   [[nodiscard]] std::vector<double> freqs() const {
@@ -156,7 +151,8 @@ class RotaryEmbedding {
     Frequencies changed = custom_frequencies(freqs);
     changed.axes = frequencies_.axes;
     changed.magnitude = frequencies_.magnitude;
-    rows_ = make_rows(changed, rows_.limit());  // may throw, and then nothing has changed
+    // May throw, and then nothing has changed.
+    rotator_ = make_rotator(changed, layout(), rotator_.rows().limit());
     frequencies_ = std::move(changed);
   }
 
@@ -175,14 +171,14 @@ class RotaryEmbedding {
   /// Angles of half pairs belong to `apply_rotary_emb` with `.pairing = Pairing::half`.
   template <class P>
   [[nodiscard]] auto operator()(const P& positions) const {
-    return detail::angles_of(summed_over_axes(frequencies_), layout_.pairing, positions);
+    return detail::angles_of(summed_over_axes(frequencies_), pairing(), positions);
   }
 
   /// The gradients of a loss with respect to the positions and the frequencies of `operator()`, given the one
   /// with respect to its angles.
   template <class P, class G>
   [[nodiscard]] AngleGradients angles_backward(const P& positions, const G& grad) const {
-    return detail::angle_gradients(summed_over_axes(frequencies_), layout_.pairing, positions, grad);
+    return detail::angle_gradients(summed_over_axes(frequencies_), pairing(), positions, grad);
   }
 
   /// The angles of a grid, one block of rotary_dim angles for each axis: [sizes..., axes · rotary_dim]. After the sizes,
@@ -209,32 +205,23 @@ class RotaryEmbedding {
   template <class At>
   [[nodiscard]] CosSinTable<T> table(const At& at) const {
     const Positions positions = detail::positions_of(at);
-    return CosSinTable<T>(positions.axis_count() == 1 ? rows_.text_steps() : rows_.steps(), rows_.magnitude(),
-                          positions, layout_);
+    const detail::RowCache<T>& rows = rotator_.rows();
+    return CosSinTable<T>(positions.axis_count() == 1 ? rows.text_steps() : rows.steps(), rows.magnitude(),
+                          positions, layout());
   }
 
   /// The rotated tensor, of the type of `x` (maps and expressions become tensors).
   template <class X, ParallelDevice Device = CallingThread>
   [[nodiscard]] detail::Owned<X> rotate_queries_or_keys(const X& x, const RotateOptions& options = {},
                                                         const Device& device = {}) const {
-    if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
-      decltype(auto) source = detail::stored(x);
-      auto result = detail::make_like(source);
-      rotate_into(source, result, options, device);
-      return result;
-    }
+    return rotated(x, kByOffset, options, device);
   }
   /// The rotated tensor, its tokens at `at`: a number, ids, or `Positions`.
   template <class X, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   [[nodiscard]] detail::Owned<X> rotate_queries_or_keys(const X& x, const At& at,
                                                         const RotateOptions& options = {},
                                                         const Device& device = {}) const {
-    if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
-      decltype(auto) source = detail::stored(x);
-      auto result = detail::make_like(source);
-      rotate_into(source, result, at, options, device);
-      return result;
-    }
+    return rotated(x, at, options, device);
   }
   /// The rotated tensor, every rotated feature multiplied by an entry of the tensor `scale` and by `options.scale`.
   /// `scale` is [seq, rotary_dim], or [..., rotary_dim or 1] and broadcast against `x` from the last axis, as in
@@ -248,14 +235,14 @@ class RotaryEmbedding {
       decltype(auto) scales = detail::stored(scale);
       auto result = detail::make_like(source);
       const auto in = detail::const_view_of(source);
-      HeadLayout layout = layout_;
-      layout.seq_dim = axis_of(in, options);
+      HeadLayout layout = rotator_.layout();
+      layout.seq_dim = rotator_.axis_of(in, options);
       const Positions positions =
           Positions::consecutive(in.extent(static_cast<int>(layout.seq_dim)), options.offset);
-      const double factor = detail::directed(rows_.magnitude() * options.scale, options.direction);
+      const double factor = rotator_.factor_of(options);
       if (options.direction == Direction::inverse)
         detail::fail("a rotation with a tensor of scales has no inverse here; use Direction::transpose");
-      detail::apply_table(detail::scaled_table<T>(rows_.text_steps(), positions, factor, layout,
+      detail::apply_table(detail::scaled_table<T>(rotator_.rows().text_steps(), positions, factor, layout,
                                                   detail::const_view_of(scales), in),
                           in, detail::writable_view_of(result), options.direction);
       return result;
@@ -265,37 +252,19 @@ class RotaryEmbedding {
   /// Writes the rotated `x` to `out`, of the same shape and scalar; `out` may be `x` itself.
   template <class X, class Y, ParallelDevice Device = CallingThread>
   void rotate_into(const X& x, Y&& out, const RotateOptions& options = {}, const Device& device = {}) const {
-    if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
-                  detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
-      decltype(auto) source = detail::stored(x);
-      const auto in = detail::const_view_of(source);
-      const auto to = detail::writable_view_of(out);
-      rotate_from(options.offset, options, device, pair_of<X, Y>(in, to, options));
-    }
+    into<X, Y>(x, out, kByOffset, options, device);
   }
   /// Writes `x`, rotated with its tokens at `at`, to `out`.
   template <class X, class Y, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   void rotate_into(const X& x, Y&& out, const At& at, const RotateOptions& options = {},
                    const Device& device = {}) const {
-    if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
-                  detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
-      decltype(auto) source = detail::stored(x);
-      const auto in = detail::const_view_of(source);
-      const auto to = detail::writable_view_of(out);
-      rotate_at(at, options, device, pair_of<X, Y>(in, to, options));
-    }
+    into<X, Y>(x, out, at, options, device);
   }
 
   /// Rotates `x` in place. Allocates nothing once the rows it needs are cached.
   template <class X, ParallelDevice Device = CallingThread>
   void rotate_in_place(X&& x, const RotateOptions& options = {}, const Device& device = {}) const {
-    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
-      if constexpr (detail::is_row_major_tensor<std::remove_reference_t<X>> &&
-                    std::is_same_v<Device, CallingThread>)
-        if (rotate_contiguous(x, options.offset, options)) return;
-      const auto view = detail::writable_view_of(x);
-      rotate_from(options.offset, options, device, pair_of<X>(view, view, options));
-    }
+    in_place<X>(x, kByOffset, options, device);
   }
   /// Rotates `x` in place, its tokens at `at`: a number, ids, or `Positions`.
   ///
@@ -311,10 +280,7 @@ class RotaryEmbedding {
   template <class X, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   void rotate_in_place(X&& x, const At& at, const RotateOptions& options = {},
                        const Device& device = {}) const {
-    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
-      const auto view = detail::writable_view_of(x);
-      rotate_at(at, options, device, pair_of<X>(view, view, options));
-    }
+    in_place<X>(x, at, options, device);
   }
   /// Rotates queries and keys in place: `rotate_queries_and_keys_in_place`.
   template <class Q, detail::Keys K, class... Arguments>
@@ -335,18 +301,14 @@ class RotaryEmbedding {
   template <class Q, class K, ParallelDevice Device = CallingThread>
   [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
       const Q& q, const K& k, const RotateOptions& options = {}, const Device& device = {}) const {
-    return rotated_both(q, k, options, [&](const auto& queries, const auto& keys) {
-      rotate_from(options.offset, options, device, queries, keys);
-    });
+    return rotated_both(q, k, kByOffset, options, device);
   }
   /// {rotated q, rotated k}, their tokens at `at`: a number, ids, or `Positions`.
   template <class Q, class K, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
       const Q& q, const K& k, const At& at, const RotateOptions& options = {},
       const Device& device = {}) const {
-    return rotated_both(q, k, options, [&](const auto& queries, const auto& keys) {
-      rotate_at(at, options, device, queries, keys);
-    });
+    return rotated_both(q, k, at, options, device);
   }
 
   /// Rotates queries and keys of the same positions in place. They must not share memory, but may lie in one buffer.
@@ -361,54 +323,27 @@ class RotaryEmbedding {
   template <class Q, class K, ParallelDevice Device = CallingThread>
   void rotate_queries_and_keys_in_place(Q&& q, K&& k, const RotateOptions& options = {},
                                         const Device& device = {}) const {
-    if constexpr (can_rotate_in_place<Q, K>()) {
-      const auto queries = detail::writable_view_of(q);
-      const auto keys = detail::writable_view_of(k);
-      rotate_from(options.offset, options, device, pair_of<Q>(queries, queries, options),
-                  pair_of<K>(keys, keys, options));
-    }
+    both_in_place<Q, K>(q, k, kByOffset, options, device);
   }
   /// Rotates queries and keys in place, their tokens at `at`: a number, ids, or `Positions`.
   template <class Q, class K, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   void rotate_queries_and_keys_in_place(Q&& q, K&& k, const At& at, const RotateOptions& options = {},
                                         const Device& device = {}) const {
-    if constexpr (can_rotate_in_place<Q, K>()) {
-      const auto queries = detail::writable_view_of(q);
-      const auto keys = detail::writable_view_of(k);
-      rotate_at(at, options, device, pair_of<Q>(queries, queries, options), pair_of<K>(keys, keys, options));
-    }
+    both_in_place<Q, K>(q, k, at, options, device);
   }
 
   /// Writes rotated queries and keys of the same positions to `q_out` and `k_out`, of the same shapes and scalars.
   template <class Q, class K, class QOut, class KOut, ParallelDevice Device = CallingThread>
   void rotate_queries_and_keys_into(const Q& q, const K& k, QOut&& q_out, KOut&& k_out,
                                     const RotateOptions& options = {}, const Device& device = {}) const {
-    if constexpr (can_rotate_into<Q, QOut, K, KOut>()) {
-      decltype(auto) queries = detail::stored(q);
-      decltype(auto) keys = detail::stored(k);
-      const auto q_in = detail::const_view_of(queries);
-      const auto k_in = detail::const_view_of(keys);
-      const auto q_to = detail::writable_view_of(q_out);
-      const auto k_to = detail::writable_view_of(k_out);
-      rotate_from(options.offset, options, device, pair_of<Q, QOut>(q_in, q_to, options),
-                  pair_of<K, KOut>(k_in, k_to, options));
-    }
+    both_into<Q, K, QOut, KOut>(q, k, q_out, k_out, kByOffset, options, device);
   }
   /// Writes rotated queries and keys, their tokens at `at`, to `q_out` and `k_out`.
   template <class Q, class K, class QOut, class KOut, detail::NamesPositions At,
             ParallelDevice Device = CallingThread>
   void rotate_queries_and_keys_into(const Q& q, const K& k, QOut&& q_out, KOut&& k_out, const At& at,
                                     const RotateOptions& options = {}, const Device& device = {}) const {
-    if constexpr (can_rotate_into<Q, QOut, K, KOut>()) {
-      decltype(auto) queries = detail::stored(q);
-      decltype(auto) keys = detail::stored(k);
-      const auto q_in = detail::const_view_of(queries);
-      const auto k_in = detail::const_view_of(keys);
-      const auto q_to = detail::writable_view_of(q_out);
-      const auto k_to = detail::writable_view_of(k_out);
-      rotate_at(at, options, device, pair_of<Q, QOut>(q_in, q_to, options),
-                pair_of<K, KOut>(k_in, k_to, options));
-    }
+    both_into<Q, K, QOut, KOut>(q, k, q_out, k_out, at, options, device);
   }
 
   /// Rotates one token of every sequence in place: `heads` is [heads, head_dim], [batch, heads, head_dim], or one head
@@ -427,8 +362,10 @@ class RotaryEmbedding {
   void rotate_token_in_place(X&& heads, const At& at, const RotateOptions& options = {},
                              const Device& device = {}) const {
     if constexpr (detail::check_rotatable<X, true>() && detail::check_writable<X>()) {
+      if constexpr (std::is_same_v<Device, CallingThread>)
+        if (rotator_.rotate_cached_token(at, options, detail::heads_in_place(heads))) return;
       const auto view = detail::writable_heads_of(heads);
-      rotate_token_at(at, options, device, token_pair<X>(view, view));
+      rotator_.rotate_token_at(at, options, device, detail::token_pair<X>(view, view));
     }
   }
   /// Rotates the queries and keys of one token of every sequence in place.
@@ -437,9 +374,13 @@ class RotaryEmbedding {
                              const Device& device = {}) const {
     if constexpr (detail::check_rotatable<Q, true>() && detail::check_writable<Q>() &&
                   detail::check_rotatable<K, true>() && detail::check_writable<K>()) {
+      if constexpr (std::is_same_v<Device, CallingThread>)
+        if (rotator_.rotate_cached_token(at, options, detail::heads_in_place(q), detail::heads_in_place(k)))
+          return;
       const auto queries = detail::writable_heads_of(q);
       const auto keys = detail::writable_heads_of(k);
-      rotate_token_at(at, options, device, token_pair<Q>(queries, queries), token_pair<K>(keys, keys));
+      rotator_.rotate_token_at(at, options, device, detail::token_pair<Q>(queries, queries),
+                               detail::token_pair<K>(keys, keys));
     }
   }
   /// Writes the rotated heads of one token of every sequence to `out`.
@@ -451,7 +392,7 @@ class RotaryEmbedding {
       decltype(auto) source = detail::stored(heads);
       const auto in = detail::const_heads_of(source);
       const auto to = detail::writable_heads_of(out);
-      rotate_token_at(at, options, device, token_pair<X, Y>(in, to));
+      rotator_.rotate_token_at(at, options, device, detail::token_pair<X, Y>(in, to));
     }
   }
   /// The rotated heads of one token of every sequence.
@@ -477,8 +418,10 @@ class RotaryEmbedding {
       const Index q_len = queries.in.extent(queries.seq_axis), k_len = keys.in.extent(keys.seq_axis);
       if (q_len > k_len)
         detail::fail("found ", q_len, " queries for ", k_len, " cached keys, there must not be more");
-      rotate_from(options.offset + FixedPosition(k_len - q_len), options, device, queries);
-      rotate_from(FixedPosition(0), options, device, keys);
+      rotator_.check(queries);  // both before either is written
+      rotator_.check(keys);
+      rotator_.rotate_from(options.offset + FixedPosition(k_len - q_len), options, device, queries);
+      rotator_.rotate_from(FixedPosition(0), options, device, keys);
     });
   }
 
@@ -488,7 +431,8 @@ class RotaryEmbedding {
   template <class X, class G>
   [[nodiscard]] std::vector<double> frequency_gradient(const X& x, const G& grad,
                                                        const RotateOptions& options = {}) const {
-    const auto [gradients, positions] = gradients_of(x, grad, options, magnitude(options));
+    const auto [gradients, positions] =
+        gradients_of(x, grad, options, {.factor = rotator_.rows().magnitude() * options.scale});
     return detail::frequency_gradient(gradients, positions, interpolate_factor_);
   }
 
@@ -496,7 +440,8 @@ class RotaryEmbedding {
   template <class X, class G>
   [[nodiscard]] std::vector<double> position_gradient(const X& x, const G& grad,
                                                       const RotateOptions& options = {}) const {
-    const auto [gradients, positions] = gradients_of(x, grad, options, magnitude(options));
+    const auto [gradients, positions] =
+        gradients_of(x, grad, options, {.factor = rotator_.rows().magnitude() * options.scale});
     const Frequencies frequencies = summed_over_axes(frequencies_);
     std::vector<double> sums(detail::checked_elements<double>(positions.count()));
     for (Index n = 0; n < gradients.seq; ++n)
@@ -531,11 +476,11 @@ class RotaryEmbedding {
     decltype(auto) stored_x = detail::stored(x);
     decltype(auto) stored_grad = detail::stored(grad);
     const auto in = detail::const_view_of(stored_x);
-    const int axis = axis_of(in, options);
+    const int axis = rotator_.axis_of(in, options);
     detail::check_forward(options.direction);
     detail::check_magnitude<double>(magnitude.factor);
     const Positions positions = Positions::consecutive(in.extent(axis), options.offset);
-    return {detail::rotation_gradients(rows_.text_steps(), positions, magnitude, layout_, in,
+    return {detail::rotation_gradients(rotator_.rows().text_steps(), positions, magnitude, layout(), in,
                                        detail::const_view_of(stored_grad), axis),
             positions};
   }
@@ -547,56 +492,92 @@ class RotaryEmbedding {
     return layout;
   }
 
-  template <class In>
-  int axis_of(const StridedView<In>& in, const RotateOptions& options) const {
-    return detail::sequence_axis(options.seq_dim ? *options.seq_dim : layout_.seq_dim, in.rank);
-  }
+  AxialFrequencies<T> axial() const { return AxialFrequencies<T>(frequencies_, freqs_for_, layout()); }
 
-  AxialFrequencies<T> axial() const { return AxialFrequencies<T>(frequencies_, freqs_for_, layout_); }
-
-  detail::RowCache<T> make_rows(const Frequencies& frequencies, Index cached_rows) const {
+  detail::Rotator<T> make_rotator(const Frequencies& frequencies, const HeadLayout& layout,
+                                  Index cached_rows) const {
     detail::check(frequencies);
     detail::check_magnitude<T>(frequencies.magnitude);
-    return detail::RowCache<T>(
-        detail::is_equal(interpolate_factor_, 1.0) ? frequencies : scaled(frequencies, interpolate_factor_),
-        layout_.pairing, cached_rows);
+    return {detail::RowCache<T>(detail::is_equal(interpolate_factor_, 1.0)
+                                    ? frequencies
+                                    : scaled(frequencies, interpolate_factor_),
+                                layout.pairing, cached_rows),
+            layout};
   }
 
-  kernels::Magnitude magnitude(const RotateOptions& options) const {
-    return {.factor = rows_.magnitude() * options.scale};
-  }
-  /// The magnitude of the rows of a call.
-  double factor_of(const RotateOptions& options) const {
-    return detail::directed(rows_.magnitude() * options.scale, options.direction);
-  }
+  // What the public functions share. Their `at` names positions, or is `kByOffset`. The types of tensors are those of the
+  // public functions' arguments: references for what has a name.
+  static constexpr detail::ByOffset kByOffset = {};
 
-  template <class Q, class K>
-  static constexpr bool can_rotate_in_place() {
-    return detail::check_rotatable<Q>() && detail::check_writable<Q>() && detail::check_rotatable<K>() &&
-           detail::check_writable<K>();
+  template <class X, class At, class Device>
+  void in_place(std::remove_reference_t<X>& x, const At& at, const RotateOptions& options,
+                const Device& device) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
+      if constexpr (std::is_same_v<Device, CallingThread>)
+        if (rotator_.rotate_cached_sequence(at, options, x)) return;
+      const auto view = detail::writable_view_of(x);
+      rotator_.rotate_at(at, options, device, rotator_.template pair_of<X>(view, view, options));
+    }
   }
-  template <class Q, class QOut, class K, class KOut>
-  static constexpr bool can_rotate_into() {
-    return detail::check_rotatable<Q>() && detail::check_rotatable<QOut>() &&
-           detail::check_writable<QOut>() && detail::check_same_scalar<Q, QOut>() &&
-           detail::check_rotatable<K>() && detail::check_rotatable<KOut>() &&
-           detail::check_writable<KOut>() && detail::check_same_scalar<K, KOut>();
+  template <class X, class Y, class At, class Device>
+  void into(const X& x, std::remove_reference_t<Y>& out, const At& at, const RotateOptions& options,
+            const Device& device) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
+                  detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
+      decltype(auto) source = detail::stored(x);
+      const auto in = detail::const_view_of(source);
+      const auto to = detail::writable_view_of(out);
+      rotator_.rotate_at(at, options, device, rotator_.template pair_of<X, Y>(in, to, options));
+    }
   }
-
-  /// Views of tensors of these types, and their sequence axis. `In` and `X` may differ in constness.
-  template <class In, class X = In, class InScalar, class Scalar>
-  auto pair_of(const StridedView<InScalar>& in, const StridedView<Scalar>& out,
-               const RotateOptions& options) const {
-    constexpr bool kContiguous = detail::is_contiguous_type<In> && detail::is_contiguous_type<X>;
-    return detail::TensorPair<InScalar, Scalar, kContiguous>{in, out, axis_of(in, options)};
+  template <class X, class At, class Device>
+  detail::Owned<X> rotated(const X& x, const At& at, const RotateOptions& options,
+                           const Device& device) const {
+    if constexpr (detail::check_rotatable<X>() && detail::check_returnable<X>()) {
+      decltype(auto) source = detail::stored(x);
+      auto result = detail::make_like(source);
+      into<std::remove_cvref_t<decltype(source)>, decltype(result)&>(source, result, at, options, device);
+      return result;
+    }
   }
-  /// Views of one token, [..., heads, head_dim].
-  template <class In, class X = In, class InScalar, class Scalar>
-  static auto token_pair(const StridedView<InScalar>& in, const StridedView<Scalar>& out) {
-    constexpr bool kContiguous = detail::is_contiguous_type<In> && detail::is_contiguous_type<X>;
-    return detail::TensorPair<InScalar, Scalar, kContiguous>{in, out, -1};
+  template <class Q, class K, class At, class Device>
+  void both_in_place(std::remove_reference_t<Q>& q, std::remove_reference_t<K>& k, const At& at,
+                     const RotateOptions& options, const Device& device) const {
+    if constexpr (detail::check_rotatable<Q>() && detail::check_writable<Q>() &&
+                  detail::check_rotatable<K>() && detail::check_writable<K>()) {
+      if constexpr (std::is_same_v<Device, CallingThread>)
+        if (rotator_.rotate_cached_sequence(at, options, q, k)) return;
+      const auto queries = detail::writable_view_of(q);
+      const auto keys = detail::writable_view_of(k);
+      rotator_.rotate_at(at, options, device, rotator_.template pair_of<Q>(queries, queries, options),
+                         rotator_.template pair_of<K>(keys, keys, options));
+    }
   }
-
+  template <class Q, class K, class QOut, class KOut, class At, class Device>
+  void both_into(const Q& q, const K& k, std::remove_reference_t<QOut>& q_out,
+                 std::remove_reference_t<KOut>& k_out, const At& at, const RotateOptions& options,
+                 const Device& device) const {
+    if constexpr (detail::check_rotatable<Q>() && detail::check_rotatable<QOut>() &&
+                  detail::check_writable<QOut>() && detail::check_same_scalar<Q, QOut>() &&
+                  detail::check_rotatable<K>() && detail::check_rotatable<KOut>() &&
+                  detail::check_writable<KOut>() && detail::check_same_scalar<K, KOut>()) {
+      decltype(auto) queries = detail::stored(q);
+      decltype(auto) keys = detail::stored(k);
+      const auto q_in = detail::const_view_of(queries);
+      const auto k_in = detail::const_view_of(keys);
+      const auto q_to = detail::writable_view_of(q_out);
+      const auto k_to = detail::writable_view_of(k_out);
+      rotator_.rotate_at(at, options, device, rotator_.template pair_of<Q, QOut>(q_in, q_to, options),
+                         rotator_.template pair_of<K, KOut>(k_in, k_to, options));
+    }
+  }
+  template <class Q, class K, class At, class Device>
+  auto rotated_both(const Q& q, const K& k, const At& at, const RotateOptions& options,
+                    const Device& device) const {
+    return rotated_both(q, k, options, [&](const auto& queries, const auto& keys) {
+      rotator_.rotate_at(at, options, device, queries, keys);
+    });
+  }
   /// New tensors for rotated queries and keys, filled by rotate(queries, keys).
   template <class Q, class K, class Rotate>
   std::pair<detail::Owned<Q>, detail::Owned<K>> rotated_both(const Q& q, const K& k,
@@ -612,156 +593,17 @@ class RotaryEmbedding {
       const auto k_in = detail::const_view_of(keys);
       const auto q_out = detail::writable_view_of(result.first);
       const auto k_out = detail::writable_view_of(result.second);
-      rotate(pair_of<Q, detail::Owned<Q>>(q_in, q_out, options),
-             pair_of<K, detail::Owned<K>>(k_in, k_out, options));
+      rotate(rotator_.template pair_of<Q, detail::Owned<Q>>(q_in, q_out, options),
+             rotator_.template pair_of<K, detail::Owned<K>>(k_in, k_out, options));
       return result;
     }
-  }
-
-  /// The cached rows of tokens from `first` on if all `seq` of them are in one block, else null.
-  ROTARY_ALWAYS_INLINE const T* cached_rows(const FixedPosition& first, Index seq, double factor) const {
-    if (!first.is_whole() || !detail::is_equal(factor, rows_.magnitude())) return nullptr;
-    const detail::RowRun<T> run = rows_.cached(first.whole);
-    return run.count >= seq ? run.rows : nullptr;
-  }
-
-  /// Rotates a row-major tensor in place if its rows are cached: the common call, in as few instructions as possible
-  /// (bench/instructions.sh counts them). False if it is another call; then nothing was done.
-  template <class X>
-  ROTARY_ALWAYS_INLINE bool rotate_contiguous(X& x, const FixedPosition& first,
-                                              const RotateOptions& options) const {
-    constexpr int kRank = static_cast<int>(Eigen::internal::traits<X>::NumDimensions);
-    using S = detail::Scalar<X>;
-    const Index seq_dim = options.seq_dim ? *options.seq_dim : layout_.seq_dim;
-    const int seq_axis = static_cast<int>(seq_dim < 0 ? seq_dim + kRank : seq_dim);
-    if (static_cast<unsigned>(seq_axis) >= static_cast<unsigned>(kRank - 1)) return false;
-    const auto tokens = detail::ContiguousTokens::of<kRank>(x.dimensions(), seq_axis);
-    if (!tokens.fits || tokens.features < layout_.start_index + layout_.rotary_dim) return false;
-    if (options.direction == Direction::inverse || !detail::is_equal(options.scale, 1.0)) return false;
-    const T* const rows = cached_rows(first, tokens.tokens, rows_.magnitude());
-    if (rows == nullptr) return false;
-    kernels::RotationJob<S, T> job;
-    detail::set_contiguous_job(job, reinterpret_cast<S*>(x.data()), tokens, layout_, options.direction);
-    job.rows = rows;
-    kernels::rotate_contiguous(std::move(job));
-    return true;
-  }
-
-  template <class Pair>
-  void check(const Pair& pair) const {
-    detail::check_window(pair.in, layout_.start_index, layout_.rotary_dim);
-    detail::check_output(pair.in, pair.out);
-  }
-
-  /// Rotates by precomputed rows: one for each token of the sequence.
-  template <class In, class X, bool kContiguous>
-  void rotate_by(const T* rows, Direction direction,
-                 const detail::TensorPair<In, X, kContiguous>& pair) const {
-    if (pair.in.empty()) return;
-    auto job = detail::window_job<T>(pair.in, pair.out, layout_, direction, [&](int axis) {
-      return axis == pair.seq_axis ? layout_.rotary_dim : 0;
-    });
-    job.rows = rows;
-    detail::run_job<kContiguous>(std::move(job));
-  }
-
-  /// Rotates one tensor, or queries and keys, whose first token is at `first`.
-  template <class Device, class First, class... Others>
-  void rotate_from(const FixedPosition& first, const RotateOptions& options, const Device& device,
-                   const First& pair, const Others&... others) const {
-    const Index seq = pair.seq_axis < 0 ? 1 : pair.in.extent(pair.seq_axis);
-    if constexpr (std::is_same_v<Device, CallingThread>) {
-      check(pair);
-      (check(others), ...);
-      detail::check_alike(pair, others...);
-      if (!pair.in.empty()) {
-        if (const T* const rows = cached_rows(first, seq, factor_of(options))) {
-          detail::check_direction(options.direction);
-          rotate_by(rows, options.direction, pair);
-          return (rotate_by(rows, options.direction, others), ...);
-        }
-      }
-    }
-    rotate_rest(Positions::consecutive(seq, first), options, device, pair, others...);
-  }
-
-  /// Rotates one tensor, or queries and keys, with their tokens at `at`.
-  template <class At, class Device, class First, class... Others>
-  void rotate_at(const At& at, const RotateOptions& options, const Device& device, const First& first,
-                 const Others&... others) const {
-    if (options.offset != FixedPosition(0)) fail_offset(options);
-    if constexpr (std::is_arithmetic_v<At> || std::is_same_v<At, FixedPosition>) {
-      rotate_from(FixedPosition(at), options, device, first, others...);
-    } else {
-      const Positions positions = detail::positions_of(at);
-      const Index seq = first.in.extent(first.seq_axis);
-      if (positions.batch() == 0 && positions.axis_count() == 1 &&
-          (positions.has_no_length() || (positions.count() == 1 && seq == 1)))
-        return rotate_from(positions.has_no_length() ? positions.first() : positions.at(0), options, device,
-                           first, others...);
-      if (positions.is_grid() && positions.count() != seq)
-        return rotate_grid(positions, options, device, first, others...);
-      rotate_rest(positions.for_length(seq), options, device, first, others...);
-    }
-  }
-
-  /// Rotates tensors at any positions: rows are looked up, or computed a few at a time.
-  template <class Device, class... Pairs>
-  void rotate_rest(const Positions& positions, const RotateOptions& options, const Device& device,
-                   const Pairs&... pairs) const {
-    detail::check_direction(options.direction);
-    detail::rotate_all(detail::Rotation<T>{rows_, layout_, {.factor = factor_of(options)}, options.direction},
-                       positions, device, pairs...);
-  }
-
-  /// Rotates tensors whose last axes before the features are a grid.
-  template <class Device, class... Pairs>
-  void rotate_grid(const Positions& positions, const RotateOptions& options, const Device& device,
-                   const Pairs&... pairs) const {
-    detail::check_direction(options.direction);
-    const double factor = factor_of(options);
-    detail::check_magnitude<T>(factor);
-    const Direction direction =
-        options.direction == Direction::forward ? Direction::forward : Direction::transpose;
-    (check(pairs), ...);  // all before rows are computed, and before any tensor is written
-    (detail::check_grid(positions, pairs.in, pairs.seq_axis), ...);
-    detail::check_alike(pairs...);
-    if ((pairs.in.empty() && ...)) return;
-    const CosSinTable<T> rows(rows_.steps(), factor, positions, layout_);
-    (detail::apply_table(rows, pairs.in, pairs.out, direction, device), ...);
-  }
-
-  /// Rotates one token of every sequence: pairs without a sequence axis.
-  template <class At, class Device, class First, class... Others>
-  void rotate_token_at(const At& at, const RotateOptions& options, const Device& device, const First& first,
-                       const Others&... others) const {
-    if (options.offset != FixedPosition(0)) fail_offset(options);
-    if (options.seq_dim)
-      detail::fail("seq_dim is ", *options.seq_dim, ", but one token has no sequence axis");
-    if constexpr (std::is_arithmetic_v<At> || std::is_same_v<At, FixedPosition>) {
-      rotate_from(FixedPosition(at), options, device, first, others...);
-    } else {
-      Positions positions = detail::positions_of(at).for_length(1);
-      if (positions.batch() == 0 && positions.count() == 1 && positions.axis_count() == 1)
-        return rotate_from(positions.at(0), options, device, first, others...);
-      if (positions.batch() == 0 && positions.count() > 1 && first.in.rank > 2 &&
-          positions.count() == first.in.extent(0))
-        positions = positions.as_list().in_batches(positions.count());
-      rotate_rest(positions, options, device, first, others...);
-    }
-  }
-
-  [[noreturn]] ROTARY_COLD static void fail_offset(const RotateOptions& options) {
-    detail::fail("the offset is ", static_cast<double>(options.offset),
-                 ", it must be 0 where positions are given");
   }
 
   FreqsFor freqs_for_ = FreqsFor::lang;
   bool learned_ = true;
   double interpolate_factor_ = 1;
   Frequencies frequencies_;
-  HeadLayout layout_;
-  detail::RowCache<T> rows_;
+  detail::Rotator<T> rotator_;
 };
 
 }  // namespace rotary::inline ROTARY_ABI

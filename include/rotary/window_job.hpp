@@ -1,8 +1,6 @@
 // What every rotation demands of its tensors, and the kernel's job for a window of their features.
 #pragma once
 
-#include <cmath>
-#include <limits>
 #include <optional>
 
 #include "head_layout.hpp"
@@ -46,63 +44,155 @@ kernels::RotationJob<X, T> window_job(const StridedView<In>& in, const StridedVi
   return job;
 }
 
-/// A row-major tensor as [outer, tokens, inner, features], the sequence being axis `tokens`.
-struct ContiguousTokens {
+/// A tensor to rotate in place, its features contiguous, as [outer, tokens, inner, features]: the form of the common
+/// calls, for which `contiguous_job` makes the job in fewer instructions than `window_job`. Of one token all heads are
+/// `inner`.
+template <class X>
+struct TokenAxes {
+  X* data;
   Index outer = 1, tokens = 1, inner = 1, features = 0;
-  bool fits;  // not empty, and no size overflows
+  Index outer_stride = 0, token_stride = 0, inner_stride = 0;
+  bool fits =
+      true;  // has the tensor this form? It is not empty then, its elements are distinct, and sizes fit
 
-  /// `extents` has `kRank` entries.
+  static TokenAxes none() {
+    TokenAxes axes{nullptr};
+    axes.fits = false;
+    return axes;
+  }
+  /// A row-major tensor of Eigen's.
   template <int kRank, class Extents>
-  ROTARY_ALWAYS_INLINE static ContiguousTokens of(const Extents& extents, int seq_axis) {
-    ContiguousTokens of;
-    of.fits = true;
+  ROTARY_ALWAYS_INLINE static TokenAxes of(X* data, const Extents& extents, int seq_axis) {
+    TokenAxes axes{data};
+    axes.features = static_cast<Index>(extents[kRank - 1]);
+    Index stride = axes.features;
+    axes.fits = stride > 0;
     // Written out: a loop over the axes would keep the extents in memory.
-    [&]<int... Axis>(std::integer_sequence<int, Axis...>) ROTARY_INLINE_LAMBDA {
-      (of.add<Axis>(extents, seq_axis), ...);
+    [&]<int... N>(std::integer_sequence<int, N...>) ROTARY_INLINE_LAMBDA {
+      (axes.add_contiguous(static_cast<Index>(extents[kRank - 2 - N]), kRank - 2 - N, seq_axis, stride), ...);
     }
     (std::make_integer_sequence<int, kRank - 1>());
-    of.features = static_cast<Index>(extents[kRank - 1]);
-    Index size = 0;
-    of.fits = of.fits && multiplied(of.outer, of.tokens, size) && multiplied(size, of.inner, size) &&
-              multiplied(size, of.features, size) && size > 0;
-    return of;
+    axes.merge_heads();
+    return axes;
+  }
+  /// Any view.
+  ROTARY_ALWAYS_INLINE static TokenAxes of(const StridedView<X>& view, int seq_axis) {
+    TokenAxes axes{view.data};
+    const int last = view.rank - 1;
+    axes.fits = last > 0 && view.stride(last) == 1 && view.is_nested();
+    if (!axes.fits) return axes;
+    axes.features = view.extent(last);
+    for (int axis = last - 1; axis >= 0; --axis)
+      axes.add(view.extent(axis), view.stride(axis), axis, seq_axis);
+    axes.merge_heads();
+    return axes;
+  }
+
+  /// Bytes from the first element to the one after the last.
+  Index bytes() const {
+    return ((outer - 1) * outer_stride + (tokens - 1) * token_stride + (inner - 1) * inner_stride +
+            features) *
+           Index{sizeof(X)};
   }
 
  private:
-  template <int kAxis, class Extents>
-  ROTARY_ALWAYS_INLINE void add(const Extents& extents, int seq_axis) {
-    const Index extent = static_cast<Index>(extents[kAxis]);
-    if (kAxis == seq_axis) {
-      tokens = extent;
-    } else if (kAxis < seq_axis) {
-      fits = multiplied(outer, extent, outer) && fits;
+  ROTARY_ALWAYS_INLINE void add_contiguous(Index extent, int axis, int seq_axis, Index& stride) {
+    add(extent, stride, axis, seq_axis);
+    fits = multiplied(stride, extent, stride) && stride > 0 && fits;
+  }
+  ROTARY_ALWAYS_INLINE void add(Index extent, Index stride, int axis, int seq_axis) {
+    if (axis == seq_axis) {
+      tokens = extent, token_stride = stride;
+    } else if (axis > seq_axis) {
+      merge(extent, stride, inner, inner_stride);
     } else {
-      fits = multiplied(inner, extent, inner) && fits;
+      merge(extent, stride, outer, outer_stride);
     }
+  }
+  ROTARY_ALWAYS_INLINE void merge(Index extent, Index stride, Index& merged, Index& merged_stride) {
+    if (extent == 1) return;
+    if (merged == 1) {
+      merged_stride = stride;
+    } else if (stride != merged * merged_stride) {
+      fits = false;
+    }
+    merged *= extent;
+  }
+  ROTARY_ALWAYS_INLINE void merge_heads() {
+    if (tokens != 1) return;
+    merge(outer, outer_stride, inner, inner_stride);
+    outer = 1;
   }
 };
 
-/// The job that rotates such a tensor in place, its rows still missing: `window_job` with fewer instructions, which is
-/// what a call on one token consists of.
+/// A view of elements as the kernels see them, without a check; views of Eigen's scalars are passed on as they are.
+template <class X>
+ROTARY_ALWAYS_INLINE decltype(auto) unchecked_view_of(X& x) {
+  if constexpr (is_view<X> && std::is_same_v<Scalar<X>, Element<X>>) {
+    return (x);
+  } else if constexpr (is_view<X>) {
+    return canonical(x);
+  } else {
+    auto view = StridedView<Scalar<X>>::unset(reinterpret_cast<Scalar<X>*>(x.data()), 2);
+    view.extents[0] = x.rows(), view.extents[1] = x.cols();
+    view.strides[0] = x.rowStride(), view.strides[1] = x.colStride();
+    return view;
+  }
+}
+
+/// The axes of a tensor of sequences.
+template <class X>
+ROTARY_ALWAYS_INLINE TokenAxes<Scalar<X>> sequence_in_place(X& x, Index seq_dim) {
+  using Axes = TokenAxes<Scalar<X>>;
+  const auto axis = [&](int rank) ROTARY_INLINE_LAMBDA {
+    const Index seq_axis = seq_dim < 0 ? seq_dim + rank : seq_dim;
+    return seq_axis >= 0 && seq_axis < rank - 1 ? static_cast<int>(seq_axis) : -1;
+  };
+  if constexpr (is_tensor<X>) {
+    constexpr int kRank = static_cast<int>(Eigen::internal::traits<X>::NumDimensions);
+    const int seq_axis = axis(kRank);
+    if (!is_row_major_tensor<X> || seq_axis < 0) return Axes::none();
+    return Axes::template of<kRank>(reinterpret_cast<Scalar<X>*>(x.data()), x.dimensions(), seq_axis);
+  } else {
+    const auto& view = unchecked_view_of(x);
+    const int seq_axis = axis(view.rank);
+    return seq_axis < 0 ? Axes::none() : Axes::of(view, seq_axis);
+  }
+}
+
+/// The axes of a tensor that is one token, [..., heads, head_dim].
+template <class X>
+ROTARY_ALWAYS_INLINE TokenAxes<Scalar<X>> heads_in_place(X& x) {
+  using Axes = TokenAxes<Scalar<X>>;
+  if constexpr (is_tensor<X>) {
+    constexpr int kRank = static_cast<int>(Eigen::internal::traits<X>::NumDimensions);
+    if (!is_row_major_tensor<X>) return Axes::none();
+    return Axes::template of<kRank>(reinterpret_cast<Scalar<X>*>(x.data()), x.dimensions(), -1);
+  } else {
+    if constexpr (is_column<X>()) {
+      return Axes::of(as_heads(unchecked_view_of(x), x), -1);
+    } else {
+      return Axes::of(unchecked_view_of(x), -1);
+    }
+  }
+}
+
+/// The job of such a tensor, its rows still missing.
 template <class T, class X>
-ROTARY_ALWAYS_INLINE void set_contiguous_job(kernels::RotationJob<X, T>& job, X* data,
-                                             const ContiguousTokens& of, const HeadLayout& layout,
-                                             Direction direction) {
-  job.in = job.out = data + layout.start_index;
+ROTARY_ALWAYS_INLINE void set_contiguous_job(kernels::RotationJob<X, T>& job, const TokenAxes<X>& of,
+                                             const HeadLayout& layout, Direction direction) {
+  job.in = job.out = of.data + layout.start_index;
   set_layout(job, layout, direction, of.features);
-  const Index token = of.inner * of.features;
   int count = 0;
   const auto add = [&](Index extent, Index stride, Index row) ROTARY_INLINE_LAMBDA {
     job.axes[static_cast<std::size_t>(count)] = {extent, stride, stride, row};
     count += extent != 1 ? 1 : 0;
   };
-  if (of.tokens == 1) {  // all heads share the row
-    add(of.outer * of.inner, of.features, 0);
-  } else {
-    add(of.outer, of.tokens * token, 0);
-    add(of.tokens, token, layout.rotary_dim);
-    add(of.inner, of.features, 0);
+  if (of.tokens != 1) {
+    add(of.outer, of.outer_stride, 0);
+    add(of.tokens, of.token_stride, layout.rotary_dim);
   }
+  add(of.inner, of.inner_stride, 0);
   job.axis_count = count;
 }
 
@@ -181,8 +271,7 @@ template <RowScalar T>
 /// Throws unless the magnitude is finite in the type of the rows.
 template <RowScalar T>
 void check_magnitude(const double& factor) {
-  if (!finite_bits(factor) || std::fabs(factor) > static_cast<double>(std::numeric_limits<T>::max()))
-    fail_magnitude<T>(factor);
+  if (!kernels::is_magnitude<T>(factor)) fail_magnitude<T>(factor);
 }
 
 }  // namespace rotary::inline ROTARY_ABI::detail

@@ -206,8 +206,8 @@ class XPos {
       const Positions positions = Positions::consecutive(in.extent(axis), run.first);
       const kernels::Magnitude scales = magnitude(run.centre, sign);
       const auto of =
-          detail::rotation_gradients(rotary_.rows_.text_steps(), positions, scales, rotary_.layout(), in,
-                                     detail::const_view_of(stored_grad), axis);
+          detail::rotation_gradients(rotary_.rotator_.rows().text_steps(), positions, scales,
+                                     rotary_.layout(), in, detail::const_view_of(stored_grad), axis);
       const auto freqs = detail::frequency_gradient(of, positions, rotary_.interpolate_factor());
       for (Index i = 0; i < pairs; ++i) {
         const auto at = static_cast<std::size_t>(i);
@@ -328,7 +328,7 @@ class XPos {
     const detail::TensorPair keys{k, k_out, axis_of(k.rank, options)};
     const Index q_len = q.extent(queries.seq_axis), k_len = k.extent(keys.seq_axis);
     const auto how = [&](const Run& run, int sign) {
-      return detail::Rotation<T>{rotary_.rows_, rotary_.layout(),
+      return detail::Rotation<T>{rotary_.rotator_.rows(), rotary_.layout(),
                                  detail::directed(magnitude(run.centre, sign), options.direction),
                                  options.direction};
     };

@@ -363,7 +363,7 @@ class RotaryEmbedding {
                              const Device& device = {}) const {
     if constexpr (detail::check_rotatable<X, true>() && detail::check_writable<X>()) {
       if constexpr (std::is_same_v<Device, CallingThread>)
-        if (rotator_.rotate_cached_token(at, options, detail::heads_in_place(heads))) return;
+        if (rotator_.rotate_cached_token(at, options, heads)) return;
       const auto view = detail::writable_heads_of(heads);
       rotator_.rotate_token_at(at, options, device, detail::token_pair<X>(view, view));
     }
@@ -375,8 +375,7 @@ class RotaryEmbedding {
     if constexpr (detail::check_rotatable<Q, true>() && detail::check_writable<Q>() &&
                   detail::check_rotatable<K, true>() && detail::check_writable<K>()) {
       if constexpr (std::is_same_v<Device, CallingThread>)
-        if (rotator_.rotate_cached_token(at, options, detail::heads_in_place(q), detail::heads_in_place(k)))
-          return;
+        if (rotator_.rotate_cached_token(at, options, q, k)) return;
       const auto queries = detail::writable_heads_of(q);
       const auto keys = detail::writable_heads_of(k);
       rotator_.rotate_token_at(at, options, device, detail::token_pair<Q>(queries, queries),
@@ -525,6 +524,8 @@ class RotaryEmbedding {
     if constexpr (detail::check_rotatable<X>() && detail::check_rotatable<Y>() &&
                   detail::check_writable<Y>() && detail::check_same_scalar<X, Y>()) {
       decltype(auto) source = detail::stored(x);
+      if constexpr (std::is_same_v<Device, CallingThread>)
+        if (rotator_.rotate_cached_into(at, options, source, out)) return;
       const auto in = detail::const_view_of(source);
       const auto to = detail::writable_view_of(out);
       rotator_.rotate_at(at, options, device, rotator_.template pair_of<X, Y>(in, to, options));

@@ -1,6 +1,7 @@
 // Rotator: rows and a layout, and how a call on tensors becomes rotations of them.
 #pragma once
 
+#include <span>
 #include <utility>
 
 #include "apply_table.hpp"
@@ -24,6 +25,23 @@ concept NumberList = !is_rotatable_container<At>() && requires(const At& at) {
   requires sizeof(*std::data(at)) >= 4;
   std::size(at);
 };
+
+/// `Positions` of what has some or is some, such as `TokenPositions`; anything else as it is.
+template <class At>
+decltype(auto) as_positions(const At& at) {
+  if constexpr (is_number<At> || NumberList<At> || std::is_same_v<At, ByOffset> ||
+                std::is_same_v<At, Positions>) {
+    return (at);
+  } else if constexpr (std::is_convertible_v<const At&, Positions>) {
+    return Positions(at);
+  } else if constexpr (requires {
+                         { at.positions() } -> std::same_as<Positions>;
+                       }) {
+    return at.positions();
+  } else {
+    return (at);
+  }
+}
 
 /// Views of one token, [..., heads, head_dim], of these types of tensors. `In` and `X` may differ in constness.
 template <class In, class X = In, class InScalar, class Scalar>
@@ -74,13 +92,23 @@ class Rotator {
   ROTARY_ALWAYS_INLINE bool rotate_cached_sequence(const At& at, const RotateOptions& options,
                                                    X&... x) const {
     const Index seq_dim = options.seq_dim ? *options.seq_dim : layout_.seq_dim;
-    return rotate_cached(at, options, sequence_in_place(x, seq_dim)...);
+    return rotate_cached_in_place(as_positions(at), options, token_axes_of(x, seq_dim)...);
+  }
+  /// A sequence from `x` into `out`.
+  template <class At, class X, class Y>
+  ROTARY_ALWAYS_INLINE bool rotate_cached_into(const At& at, const RotateOptions& options, const X& x,
+                                               Y& out) const {
+    if (!have_one_shape(x, out)) return false;
+    const Index seq_dim = options.seq_dim ? *options.seq_dim : layout_.seq_dim;
+    const auto from = token_axes_of(x, seq_dim);
+    const auto to = token_axes_of(out, seq_dim);
+    return rotate_cached(as_positions(at), options, Tokens{from, to});
   }
   /// One token at `at`.
   template <class At, class... X>
   ROTARY_ALWAYS_INLINE bool rotate_cached_token(const At& at, const RotateOptions& options,
-                                                const TokenAxes<X>&... heads) const {
-    return !options.seq_dim && rotate_cached(at, options, heads...);
+                                                X&... heads) const {
+    return !options.seq_dim && rotate_cached_in_place(as_positions(at), options, head_axes_of(heads)...);
   }
 
   /// Rotates one tensor, or queries and keys, whose first token is at `first`.
@@ -93,7 +121,7 @@ class Rotator {
       (check(others), ...);
       check_alike(pair, others...);
       if (!pair.in.empty()) {
-        if (const T* const rows = cached_rows(first, seq, factor_of(options))) {
+        if (const T* const rows = cached_rows({&first, 1}, seq, factor_of(options))) {
           check_direction(options.direction);
           rotate_by(rows, options.direction, pair);
           return (rotate_by(rows, options.direction, others), ...);
@@ -172,40 +200,77 @@ class Rotator {
   }
 
  private:
+  /// A tensor of the common form and where it is rotated to: in place both are one object.
+  template <class In, class X>
+  struct Tokens {
+    const TokenAxes<In>& in;
+    const TokenAxes<X>& out;
+  };
+  template <class In, class X>
+  Tokens(const TokenAxes<In>&, const TokenAxes<X>&) -> Tokens<In, X>;
+
+  template <class At, class... X>
+  ROTARY_ALWAYS_INLINE bool rotate_cached_in_place(const At& at, const RotateOptions& options,
+                                                   const TokenAxes<X>&... x) const {
+    return rotate_cached(at, options, Tokens<X, X>{x, x}...);
+  }
+
   template <class At, class First, class... Others>
-  ROTARY_ALWAYS_INLINE bool rotate_cached(const At& at, const RotateOptions& options,
-                                          const TokenAxes<First>& x,
-                                          const TokenAxes<Others>&... others) const {
+  ROTARY_ALWAYS_INLINE bool rotate_cached(const At& at, const RotateOptions& options, const First& x,
+                                          const Others&... others) const {
     if constexpr (std::is_same_v<At, ByOffset>) {
-      return rotate_cached_from(options.offset, options, x, others...);
-    } else if constexpr (is_number<At>) {
-      return options.offset == FixedPosition(0) &&
-             rotate_cached_from(FixedPosition(at), options, x, others...);
-    } else if constexpr (NumberList<At>) {
-      return std::size(at) == 1 && x.tokens == 1 && options.offset == FixedPosition(0) &&
-             rotate_cached_from(FixedPosition(*std::data(at)), options, x, others...);
+      return rotate_cached_from({&options.offset, 1}, options, x, others...);
     } else {
-      return false;
+      if (options.offset != FixedPosition(0)) return false;
+      if constexpr (is_number<At>) {
+        const FixedPosition first(at);
+        return rotate_cached_from({&first, 1}, options, x, others...);
+      } else if constexpr (NumberList<At>) {
+        if (std::size(at) != 1 || x.out.tokens != 1) return false;
+        const FixedPosition first(*std::data(at));
+        return rotate_cached_from({&first, 1}, options, x, others...);
+      } else if constexpr (std::is_same_v<At, Positions>) {
+        FixedPosition coordinates[kMaxPositionAxes];
+        const int axes = x.out.tokens == 1 ? only_token(at, coordinates) : 0;
+        return axes > 0 &&
+               rotate_cached_from({coordinates, static_cast<std::size_t>(axes)}, options, x, others...);
+      } else {
+        return false;
+      }
     }
   }
 
+  /// The coordinates of the only token that there are positions for, and how many; 0 if there are more tokens, or as many
+  /// as the tensor has.
+  ROTARY_NOINLINE int only_token(const Positions& at, FixedPosition* coordinates) const {
+    const int axes = at.axis_count();
+    if (at.has_no_length() || at.batch() != 0 || at.count() != 1 ||
+        (axes != 1 && axes != rows_.steps().axes()))
+      return 0;
+    for (int axis = 0; axis < axes; ++axis) coordinates[axis] = at.at(0, axis);
+    return axes;
+  }
+
+  /// `token` is the first position, or the coordinates of the only token.
   template <class First, class... Others>
-  ROTARY_NOINLINE bool rotate_cached_from(const FixedPosition& first, const RotateOptions& options,
-                                          const TokenAxes<First>& x,
-                                          const TokenAxes<Others>&... others) const {
-    if (!is_common(x) || (... || (!is_common(others) || others.tokens != x.tokens || !is_apart(x, others))))
+  ROTARY_NOINLINE bool rotate_cached_from(std::span<const FixedPosition> token, const RotateOptions& options,
+                                          const First& x, const Others&... others) const {
+    if (!is_common(x) ||
+        (... || (!is_common(others) || others.out.tokens != x.out.tokens || !is_apart(x.out, others.out))))
       return false;
     if (options.direction == Direction::inverse) return false;
-    const T* const rows = cached_rows(first, x.tokens, rows_.magnitude() * options.scale);
+    const T* const rows = cached_rows(token, x.out.tokens, rows_.magnitude() * options.scale);
     if (rows == nullptr) return false;
     rotate_contiguous(rows, options.direction, x);
     (rotate_contiguous(rows, options.direction, others), ...);
     return true;
   }
 
-  template <class X>
-  ROTARY_ALWAYS_INLINE bool is_common(const TokenAxes<X>& x) const {
-    return x.fits && x.features >= layout_.start_index + layout_.rotary_dim;
+  template <class In, class X>
+  ROTARY_ALWAYS_INLINE bool is_common(const Tokens<In, X>& x) const {
+    const bool fits = x.out.fits && x.out.features >= layout_.start_index + layout_.rotary_dim;
+    const bool in_place = static_cast<const void*>(&x.in) == &x.out;
+    return in_place ? fits : fits && x.in.fits && is_apart(x.in, x.out);
   }
   /// Do two tensors share no memory?
   template <class X, class Y>
@@ -214,22 +279,23 @@ class Rotator {
     return a + static_cast<std::uintptr_t>(x.bytes()) <= b || b + static_cast<std::uintptr_t>(y.bytes()) <= a;
   }
 
-  /// The rows of tokens from `first` on if all `seq` of them are in one block of cached rows, or if there is one token.
+  /// The rows of tokens from `token` on if all `seq` of them are in one block of cached rows, or if there is one token.
   /// Else null.
-  ROTARY_ALWAYS_INLINE const T* cached_rows(const FixedPosition& first, Index seq, double factor) const {
-    if (first.is_whole()) [[likely]] {
-      const RowRun<T> run = rows_.cached(first.whole, factor);
+  ROTARY_ALWAYS_INLINE const T* cached_rows(std::span<const FixedPosition> token, Index seq,
+                                            double factor) const {
+    if (token.size() == 1 && token[0].is_whole()) [[likely]] {
+      const RowRun<T> run = rows_.cached(token[0].whole, factor);
       if (run.count >= seq) return run.rows;
       if (run.count > 0) return nullptr;
     }
-    return seq == 1 ? recent_row(rows_, first, factor) : nullptr;
+    return seq == 1 ? recent_row(rows_, token, factor) : nullptr;
   }
 
-  template <class X>
+  template <class In, class X>
   ROTARY_ALWAYS_INLINE void rotate_contiguous(const T* rows, Direction direction,
-                                              const TokenAxes<X>& x) const {
+                                              const Tokens<In, X>& x) const {
     kernels::RotationJob<X, T> job;
-    set_contiguous_job(job, x, layout_, direction);
+    set_contiguous_job(job, x.in, x.out, layout_, direction);
     job.rows = rows;
     kernels::rotate_contiguous(std::move(job));
   }

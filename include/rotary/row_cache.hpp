@@ -8,7 +8,9 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "aligned_vector.hpp"
 #include "kernels/cos_sin_rows.hpp"
@@ -73,7 +75,7 @@ class RowCache {
   RowCache(const Frequencies& frequencies, Pairing pairing, Index limit)
       : steps_(frequencies), magnitude_(frequencies.magnitude), pairing_(pairing) {
     if (limit < 0) fail("there cannot be ", limit, " cached rows, the number must not be negative");
-    if (frequencies.axes > 1) text_steps_ = steps_.summed();
+    if (frequencies.axes > 1) text_steps_ = steps_.summed(), axis_runs_ = find_axis_runs();
     const auto rows = static_cast<std::size_t>(
         std::clamp<Index>(kBlockBytes / std::max<Index>(row_size() * Index{sizeof(T)}, 1), 1, 1024));
     shift_ = static_cast<int>(std::bit_width(rows)) - 1;
@@ -84,6 +86,7 @@ class RowCache {
   RowCache(const RowCache& other)
       : steps_(other.steps_),
         text_steps_(other.text_steps_),
+        axis_runs_(other.axis_runs_),
         magnitude_(other.magnitude_),
         pairing_(other.pairing_),
         id_(other.id_),
@@ -94,6 +97,7 @@ class RowCache {
   RowCache(RowCache&& other) noexcept
       : steps_(std::move(other.steps_)),
         text_steps_(std::move(other.text_steps_)),
+        axis_runs_(std::move(other.axis_runs_)),
         magnitude_(other.magnitude_),
         pairing_(other.pairing_),
         id_(other.id_),
@@ -103,6 +107,7 @@ class RowCache {
   RowCache& operator=(RowCache other) noexcept {
     std::swap(steps_, other.steps_);
     std::swap(text_steps_, other.text_steps_);
+    std::swap(axis_runs_, other.axis_runs_);
     std::swap(magnitude_, other.magnitude_);
     std::swap(pairing_, other.pairing_);
     std::swap(id_, other.id_);
@@ -143,7 +148,67 @@ class RowCache {
   }
   RowRun<T> cached(std::int64_t position) const { return cached(position, magnitude_); }
 
+  /// Writes the row of a token from cached rows: that of its position, or, where every pair has one axis as in M-RoPE,
+  /// the pairs of each axis from the row of that coordinate. False if a row is not cached; then nothing is written.
+  bool assemble(std::span<const FixedPosition> token, double magnitude, T* row) const {
+    const T* rows[kMaxPositionAxes];
+    const FixedPosition& first = token[0];
+    bool is_text = true;
+    for (const FixedPosition& coordinate : token) is_text = is_text && coordinate == first;
+    if (!is_text && axis_runs_.empty()) return false;
+    for (std::size_t axis = 0; axis < (is_text ? 1 : token.size()); ++axis) {
+      const RowRun<T> run =
+          token[axis].is_whole() ? cached(token[axis].whole, magnitude) : RowRun<T>{nullptr, 0};
+      if (run.count == 0) return false;
+      rows[axis] = run.rows;
+    }
+    if (is_text) {
+      copy_row(rows[0], row, 0, pairs());
+    } else {
+      for (const AxisRun& run : axis_runs_) copy_row(rows[run.axis], row, run.first, run.count);
+    }
+    return true;
+  }
+
  private:
+  /// Pairs [first, first + count), which rotate by the coordinate along one axis.
+  struct AxisRun {
+    Index axis, first, count;
+  };
+
+  /// Copies pairs [first, first + count) of a row.
+  void copy_row(const T* from, T* to, Index first, Index count) const {
+    const Index pair = pairing_ == Pairing::half ? 1 : 2, second = pairing_ == Pairing::half ? pairs() : 1;
+    from += first * pair, to += first * pair;
+    if (count == 1) {  // where the axes alternate
+      to[0] = from[0], to[second] = from[second];
+      return;
+    }
+    const std::size_t bytes = static_cast<std::size_t>(count * pair) * sizeof(T);
+    std::memcpy(to, from, bytes);
+    if (pairing_ == Pairing::half) std::memcpy(to + second, from + second, bytes);
+  }
+
+  /// The runs of pairs with one axis; none if some pair has a step along several.
+  std::vector<AxisRun> find_axis_runs() const {
+    std::vector<AxisRun> runs;
+    for (Index pair = 0; pair < pairs(); ++pair) {
+      Index axis = -1;
+      for (Index n = 0; n < steps_.axes(); ++n) {
+        if (steps_.step(n, pair) == TurnStep{}) continue;
+        if (axis >= 0) return {};
+        axis = n;
+      }
+      if (axis < 0) axis = runs.empty() ? 0 : runs.back().axis;  // a pair that does not rotate
+      if (!runs.empty() && runs.back().axis == axis) {
+        ++runs.back().count;
+      } else {
+        runs.push_back({axis, pair, 1});
+      }
+    }
+    return runs;
+  }
+
   Index block_count() const { return (limit_ + (Index{1} << shift_) - 1) >> shift_; }
 
   void allocate() {
@@ -180,6 +245,7 @@ class RowCache {
 
   TurnSteps steps_;
   std::optional<TurnSteps> text_steps_;
+  std::vector<AxisRun> axis_runs_ = {};  // for several axes: which pairs rotate by which
   double magnitude_;
   Pairing pairing_;
   std::uint64_t id_ = ++row_cache_count;
@@ -194,10 +260,10 @@ template <class T>
 struct RecentRows {
   static constexpr Index kScalars = 8192 / sizeof(T), kCoordinates = 128;
 
-  /// Is the first row that of a token with one coordinate?
-  bool has(std::uint64_t cache, double magnitude, const FixedPosition& position) const {
-    return owner == cache && count > 0 && axes == 1 && same_bits(factor, magnitude) &&
-           coordinates[0] == position;
+  /// Is the first row that of a token at `token`?
+  bool has(std::uint64_t cache, double magnitude, std::span<const FixedPosition> token) const {
+    return owner == cache && count > 0 && axes == std::ssize(token) && same_bits(factor, magnitude) &&
+           std::equal(token.begin(), token.end(), coordinates);
   }
 
   std::uint64_t owner = 0;  // the number of the RowCache, 0 for none
@@ -209,19 +275,27 @@ struct RecentRows {
 template <class T>
 inline constinit thread_local RecentRows<T> recent_rows{};
 
-/// The row of a token with one coordinate, computed unless this thread did so last. Null if the row is too wide for
-/// `RecentRows`, or the magnitude is no finite `T`.
+/// Writes the row of a token with so many coordinates: from cached rows, or computed.
 template <RowScalar T>
-ROTARY_NOINLINE const T* recent_row(const RowCache<T>& cache, const FixedPosition& position,
+void write_row(const RowCache<T>& cache, std::span<const FixedPosition> token,
+               const kernels::Magnitude& magnitude, T* row) {
+  if (magnitude.log_scale.empty() && cache.assemble(token, magnitude.factor, row)) return;
+  kernels::cos_sin_row(token.size() == 1 ? cache.text_steps() : cache.steps(), token, magnitude,
+                       cache.pairing(), row);
+}
+
+/// The row of a token, written unless this thread did so last. Null if the row is too wide for `RecentRows`, or the
+/// magnitude is no finite `T`.
+template <RowScalar T>
+ROTARY_NOINLINE const T* recent_row(const RowCache<T>& cache, std::span<const FixedPosition> token,
                                     double magnitude) {
   RecentRows<T>& recent = recent_rows<T>;
-  if (recent.has(cache.id(), magnitude, position)) return recent.rows;
+  if (recent.has(cache.id(), magnitude, token)) return recent.rows;
   if (cache.row_size() > RecentRows<T>::kScalars || !kernels::is_magnitude<T>(magnitude)) return nullptr;
   recent.owner = 0;  // until the row is complete
-  kernels::cos_sin_row(cache.text_steps(), std::span<const FixedPosition>(&position, 1),
-                       {.factor = magnitude}, cache.pairing(), recent.rows);
-  recent.coordinates[0] = position;
-  recent.factor = magnitude, recent.count = recent.axes = 1;
+  write_row(cache, token, {.factor = magnitude}, recent.rows);
+  std::copy(token.begin(), token.end(), recent.coordinates);
+  recent.factor = magnitude, recent.count = 1, recent.axes = std::ssize(token);
   recent.owner = cache.id();
   return recent.rows;
 }
@@ -326,16 +400,9 @@ class RowSource {
   }
 
   void fill(Index token, T* row) const {
-    if (const std::optional<std::int64_t> position = cacheable(token)) {
-      if (const RowRun<T> cached = cache_.cached(*position, magnitude_.factor); cached.count > 0) {
-        std::memcpy(row, cached.rows, static_cast<std::size_t>(cache_.row_size()) * sizeof(T));
-        return;
-      }
-    }
     FixedPosition coordinates[kMaxPositionAxes];
     for (int axis = 0; axis < axes_; ++axis) coordinates[axis] = positions_.at(token, axis);
-    kernels::cos_sin_row(steps_, std::span<const FixedPosition>(coordinates, static_cast<std::size_t>(axes_)),
-                         magnitude_, cache_.pairing(), row);
+    write_row(cache_, {coordinates, static_cast<std::size_t>(axes_)}, magnitude_, row);
   }
 
   const RowCache<T>& cache_;

@@ -44,9 +44,8 @@ kernels::RotationJob<X, T> window_job(const StridedView<In>& in, const StridedVi
   return job;
 }
 
-/// A tensor to rotate in place, its features contiguous, as [outer, tokens, inner, features]: the form of the common
-/// calls, for which `contiguous_job` makes the job in fewer instructions than `window_job`. Of one token all heads are
-/// `inner`.
+/// A tensor with contiguous features as [outer, tokens, inner, features]: the form of the common calls, for which
+/// `set_contiguous_job` makes the job in fewer instructions than `window_job`. Of one token all heads are `inner`.
 template <class X>
 struct TokenAxes {
   X* data;
@@ -125,6 +124,18 @@ struct TokenAxes {
   }
 };
 
+/// The first element, as the kernels see it; const if the elements are.
+template <class X>
+ROTARY_ALWAYS_INLINE auto* canonical_data(X& x) {
+  if constexpr (is_view<X>) {
+    using S = std::remove_pointer_t<decltype(x.data)>;
+    return reinterpret_cast<std::conditional_t<std::is_const_v<S>, const Scalar<X>, Scalar<X>>*>(x.data);
+  } else {
+    using S = std::remove_pointer_t<decltype(x.data())>;
+    return reinterpret_cast<std::conditional_t<std::is_const_v<S>, const Scalar<X>, Scalar<X>>*>(x.data());
+  }
+}
+
 /// A view of elements as the kernels see them, without a check; views of Eigen's scalars are passed on as they are.
 template <class X>
 ROTARY_ALWAYS_INLINE decltype(auto) unchecked_view_of(X& x) {
@@ -133,7 +144,7 @@ ROTARY_ALWAYS_INLINE decltype(auto) unchecked_view_of(X& x) {
   } else if constexpr (is_view<X>) {
     return canonical(x);
   } else {
-    auto view = StridedView<Scalar<X>>::unset(reinterpret_cast<Scalar<X>*>(x.data()), 2);
+    auto view = StridedView<std::remove_pointer_t<decltype(canonical_data(x))>>::unset(canonical_data(x), 2);
     view.extents[0] = x.rows(), view.extents[1] = x.cols();
     view.strides[0] = x.rowStride(), view.strides[1] = x.colStride();
     return view;
@@ -142,17 +153,18 @@ ROTARY_ALWAYS_INLINE decltype(auto) unchecked_view_of(X& x) {
 
 /// The axes of a tensor of sequences.
 template <class X>
-ROTARY_ALWAYS_INLINE TokenAxes<Scalar<X>> sequence_in_place(X& x, Index seq_dim) {
-  using Axes = TokenAxes<Scalar<X>>;
+ROTARY_ALWAYS_INLINE auto token_axes_of(X& x, Index seq_dim) {
+  using S = std::remove_pointer_t<decltype(canonical_data(x))>;
+  using Axes = TokenAxes<S>;
   const auto axis = [&](int rank) ROTARY_INLINE_LAMBDA {
     const Index seq_axis = seq_dim < 0 ? seq_dim + rank : seq_dim;
     return seq_axis >= 0 && seq_axis < rank - 1 ? static_cast<int>(seq_axis) : -1;
   };
   if constexpr (is_tensor<X>) {
-    constexpr int kRank = static_cast<int>(Eigen::internal::traits<X>::NumDimensions);
+    constexpr int kRank = static_cast<int>(Eigen::internal::traits<std::remove_cv_t<X>>::NumDimensions);
     const int seq_axis = axis(kRank);
-    if (!is_row_major_tensor<X> || seq_axis < 0) return Axes::none();
-    return Axes::template of<kRank>(reinterpret_cast<Scalar<X>*>(x.data()), x.dimensions(), seq_axis);
+    if (!is_contiguous_type<X> || seq_axis < 0) return Axes::none();
+    return Axes::template of<kRank>(canonical_data(x), x.dimensions(), seq_axis);
   } else {
     const auto& view = unchecked_view_of(x);
     const int seq_axis = axis(view.rank);
@@ -162,12 +174,13 @@ ROTARY_ALWAYS_INLINE TokenAxes<Scalar<X>> sequence_in_place(X& x, Index seq_dim)
 
 /// The axes of a tensor that is one token, [..., heads, head_dim].
 template <class X>
-ROTARY_ALWAYS_INLINE TokenAxes<Scalar<X>> heads_in_place(X& x) {
-  using Axes = TokenAxes<Scalar<X>>;
+ROTARY_ALWAYS_INLINE auto head_axes_of(X& x) {
+  using S = std::remove_pointer_t<decltype(canonical_data(x))>;
+  using Axes = TokenAxes<S>;
   if constexpr (is_tensor<X>) {
-    constexpr int kRank = static_cast<int>(Eigen::internal::traits<X>::NumDimensions);
-    if (!is_row_major_tensor<X>) return Axes::none();
-    return Axes::template of<kRank>(reinterpret_cast<Scalar<X>*>(x.data()), x.dimensions(), -1);
+    constexpr int kRank = static_cast<int>(Eigen::internal::traits<std::remove_cv_t<X>>::NumDimensions);
+    if (!is_contiguous_type<X>) return Axes::none();
+    return Axes::template of<kRank>(canonical_data(x), x.dimensions(), -1);
   } else {
     if constexpr (is_column<X>()) {
       return Axes::of(as_heads(unchecked_view_of(x), x), -1);
@@ -177,22 +190,46 @@ ROTARY_ALWAYS_INLINE TokenAxes<Scalar<X>> heads_in_place(X& x) {
   }
 }
 
-/// The job of such a tensor, its rows still missing.
-template <class T, class X>
-ROTARY_ALWAYS_INLINE void set_contiguous_job(kernels::RotationJob<X, T>& job, const TokenAxes<X>& of,
-                                             const HeadLayout& layout, Direction direction) {
-  job.in = job.out = of.data + layout.start_index;
-  set_layout(job, layout, direction, of.features);
+/// Have two tensors one shape? A cheap answer for the common kinds; false where there is none.
+template <class X, class Y>
+ROTARY_ALWAYS_INLINE bool have_one_shape(const X& x, const Y& y) {
+  if constexpr (is_tensor<X> && is_tensor<Y>) {
+    constexpr int kRank = static_cast<int>(Eigen::internal::traits<std::remove_cv_t<X>>::NumDimensions);
+    if constexpr (kRank != static_cast<int>(Eigen::internal::traits<std::remove_cv_t<Y>>::NumDimensions)) {
+      return false;
+    } else {
+      const auto in = x.dimensions();
+      const auto out = y.dimensions();
+      return [&]<std::size_t... N>(std::index_sequence<N...>) ROTARY_INLINE_LAMBDA {
+        return (... && (static_cast<Index>(in[N]) == static_cast<Index>(out[N])));
+      }
+      (std::make_index_sequence<kRank>());
+    }
+  } else if constexpr (is_tensor<X> || is_tensor<Y>) {
+    return false;
+  } else {
+    return same_shape(unchecked_view_of(x), unchecked_view_of(y));
+  }
+}
+
+/// The job that rotates `in` into `out`, which has its shape or is the same, its rows still missing.
+template <class T, class In, class X>
+ROTARY_ALWAYS_INLINE void set_contiguous_job(kernels::RotationJob<X, T>& job, const TokenAxes<In>& in,
+                                             const TokenAxes<X>& out, const HeadLayout& layout,
+                                             Direction direction) {
+  job.in = in.data + layout.start_index;
+  job.out = out.data + layout.start_index;
+  set_layout(job, layout, direction, out.features);
   int count = 0;
-  const auto add = [&](Index extent, Index stride, Index row) ROTARY_INLINE_LAMBDA {
-    job.axes[static_cast<std::size_t>(count)] = {extent, stride, stride, row};
+  const auto add = [&](Index extent, Index in_stride, Index out_stride, Index row) ROTARY_INLINE_LAMBDA {
+    job.axes[static_cast<std::size_t>(count)] = {extent, in_stride, out_stride, row};
     count += extent != 1 ? 1 : 0;
   };
-  if (of.tokens != 1) {
-    add(of.outer, of.outer_stride, 0);
-    add(of.tokens, of.token_stride, layout.rotary_dim);
+  if (out.tokens != 1) {
+    add(out.outer, in.outer_stride, out.outer_stride, 0);
+    add(out.tokens, in.token_stride, out.token_stride, layout.rotary_dim);
   }
-  add(of.inner, of.inner_stride, 0);
+  add(out.inner, in.inner_stride, out.inner_stride, 0);
   job.axis_count = count;
 }
 

@@ -54,14 +54,19 @@ void rotate_block(const How& how, const TensorPair<In, X, kContiguous>& pair, co
                   Index sequences, Index first, Index count) {
   if (pair.in.empty()) return;
   const Index row_size = how.layout.rotary_dim;
-  auto in = pair.in;
-  auto out = pair.out;
-  if (sequences > 0) in = in.slice(0, batch, sequences), out = out.slice(0, batch, sequences);
-  if (pair.seq_axis >= 0)
-    in = in.slice(pair.seq_axis, first, count), out = out.slice(pair.seq_axis, first, count);
-  auto job = window_job<T>(in, out, how.layout, how.direction, [&](int axis) {
-    return axis == pair.seq_axis ? row_size : axis == 0 && sequences > 1 ? count * row_size : 0;
-  });
+  const auto& [in, out, seq_axis] = pair;
+  kernels::RotationJob<X, T> job;
+  set_window(job, in, out, how.layout, how.direction);
+  for (int axis = 0; axis < in.rank - 1; ++axis) {
+    Index begin = 0, extent = in.extent(axis), row = 0;
+    if (axis == seq_axis) {
+      begin = first, extent = count, row = row_size;
+    } else if (axis == 0 && sequences > 0) {
+      begin = batch, extent = sequences, row = count * row_size;
+    }
+    job.in += begin * in.stride(axis), job.out += begin * out.stride(axis);
+    job.add_axis({extent, in.stride(axis), out.stride(axis), row});
+  }
   job.rows = rows;
   run_job<kContiguous>(std::move(job));
 }

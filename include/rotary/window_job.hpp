@@ -25,21 +25,29 @@ ROTARY_ALWAYS_INLINE void set_layout(kernels::RotationJob<X, T>& job, const Head
   job.untouched_after = features - layout.start_index - layout.rotary_dim;
 }
 
-/// The job that rotates the window of `layout` for every index into the other axes; a step along one of these is
-/// `row_stride(axis)` scalars in the rows, which the job lacks. `In` is X or const X: in place both views are the
-/// same object, and nothing is copied.
-template <class T, class In, class X, class RowStride>
-kernels::RotationJob<X, T> window_job(const StridedView<In>& in, const StridedView<X>& out,
-                                      const HeadLayout& layout, Direction direction,
-                                      const RowStride& row_stride) {
+/// The job that rotates the window of `layout`, its other axes and its rows still missing. `In` is X or const X: in place
+/// both views are the same object, and nothing is copied.
+template <class T, class In, class X>
+ROTARY_ALWAYS_INLINE void set_window(kernels::RotationJob<X, T>& job, const StridedView<In>& in,
+                                     const StridedView<X>& out, const HeadLayout& layout,
+                                     Direction direction) {
   const int features = in.rank - 1;
-  kernels::RotationJob<X, T> job;
   job.in_feature = in.stride(features);
   job.out_feature = out.stride(features);
   job.in = in.data + layout.start_index * job.in_feature;
   job.out = out.data + layout.start_index * job.out_feature;
   set_layout(job, layout, direction, in.extent(features));
-  for (int axis = 0; axis < features; ++axis)
+}
+
+/// The job that rotates the window of `layout` for every index into the other axes; a step along one of these is
+/// `row_stride(axis)` scalars in the rows, which the job lacks.
+template <class T, class In, class X, class RowStride>
+kernels::RotationJob<X, T> window_job(const StridedView<In>& in, const StridedView<X>& out,
+                                      const HeadLayout& layout, Direction direction,
+                                      const RowStride& row_stride) {
+  kernels::RotationJob<X, T> job;
+  set_window(job, in, out, layout, direction);
+  for (int axis = 0; axis < in.rank - 1; ++axis)
     job.add_axis({in.extent(axis), in.stride(axis), out.stride(axis), row_stride(axis)});
   return job;
 }

@@ -5,6 +5,7 @@
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"
+#include "support/errors.hpp"
 #include "support/strided_array.hpp"
 
 namespace rotary::testing {
@@ -332,6 +333,62 @@ TEST(XPosCentreOnLastQuery, OneQueryReachesAsFarBackAsThereAreKeys) {
   EXPECT_THROW(static_cast<void>(
                    xpos.rotate_queries_with_cached_keys(q, k, {.centre = 0.0, .centre_on_last_query = true})),
                std::invalid_argument);
+}
+
+// Every way of naming positions gives the same bits, as far as they name the same positions and the same centre.
+TEST(XPosPositions, AnyKindGivesTheBitsOfAnOffset) {
+  Random random(72);
+  SCOPED_TRACE(random.replay());
+  const XPos<float> xpos({.dim = 16});
+  Both<float> both({3, 2, 5, 16}, {3, 2, 5, 16});  // [batch, heads, seq, head_dim]
+  both.fill(random);
+  const auto by_offset = turned(xpos, both, {.offset = 40});
+  const auto at = [&](const auto& positions, const XPosRotateOptions& options = {}) {
+    auto result = both;
+    xpos.rotate_queries_and_keys_in_place(result.q.view(), result.k.view(), positions, options);
+    return result;
+  };
+  const auto expect_same = [](const Both<float>& found, const Both<float>& wanted) {
+    EXPECT_TRUE(same_bits(found.q, wanted.q));
+    EXPECT_TRUE(same_bits(found.k, wanted.k));
+  };
+  const std::vector<std::int64_t> ids = {40, 41, 42, 43, 44}, starts = {40, 40, 40};
+  expect_same(at(40), by_offset);
+  expect_same(at(ids), by_offset);
+  expect_same(at(Positions::consecutive(5, 40)), by_offset);
+  expect_same(at(Positions::per_sequence(starts)), by_offset);
+  expect_same(at(ids, {.centre_on_last_query = true}),
+              turned(xpos, both, {.offset = 40, .centre_on_last_query = true}));
+
+  // Sequences at positions of their own, with one centre for all.
+  const std::vector<int> lengths = {1000, 3, 77};
+  const auto together = at(Positions::per_sequence(lengths), {.centre = 50.0});
+  for (Index b = 0; b < 3; ++b) {
+    auto alone = both;
+    const auto q = alone.q.view().slice(0, b, 1), k = alone.k.view().slice(0, b, 1);
+    xpos.rotate_queries_and_keys_in_place(q, k,
+                                          {.offset = lengths[static_cast<std::size_t>(b)], .centre = 50.0});
+    for (Index n = 0; n < 160; ++n) {
+      ASSERT_EQ(bits_of(together.q[b * 160 + n]), bits_of(alone.q[b * 160 + n]));
+      ASSERT_EQ(bits_of(together.k[b * 160 + n]), bits_of(alone.k[b * 160 + n]));
+    }
+  }
+
+  // Too few positions, several coordinates, an offset beside positions: nothing is written.
+  const std::vector<std::int64_t> four = {1, 2, 3, 4};
+  const std::array axes{AxisPositions::consecutive(5), AxisPositions::consecutive(5)};
+  const auto expect_refusal = [&](const auto& positions, const XPosRotateOptions& options, const char* part) {
+    auto untouched = both;
+    expect_error(
+        [&] {
+          xpos.rotate_queries_and_keys_in_place(untouched.q.view(), untouched.k.view(), positions, options);
+        },
+        {part});
+    expect_same(untouched, both);
+  };
+  expect_refusal(four, {}, "4 positions");
+  expect_refusal(Positions::together(axes), {}, "2 coordinates");
+  expect_refusal(ids, {.offset = 1}, "offset");
 }
 
 }  // namespace

@@ -27,6 +27,14 @@ struct XPosRotateOptions {
   Direction direction = Direction::forward;
 };
 
+namespace detail {
+
+/// What names positions in calls of XPos.
+template <class At>
+concept XPosPositions = NamesPositions<At> && !std::is_same_v<At, XPosRotateOptions>;
+
+}  // namespace detail
+
 /// Rotary embedding with a scale for every pair that makes scores decay over distance (Sun et al., 2022).
 ///
 /// With ζ_i = (2i + 0.4 dim) / (1.4 dim) and e(p) = (p − centre) / xpos_scale_base, queries are turned and
@@ -112,26 +120,42 @@ class XPos {
     return result;
   }
 
-  /// {rotated q, rotated k}: index n of both stands at position offset + n.
-  template <class Q, class K>
+  /// {rotated q, rotated k}: index n of both is at position offset + n.
+  template <class Q, class K, ParallelDevice Device = CallingThread>
   [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
-      const Q& q, const K& k, const XPosRotateOptions& options = {}) const {
-    if constexpr (can_return<Q, K>()) {
-      decltype(auto) queries = detail::stored(q);
-      decltype(auto) keys = detail::stored(k);
-      return rotated(queries, keys, together(queries, keys, options), options);
-    }
+      const Q& q, const K& k, const XPosRotateOptions& options = {}, const Device& device = {}) const {
+    return rotated_together(q, k, detail::ByOffset(), options, device);
+  }
+  /// {rotated q, rotated k}, their tokens at `at`: a number, ids, or `Positions` of one coordinate. Unless the options name
+  /// a centre, it is half the number of keys, rounded down, after the position of the first token; on the last query it is
+  /// the largest of all positions.
+  template <class Q, class K, detail::XPosPositions At, ParallelDevice Device = CallingThread>
+  [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
+      const Q& q, const K& k, const At& at, const XPosRotateOptions& options = {},
+      const Device& device = {}) const {
+    return rotated_together(q, k, at, options, device);
   }
 
   /// Rotates and scales queries and keys in place.
-  template <class Q, class K>
-  void rotate_queries_and_keys_in_place(Q&& q, K&& k, const XPosRotateOptions& options = {}) const {
-    if constexpr (detail::check_rotatable<Q>() && detail::check_writable<Q>() &&
-                  detail::check_rotatable<K>() && detail::check_writable<K>()) {
-      const auto queries = detail::writable_view_of(q);
-      const auto keys = detail::writable_view_of(k);
-      rotate_both(queries, queries, keys, keys, together(q, k, options), options);
-    }
+  template <class Q, class K, ParallelDevice Device = CallingThread>
+  void rotate_queries_and_keys_in_place(Q&& q, K&& k, const XPosRotateOptions& options = {},
+                                        const Device& device = {}) const {
+    in_place_together<Q, K>(q, k, detail::ByOffset(), options, device);
+  }
+  /// Rotates and scales queries and keys in place, their tokens at `at`.
+  ///
+  /// @code
+  ///   const rotary::XPos<float> xpos({.dim = 32});
+  ///   rotary::Tensor<float, 4> q(2, 8, 1, 64), k(2, 8, 1, 64);      // [batch, heads, seq, head_dim]
+  ///   q.setRandom();
+  ///   k.setRandom();
+  ///   const std::vector<int> lengths = {17, 4};
+  ///   xpos.rotate_queries_and_keys_in_place(q, k, rotary::Positions::per_sequence(lengths), {.centre = 0});
+  /// @endcode
+  template <class Q, class K, detail::XPosPositions At, ParallelDevice Device = CallingThread>
+  void rotate_queries_and_keys_in_place(Q&& q, K&& k, const At& at, const XPosRotateOptions& options = {},
+                                        const Device& device = {}) const {
+    in_place_together<Q, K>(q, k, at, options, device);
   }
 
   /// The last q_len tokens as queries against all k_len cached, not yet rotated keys: {rotated q, rotated k}.
@@ -154,11 +178,13 @@ class XPos {
       const Index ahead = keys_len - q_len;
       check_centre(options);
       const double centre = options.centre.value_or(static_cast<double>(keys_len / 2));
-      Plan plan{{options.offset + FixedPosition(ahead), centre + interpolated(options.offset)}, {0, centre}};
-      if (options.centre_on_last_query) {
-        plan.queries.centre = plan.keys.centre = last_query(options, keys_len);
-      }
-      return rotated(queries, keys, plan, options);
+      Plan plan{
+          {Positions::from(options.offset + FixedPosition(ahead)), centre + interpolated(options.offset)},
+          {Positions::from(0), centre}};
+      if (options.centre_on_last_query)
+        plan.queries.centre = plan.keys.centre =
+            last_query(options, options.offset + FixedPosition(keys_len - 1));
+      return rotated(queries, keys, plan, options, CallingThread());
     }
   }
 
@@ -197,13 +223,13 @@ class XPos {
     detail::check_forward(options.direction);
     decltype(auto) keys = detail::stored(k);
     decltype(auto) queries = detail::stored(q);
-    const Plan plan = together(queries, keys, options);
+    const Plan plan = together(queries, keys, Positions::from(options.offset), options);
     Gradients sums{std::vector<double>(static_cast<std::size_t>(pairs)), std::vector<double>(scale_.size())};
     const auto add = [&](const auto& x, const auto& grad, const Run& run, int sign) {
       decltype(auto) stored_grad = detail::stored(grad);
       const auto in = detail::const_view_of(x);
       const int axis = axis_of(in.rank, options);
-      const Positions positions = Positions::consecutive(in.extent(axis), run.first);
+      const Positions positions = run.positions.for_length(in.extent(axis));
       const kernels::Magnitude scales = magnitude(run.centre, sign);
       const auto of =
           detail::rotation_gradients(rotary_.rotator_.rows().text_steps(), positions, scales,
@@ -225,9 +251,9 @@ class XPos {
   }
 
  private:
-  /// Where the first of a run of tokens stands, and the position whose scale is one.
+  /// Where tokens are, and the position whose scale is one.
   struct Run {
-    FixedPosition first;
+    Positions positions;
     double centre;
   };
   struct Plan {
@@ -272,11 +298,24 @@ class XPos {
       detail::fail("the centre is ", *options.centre, ", it must be finite");
   }
 
-  /// The interpolated position of the last of `k_len` tokens, queries being offset.
-  double last_query(const XPosRotateOptions& options, Index k_len) const {
+  /// The centre on the last query, which is at `position`.
+  double last_query(const XPosRotateOptions& options, const FixedPosition& position) const {
     if (options.centre)
       detail::fail("the centre is ", *options.centre, ", it must be left out with centre_on_last_query");
-    return interpolated(options.offset + FixedPosition(k_len - 1));
+    return interpolated(position);
+  }
+
+  /// The smallest and the largest of some positions.
+  static std::pair<FixedPosition, FixedPosition> range_of(const Positions& positions) {
+    const FixedPosition first = positions.at(0);
+    if (positions.is_consecutive()) return {first, positions.at(positions.count() - 1)};
+    std::pair range{first, first};
+    const auto less = [](const FixedPosition& a, const FixedPosition& b) {
+      return a.whole != b.whole ? a.whole < b.whole : a.fraction < b.fraction;
+    };
+    for (Index n = 1; n < positions.count(); ++n)
+      range = {std::min(range.first, positions.at(n), less), std::max(range.second, positions.at(n), less)};
+    return range;
   }
 
   /// e = ±(position / interpolate_factor − centre) / base: + for queries, − for keys.
@@ -294,7 +333,7 @@ class XPos {
   }
 
   template <class Q, class K>
-  Plan together(const Q& q, const K& k, const XPosRotateOptions& options) const {
+  Plan together(const Q& q, const K& k, const Positions& at, const XPosRotateOptions& options) const {
     static_assert(detail::check_rotatable<Q>() && detail::check_rotatable<K>());
     check_centre(options);
     const auto queries = detail::const_view_of(q);
@@ -304,29 +343,68 @@ class XPos {
     if (q_len != k_len)
       detail::fail("found ", q_len, " queries and ", k_len,
                    " keys, they must be as many; rotate_queries_with_cached_keys takes fewer queries");
+    if (at.axis_count() != 1)
+      detail::fail("found positions of ", at.axis_count(), " coordinates, XPos takes those of one");
+    const Positions positions = at.for_length(k_len);
+    const FixedPosition first = positions.count() > 0 ? positions.at(0) : FixedPosition();
     const double centre =
         options.centre_on_last_query
-            ? last_query(options, k_len)
-            : options.centre.value_or(interpolated(options.offset) + static_cast<double>(k_len / 2));
-    return {{options.offset, centre}, {options.offset, centre}};
+            ? last_query(options, positions.count() > 0 ? range_of(positions).second : first)
+            : options.centre.value_or(interpolated(first) + static_cast<double>(k_len / 2));
+    return {{positions, centre}, {positions, centre}};
   }
 
-  template <class Q, class K>
+  template <class At>
+  static Positions positions_of(const At& at, const XPosRotateOptions& options) {
+    if constexpr (std::is_same_v<At, detail::ByOffset>) {
+      return Positions::from(options.offset);
+    } else {
+      if (options.offset != FixedPosition(0))
+        detail::fail("the offset is ", static_cast<double>(options.offset),
+                     ", it must be 0 where positions are given");
+      return detail::positions_of(at);
+    }
+  }
+
+  template <class Q, class K, class At, class Device>
+  std::pair<detail::Owned<Q>, detail::Owned<K>> rotated_together(const Q& q, const K& k, const At& at,
+                                                                 const XPosRotateOptions& options,
+                                                                 const Device& device) const {
+    if constexpr (can_return<Q, K>()) {
+      decltype(auto) queries = detail::stored(q);
+      decltype(auto) keys = detail::stored(k);
+      return rotated(queries, keys, together(queries, keys, positions_of(at, options), options), options,
+                     device);
+    }
+  }
+  template <class Q, class K, class At, class Device>
+  void in_place_together(std::remove_reference_t<Q>& q, std::remove_reference_t<K>& k, const At& at,
+                         const XPosRotateOptions& options, const Device& device) const {
+    if constexpr (detail::check_rotatable<Q>() && detail::check_writable<Q>() &&
+                  detail::check_rotatable<K>() && detail::check_writable<K>()) {
+      const auto queries = detail::writable_view_of(q);
+      const auto keys = detail::writable_view_of(k);
+      rotate_both(queries, queries, keys, keys, together(q, k, positions_of(at, options), options), options,
+                  device);
+    }
+  }
+
+  template <class Q, class K, class Device>
   std::pair<detail::Owned<Q>, detail::Owned<K>> rotated(const Q& q, const K& k, const Plan& plan,
-                                                        const XPosRotateOptions& options) const {
+                                                        const XPosRotateOptions& options,
+                                                        const Device& device) const {
     std::pair<detail::Owned<Q>, detail::Owned<K>> result{detail::make_like(q), detail::make_like(k)};
     rotate_both(detail::const_view_of(q), detail::writable_view_of(result.first), detail::const_view_of(k),
-                detail::writable_view_of(result.second), plan, options);
+                detail::writable_view_of(result.second), plan, options, device);
     return result;
   }
 
-  template <class Q, class K>
+  template <class Q, class K, class Device>
   void rotate_both(const StridedView<Q>& q, const StridedView<std::remove_const_t<Q>>& q_out,
                    const StridedView<K>& k, const StridedView<std::remove_const_t<K>>& k_out,
-                   const Plan& plan, const XPosRotateOptions& options) const {
+                   const Plan& plan, const XPosRotateOptions& options, const Device& device) const {
     const detail::TensorPair queries{q, q_out, axis_of(q.rank, options)};
     const detail::TensorPair keys{k, k_out, axis_of(k.rank, options)};
-    const Index q_len = q.extent(queries.seq_axis), k_len = k.extent(keys.seq_axis);
     const auto how = [&](const Run& run, int sign) {
       return detail::Rotation<T>{rotary_.rotator_.rows(), rotary_.layout(),
                                  detail::directed(magnitude(run.centre, sign), options.direction),
@@ -334,34 +412,38 @@ class XPos {
     };
     detail::check_direction(options.direction);
     const detail::Rotation<T> of_queries = how(plan.queries, +1), of_keys = how(plan.keys, -1);
+    const Positions at_queries = plan.queries.positions.for_length(q.extent(queries.seq_axis)),
+                    at_keys = plan.keys.positions.for_length(k.extent(keys.seq_axis));
     detail::check_rotation(of_queries, queries);  // both before either is written
     detail::check_rotation(of_keys, keys);
     detail::check_apart(q_out, k);
-    check_range<std::remove_const_t<Q>>(q.empty() ? 0 : q_len, plan.queries, +1, options);
-    check_range<std::remove_const_t<K>>(k.empty() ? 0 : k_len, plan.keys, -1, options);
-    detail::rotate_all(of_queries, Positions::consecutive(q_len, plan.queries.first), CallingThread(),
-                       queries);
-    detail::rotate_all(of_keys, Positions::consecutive(k_len, plan.keys.first), CallingThread(), keys);
+    detail::check_positions(at_queries, q, queries.seq_axis);
+    detail::check_positions(at_keys, k, keys.seq_axis);
+    if (!q.empty()) check_range<std::remove_const_t<Q>>(at_queries, plan.queries.centre, +1, options);
+    if (!k.empty()) check_range<std::remove_const_t<K>>(at_keys, plan.keys.centre, -1, options);
+    detail::rotate_all(of_queries, at_queries, device, queries);
+    detail::rotate_all(of_keys, at_keys, device, keys);
   }
 
   /// Throws where a scale would be infinite in the type of the rows or of the tensor, or its inverse, unless scales may
   /// vanish.
   template <class X>
-  void check_range(Index count, const Run& run, int sign, const XPosRotateOptions& options) const {
-    if (count == 0) return;
+  void check_range(const Positions& positions, double centre, int sign,
+                   const XPosRotateOptions& options) const {
     const bool may_vanish = options.centre_on_last_query && options.direction != Direction::inverse;
-    const kernels::Magnitude scales = magnitude(run.centre, sign);
+    const kernels::Magnitude scales = magnitude(centre, sign);
     const double largest = std::min(static_cast<double>(std::numeric_limits<T>::max()),
                                     static_cast<double>(std::numeric_limits<X>::max()));
     const double largest_log = std::log(largest) - 1;
-    for (const Index n : {Index{0}, count - 1}) {
-      const double position = static_cast<double>(run.first + FixedPosition(n));
+    const auto [first, last] = range_of(positions);
+    for (const FixedPosition& end : {first, last}) {
+      const double position = static_cast<double>(end);
       for (const double log_zeta : log_scale_) {
         const double log_scale = log_zeta * scales.exponent(position);
         if (!detail::finite_bits(log_scale) ||
             !((may_vanish ? log_scale : std::fabs(log_scale)) < largest_log))
           detail::fail(
-              "position ", position, " is so far from the centre, ", run.centre,
+              "position ", position, " is so far from the centre, ", centre,
               ", that its scale is out of range; name a centre nearer to it, or centre_on_last_query");
       }
     }

@@ -59,8 +59,8 @@ struct TokenAxes {
   X* data;
   Index outer = 1, tokens = 1, inner = 1, features = 0;
   Index outer_stride = 0, token_stride = 0, inner_stride = 0;
-  bool fits =
-      true;  // has the tensor this form? It is not empty then, its elements are distinct, and sizes fit
+  /// Has the tensor this form? Then it is not empty, its elements are distinct, and its sizes fit.
+  bool fits = true;
 
   static TokenAxes none() {
     TokenAxes axes{nullptr};
@@ -79,6 +79,7 @@ struct TokenAxes {
       (axes.add_contiguous(static_cast<Index>(extents[kRank - 2 - N]), kRank - 2 - N, seq_axis, stride), ...);
     }
     (std::make_integer_sequence<int, kRank - 1>());
+    axes.fits = axes.fits && stride <= PTRDIFF_MAX / Index{sizeof(X)};
     axes.merge_heads();
     return axes;
   }
@@ -86,7 +87,7 @@ struct TokenAxes {
   ROTARY_ALWAYS_INLINE static TokenAxes of(const StridedView<X>& view, int seq_axis) {
     TokenAxes axes{view.data};
     const int last = view.rank - 1;
-    axes.fits = last > 0 && view.stride(last) == 1 && view.is_nested();
+    axes.fits = view.is_nested() && last > 0 && view.stride(last) == 1;
     if (!axes.fits) return axes;
     axes.features = view.extent(last);
     for (int axis = last - 1; axis >= 0; --axis)
@@ -104,8 +105,9 @@ struct TokenAxes {
 
  private:
   ROTARY_ALWAYS_INLINE void add_contiguous(Index extent, int axis, int seq_axis, Index& stride) {
-    add(extent, stride, axis, seq_axis);
-    fits = multiplied(stride, extent, stride) && stride > 0 && fits;
+    const Index own_stride = stride;
+    fits = fits && extent > 0 && multiplied(stride, extent, stride);
+    if (fits) add(extent, own_stride, axis, seq_axis);
   }
   ROTARY_ALWAYS_INLINE void add(Index extent, Index stride, int axis, int seq_axis) {
     if (axis == seq_axis) {

@@ -10,6 +10,7 @@
 
 #include "support/mpfr_oracle.hpp"
 #include "support/random.hpp"
+#include "support/rounding_oracle.hpp"
 #include "support/row_digests.hpp"
 
 namespace {
@@ -25,6 +26,7 @@ using rotary::TurnSteps;
 using rotary::testing::FastOracle;
 using rotary::testing::Random;
 using rotary::testing::Real;
+using rotary::testing::RoundingOracle;
 
 // What design.md promises: half a unit in the last place below one, and hardly more.
 template <class T>
@@ -225,8 +227,9 @@ void with_every_instruction_set([[maybe_unused]] const Check& check) {
 #endif
 }
 
-/// The vectors compute what cos_sin(Phase128) does, operation by operation.
-TEST(CosSinRowsOfDouble, AreTheBitsOfTheReference) {
+/// The vectors of double compute what cos_sin(Phase128) does, operation by operation; those of float find the nearest
+/// floats in another way.
+TYPED_TEST(CosSinRows, AreTheBitsOfTheReference) {
   Random random(41);
   SCOPED_TRACE(random.replay());
   with_every_instruction_set([&] {
@@ -240,16 +243,149 @@ TEST(CosSinRowsOfDouble, AreTheBitsOfTheReference) {
           const Pairing pairing = draw % 2 == 0 ? Pairing::half : Pairing::interleaved;
           kernels::Magnitude magnitude{.factor = 1.25};
           if (draw % 3 == 0) magnitude.log_scale = log_scale, magnitude.slope = 1e-9, magnitude.origin = 3;
-          std::vector<double> row(static_cast<std::size_t>(2 * pairs)), wanted(row.size());
+          if (draw % 6 == 0) magnitude.slope = 1e-7;  // scales that are no moderate numbers
+          std::vector<TypeParam> row(static_cast<std::size_t>(2 * pairs)), wanted(row.size());
           kernels::cos_sin_row(steps, std::span<const FixedPosition>(at), magnitude, pairing, row.data());
           kernels::cos_sin_row_reference(steps, std::span<const FixedPosition>(at), magnitude, pairing,
                                          wanted.data());
-          ASSERT_EQ(std::memcmp(row.data(), wanted.data(), row.size() * sizeof(double)), 0)
+          ASSERT_EQ(std::memcmp(row.data(), wanted.data(), row.size() * sizeof(TypeParam)), 0)
               << pairs << " pairs, " << axes << " axes, first coordinate " << at[0].whole;
         }
       }
     }
   });
+}
+
+/// Every row of `positions`, made together, has the bits of the reference.
+void expect_reference_rows(const TurnSteps& steps, const Positions& positions, double factor) {
+  const Index count = positions.count();
+  std::vector<float> rows(static_cast<std::size_t>(count * 2 * steps.pairs())), wanted(rows.size());
+  kernels::cos_sin_rows(steps, positions, 0, count, {.factor = factor}, Pairing::interleaved, rows.data());
+  kernels::cos_sin_rows_reference(steps, positions, 0, count, {.factor = factor}, Pairing::interleaved,
+                                  wanted.data());
+  for (std::size_t j = 0; j < rows.size(); ++j)
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(rows[j]), std::bit_cast<std::uint32_t>(wanted[j]))
+        << rows[j] << " found, " << wanted[j] << " wanted, row "
+        << j / static_cast<std::size_t>(2 * steps.pairs()) << ", factor " << factor;
+}
+
+// At a multiple of a whole period the phase is so near a quarter turn that only its last bits tell the sine.
+TEST(CosSinRowsOfFloat, AreRightNextToQuarterTurns) {
+  with_every_instruction_set([] {
+    rotary::Frequencies periodic;
+    for (int period = 1; period <= 60; ++period)
+      periodic.values.push_back(rotary::kPi * rotary::DoubleDouble(2) / period);
+    const TurnSteps steps(periodic);
+    for (const std::int64_t first : {std::int64_t{-100}, std::int64_t{0}, std::int64_t{1000000},
+                                     std::int64_t{1} << 30, std::int64_t{1} << 40})
+      expect_reference_rows(steps, Positions::consecutive(130, first), 1);
+    std::vector<double> halves;
+    for (int n = -60; n <= 60; ++n) halves.push_back(n * 0.5);
+    expect_reference_rows(steps, AxisPositions::listed(std::span<const double>(halves)), 1);
+    expect_reference_rows(TurnSteps(rotary::pixel_frequencies(32)), Positions::consecutive(9, -4), 1);
+  });
+}
+
+// A factor that is halfway between two floats leaves every cosine next to 1 undecided.
+TEST(CosSinRowsOfFloat, AreRightWithAnyFactor) {
+  with_every_instruction_set([] {
+    for (const Index dim : {128, 74, 6}) {
+      const TurnSteps steps(rotary::language_frequencies(dim, 1e6));
+      for (const double factor : {1 + 0x1p-24, 1.1386294361119891, -0.75, 0.0, -0.0, 1e-30, 1e-38, 1e-44,
+                                  1e-300, 1e30, 3e38, 0x1.ffffffp127, 1e300})
+        expect_reference_rows(steps, Positions::consecutive(70, 0), factor);
+    }
+  });
+}
+
+/// Entries that come out as the wrong float from polynomials that are off by 5e-11, and then from better ones if
+/// nothing looks for the undecided.
+TEST(CosSinRowsOfFloat, AreTheNearestFloatsInHardCases) {
+  struct Hard {
+    int dim;
+    double theta;
+    std::int64_t position;
+    Index pair;
+  };
+  constexpr Hard kHard[] = {
+      {64, 1e4, 278, 17},    {64, 1e4, 320, 3},     {64, 5e5, 81, 11},     {64, 5e5, 147, 1},
+      {64, 1e6, 204, 15},    {64, 1e6, 424, 17},    {128, 1e4, 204, 45},   {128, 1e4, 219, 31},
+      {128, 5e5, 120, 23},   {128, 5e5, 163, 1},    {128, 1e6, 177, 17},   {128, 1e6, 263, 19},
+      {64, 1e4, 29541, 22},  {64, 1e4, 66965, 0},   {64, 1e4, 110619, 17}, {64, 5e5, 13123, 26},
+      {64, 5e5, 41887, 11},  {64, 1e6, 6693, 27},   {64, 1e6, 9048, 25},   {128, 1e4, 28381, 39},
+      {128, 1e4, 58414, 57}, {128, 5e5, 15569, 14}, {128, 5e5, 44298, 30}, {128, 1e6, 12598, 31},
+      {128, 1e6, 14644, 53}, {128, 1e6, 15289, 63}};
+  for (const Hard& hard : kHard) {
+    const auto frequencies = rotary::language_frequencies(hard.dim, hard.theta);
+    const Real angle = Real::of_integer(hard.position) *
+                       pow(Real(hard.theta), Real(-2 * static_cast<int>(hard.pair)) / Real(hard.dim));
+    const auto cos_wanted = static_cast<float>(cos(angle)), sin_wanted = static_cast<float>(sin(angle));
+    with_every_instruction_set([&] {
+      const auto position = static_cast<double>(hard.position);
+      const CosSinTable<float> alone(frequencies, Positions::listed(std::span<const double>(&position, 1)));
+      const CosSinTable<float> together(frequencies, Positions::consecutive(50, hard.position - 20));
+      EXPECT_EQ(alone.cos(0, hard.pair), cos_wanted) << hard.dim << ", " << hard.theta << ", " << position;
+      EXPECT_EQ(alone.sin(0, hard.pair), sin_wanted) << hard.dim << ", " << hard.theta << ", " << position;
+      EXPECT_EQ(together.cos(20, hard.pair), cos_wanted)
+          << hard.dim << ", " << hard.theta << ", " << position;
+      EXPECT_EQ(together.sin(20, hard.pair), sin_wanted)
+          << hard.dim << ", " << hard.theta << ", " << position;
+    });
+  }
+}
+
+/// A sample of what count_wrongly_rounded.cpp counts: runs of positions from everywhere.
+TEST(CosSinRowsOfFloat, AreTheNearestFloats) {
+  for (const double theta : {1e4, 5e5, 1e6}) {
+    RoundingOracle oracle(theta, 128);  // every other frequency is one of head size 64
+    for (const Index dim : {64, 128}) {
+      constexpr Index kRows = kFewPositions ? 16 : 512;
+      for (const std::int64_t first : {0, 777, 32768, 131072 - 512}) {
+        const CosSinTable<float> table(rotary::language_frequencies(dim, theta),
+                                       Positions::consecutive(kRows, first));
+        int wrong = 0;
+        for (Index n = 0; n < kRows; ++n)
+          for (Index i = 0; i < dim / 2; ++i)
+            wrong += oracle.count_wrong(static_cast<std::size_t>(i * (128 / dim)), first + n, table.cos(n, i),
+                                        table.sin(n, i));
+        EXPECT_EQ(wrong, 0) << "dim " << dim << ", theta " << theta << ", from " << first;
+      }
+    }
+  }
+}
+
+/// Phases whose cosine times a scale lies so near the middle between two floats that no double could decide.
+TEST(NearestCosSin, DecidesWhereDoublesCannot) {
+  Random random(44);
+  SCOPED_TRACE(random.replay());
+  const Real turn = Real(2) * Real::pi();
+  for (int draw = 0; draw < 300; ++draw) {
+    const double scale = draw % 3 == 0 ? 1 : random.uniform(0.5, 2);
+    // The middle between two floats below the scale, by its arc cosine: Newton's method from a double.
+    const auto value = static_cast<float>(random.uniform(-0.95, 0.95) * scale);
+    const double middle = (static_cast<double>(value) + static_cast<double>(std::nextafter(value, 2.0f))) / 2;
+    Real angle = std::acos(middle / scale);
+    for (int step = 0; step < 4; ++step)
+      angle = angle + (cos(angle) - Real(middle) / Real(scale)) / sin(angle);
+    for (const double off : {0x1p-56, -0x1p-56, 0x1p-70, -0x1p-70, 0x1p-85, -0x1p-85}) {
+      const Real turns = (angle + Real(off)) / turn * Real(0x1p64);
+      const Real high = floor(turns), low = (turns - high) * Real(0x1p64);
+      const auto word = [](const Real& x) {
+        const Real upper = floor(x * Real(0x1p-32));
+        return static_cast<std::uint64_t>(static_cast<double>(upper)) << 32 |
+               static_cast<std::uint64_t>(static_cast<double>(floor(x - upper * Real(0x1p32))));
+      };
+      const rotary::Phase128 phase{word(high), word(low)};
+      const auto [cos_found, sin_found] = kernels::nearest_cos_sin(phase, scale);
+      const Real exact = angle + Real(off);
+      ASSERT_EQ(cos_found, static_cast<float>(Real(scale) * cos(exact))) << middle << " off by " << off;
+      ASSERT_EQ(sin_found, static_cast<float>(Real(scale) * sin(exact)));
+      // A quarter turn on, that cosine is a sine.
+      const rotary::Phase128 later{phase.high + (std::uint64_t{1} << 62), phase.low};
+      ASSERT_EQ(kernels::nearest_cos_sin(later, scale).sin, cos_found);
+      ASSERT_EQ(kernels::nearest_cos_sin(-later, scale).sin, -cos_found);
+    }
+  }
 }
 
 /// Consecutive rows, which add a step to the phases of the row before, and listed ones, of which several are
@@ -328,8 +464,8 @@ TYPED_TEST(CosSinRows, OfEqualCoordinatesAreThoseOfTheSummedSteps) {
 TEST(CosSinRowsDigest, IsTheSameEverywhere) {
   with_every_instruction_set([] {
     EXPECT_EQ(rotary::testing::digest_of_rows<double>(), rotary::testing::kDigestOfDoubleRows);
-#if ROTARY_VECTOR_EXTENSIONS
     EXPECT_EQ(rotary::testing::digest_of_rows<float>(), rotary::testing::kDigestOfFloatRows);
+#if ROTARY_VECTOR_EXTENSIONS
     EXPECT_EQ(rotary::testing::digest_of_angles(), rotary::testing::kDigestOfAngles);
 #endif
   });

@@ -131,6 +131,30 @@ TEST(Phases, FractionalPositionsHavePhasesWithin127Bits) {
   }
 }
 
+TEST(Phases, SplitIntoAWordAndARest) {
+  Random random(15);
+  SCOPED_TRACE(random.replay());
+  const Real turn = Real(2) * Real::pi();
+  const auto check = [&](const Phase128& phase) {
+    const SplitPhase split(phase);
+    ASSERT_EQ(split.word % 1024, 0u);
+    ASSERT_LE(std::fabs(split.rest), 0x1p-52);
+    Real rest = real(phase) - real(split.word) * 0x1p-64;
+    if (Real(0.5) < rest) rest = rest - Real(1);  // the word wrapped
+    ASSERT_LE(error_of(split.rest, rest * turn), 0x1p-51 * std::fabs(split.rest))
+        << phase.high << ", " << phase.low;
+  };
+  for (int i = 0; i < 20000; ++i) {
+    check(draw_phase(random));
+    // On either side of what the word holds, at all distances.
+    const Phase128 exact{random.bits() & ~std::uint64_t{1023}, 0},
+        off{0, random.bits() >> random.integer(0, 63)};
+    check(exact + off);
+    check(exact - off);
+  }
+  check({});
+}
+
 TEST(Phases, DifferenceOfPhasesIsThePhaseOfTheDifference) {
   Random random(5);
   SCOPED_TRACE(random.replay());
@@ -351,7 +375,8 @@ TEST(Phases, StepsOfSeveralAxesStandSideBySide) {
       const auto at = static_cast<std::size_t>(pair);
       const TurnStep wanted = turn_step(frequencies.values[static_cast<std::size_t>(axis * 6) + at]);
       EXPECT_EQ(steps.step(axis, pair), wanted);
-      EXPECT_EQ(steps.nearest(axis)[at], wanted.high + (wanted.low >> 63));
+      EXPECT_EQ(steps.word(axis)[at], SplitPhase(wanted.fraction()).word);
+      EXPECT_EQ(steps.rest(axis)[at], SplitPhase(wanted.fraction()).rest);
       EXPECT_EQ((TurnStep{steps.whole(axis)[at], steps.high(axis)[at], steps.low(axis)[at]}), wanted);
       EXPECT_EQ(steps.phase(axis, pair, -2.5), phase_at(-2.5, wanted));
     }
@@ -373,9 +398,8 @@ TEST(Phases, OfSummedStepsAreSumsOfPhases) {
   EXPECT_TRUE(summed.any_whole());
   for (Index pair = 0; pair < 25; ++pair) {
     const auto at = static_cast<std::size_t>(pair);
-    std::uint64_t nearest = 0;
-    for (Index axis = 0; axis < 4; ++axis) nearest += steps.nearest(axis)[at];
-    EXPECT_EQ(summed.nearest()[at], nearest);
+    EXPECT_EQ(summed.word()[at], SplitPhase(summed.step(0, pair).fraction()).word);
+    EXPECT_EQ(summed.rest()[at], SplitPhase(summed.step(0, pair).fraction()).rest);
     for (int n = 0; n < 100; ++n) {
       FixedPosition position = draw_position(random);
       Phase128 phase{};

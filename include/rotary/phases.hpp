@@ -135,6 +135,19 @@ constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step)
   return phase;
 }
 
+/// An angle as a multiple of 2^-54 of a turn, exact, and a rest that is small: what vectors of doubles compute with.
+struct SplitPhase {
+  std::uint64_t word;  ///< in 2^-64 of a turn; its last ten bits are 0
+  double rest;         ///< in radians, at most 2^-52.3, within a few units in its last place
+
+  explicit SplitPhase(const Phase128& phase) : word((phase.high + 512) & ~std::uint64_t{1023}) {
+    // The rest lies on either side of 0, and so must its parts, or they would cancel.
+    const auto high = static_cast<std::int64_t>(phase.high - word + (phase.low >> 63));
+    const double low = detail::rounded(static_cast<double>(static_cast<std::int64_t>(phase.low)) * 0x1p-64);
+    rest = detail::rounded(detail::rounded(static_cast<double>(high) + low) * 0x1.921fb54442d18p-62);
+  }
+};
+
 /// The steps of all pairs and axes: all that is kept of an embedding to make its cosines at any position.
 ///
 /// Each axis has the highs, lows and wholes of its pairs side by side, ready for vectors of several pairs.
@@ -148,13 +161,14 @@ class TurnSteps {
   explicit TurnSteps(const Frequencies& frequencies) : axes_(frequencies.axes), pairs_(frequencies.pairs()) {
     detail::check(frequencies);
     const std::size_t count = frequencies.values.size();
-    high_.reserve(count), low_.reserve(count), whole_.reserve(count), nearest_.reserve(count);
+    high_.reserve(count), low_.reserve(count), whole_.reserve(count);
+    word_.reserve(count), rest_.reserve(count);
     for (const DoubleDouble& frequency : frequencies.values) {
       const TurnStep step = turn_step(frequency);
       high_.push_back(step.high), low_.push_back(step.low), whole_.push_back(step.whole);
-      nearest_.push_back(step.high + (step.low >> 63));
       any_whole_ = any_whole_ || step.whole != 0;
     }
+    split_steps();
   }
 
   Index axes() const { return axes_; }
@@ -164,13 +178,15 @@ class TurnSteps {
 
   std::span<const std::uint64_t> high(Index axis = 0) const& { return of_axis(high_, axis); }
   std::span<const std::uint64_t> low(Index axis = 0) const& { return of_axis(low_, axis); }
-  /// The steps rounded to 2^-64 of a turn.
-  std::span<const std::uint64_t> nearest(Index axis = 0) const& { return of_axis(nearest_, axis); }
+  /// The steps as `SplitPhase` splits them.
+  std::span<const std::uint64_t> word(Index axis = 0) const& { return of_axis(word_, axis); }
+  std::span<const double> rest(Index axis = 0) const& { return of_axis(rest_, axis); }
   std::span<const std::int64_t> whole(Index axis = 0) const& { return of_axis(whole_, axis); }
   // Of steps that are gone after the statement, none.
   std::span<const std::uint64_t> high(Index axis = 0) const&& = delete;
   std::span<const std::uint64_t> low(Index axis = 0) const&& = delete;
-  std::span<const std::uint64_t> nearest(Index axis = 0) const&& = delete;
+  std::span<const std::uint64_t> word(Index axis = 0) const&& = delete;
+  std::span<const double> rest(Index axis = 0) const&& = delete;
   std::span<const std::int64_t> whole(Index axis = 0) const&& = delete;
 
   TurnStep step(Index axis, Index pair) const {
@@ -181,9 +197,8 @@ class TurnSteps {
   /// The steps of a token whose coordinates are all equal, such as a text token of M-RoPE: one axis, with the
   /// sum of the steps along all axes.
   ///
-  /// Exact, also where `nearest` is concerned: at a whole position the phase by the sums is the sum of the
-  /// phases, bit for bit. At a fractional one it is too if every pair has a step along one axis only, as in
-  /// M-RoPE; else it is within 2^-125 of a turn.
+  /// At a whole position the phase by the sums is the sum of the phases, bit for bit. At a fractional one it is
+  /// too if every pair has a step along one axis only, as in M-RoPE; else it is within 2^-125 of a turn.
   ///
   /// @code
   ///   const auto sections = rotary::mrope_axes_chunked({16, 24, 24});
@@ -201,8 +216,8 @@ class TurnSteps {
           static_cast<std::int64_t>(static_cast<std::uint64_t>(sums.whole_[pair]) +
                                     static_cast<std::uint64_t>(whole_[at]) + (carry ? 1u : 0u));
       sums.high_[pair] = sum.high, sums.low_[pair] = sum.low;
-      sums.nearest_[pair] += nearest_[at];
     }
+    sums.split_steps();
     for (const std::int64_t whole : sums.whole_) sums.any_whole_ = sums.any_whole_ || whole != 0;
     return sums;
   }
@@ -216,7 +231,14 @@ class TurnSteps {
   /// One axis, and all steps 0.
   explicit TurnSteps(Index pairs) : axes_(1), pairs_(pairs) {
     const auto count = static_cast<std::size_t>(pairs);
-    high_.resize(count, 0), low_.resize(count, 0), nearest_.resize(count, 0), whole_.resize(count, 0);
+    high_.resize(count, 0), low_.resize(count, 0), whole_.resize(count, 0);
+  }
+
+  void split_steps() {
+    for (std::size_t at = 0; at < high_.size(); ++at) {
+      const SplitPhase split(Phase128{high_[at], low_[at]});
+      word_.push_back(split.word), rest_.push_back(split.rest);
+    }
   }
 
   template <class Word>
@@ -225,7 +247,8 @@ class TurnSteps {
   }
 
   Index axes_, pairs_;
-  detail::AlignedVector<std::uint64_t> high_, low_, nearest_;
+  detail::AlignedVector<std::uint64_t> high_, low_, word_;
+  detail::AlignedVector<double> rest_;
   detail::AlignedVector<std::int64_t> whole_;
   bool any_whole_ = false;
 };

@@ -90,8 +90,8 @@ inline std::uint64_t digest_of_angles() {
   return digest.value;
 }
 
-inline constexpr std::uint64_t kDigestOfFloatRows = 7419795467222905203u,
+inline constexpr std::uint64_t kDigestOfFloatRows = 18149711819156119435u,
                                kDigestOfDoubleRows = 1779896135007698523u,
-                               kDigestOfAngles = 4215763307094936683u;
+                               kDigestOfAngles = 16174330982747761209u;
 
 }  // namespace rotary::testing

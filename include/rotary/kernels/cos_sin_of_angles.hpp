@@ -115,9 +115,41 @@ struct CosSinOfAngles {
     V x = angle;
     multiply_add<Isa>(quarters, V{} - 0x1.921fb54442d18p0, x);
     multiply_add<Isa>(quarters, V{} - 0x1.1a62633145c07p-54, x);
-    V cos, sin;
-    scaled_cos_sin<Isa>(x, U(number << 42), scale, cos, sin);
+    V z, cos, sin;
+    negated_square<Isa>(x, z);
+    const V too_large = scale * kUpwards;
+    scaled_cos_sin<Isa>(x, z, U(number << 42), too_large, cos, sin);
+    Undecided<kLanesOf> undecided;
+    undecided.add(cos, sin);
+    add_sizes(cos, undecided);
+    add_sizes(sin, undecided);
+    if (undecided.any(0x1p-126)) [[unlikely]] {
+      double lanes[3][static_cast<std::size_t>(kLanesOf)];
+      store_bits(lanes[0], x), store_bits(lanes[1], shifted), store_bits(lanes[2], scale);
+      decide(lanes);
+      load_bits(lanes[0], cos), load_bits(lanes[1], sin);
+    }
     CosSinRows<float>::write<Isa>(of.pairing, cos, sin, out, partner);
+  }
+
+  /// Floats below the normal ones are fewer: such results count as undecided, unless they are 0.
+  template <class V>
+  ROTARY_ALWAYS_INLINE static void add_sizes(const V& numbers, Undecided<kSize<V>>& undecided) {
+    BitsOf<V> bits;
+    load_bits(&numbers, bits);
+    // The size less one, but for 0 the largest, and then a sign.
+    bits = (((bits << 1) - 1) >> 1) ^ (std::uint64_t{1} << 63);
+    undecided.add_negative(bits);
+  }
+
+  /// Of {x, a double with the number of the quarter from its bit 20 on, scale}: {cos, sin}, which are floats.
+  template <std::size_t kCount>
+  ROTARY_COLD static void decide(double (&lanes)[3][kCount]) {
+    for (std::size_t lane = 0; lane < kCount; ++lane) {
+      const auto quarter = static_cast<unsigned>(std::bit_cast<std::uint64_t>(lanes[1][lane]) >> 20 & 3);
+      const auto [cos, sin] = nearest_cos_sin(lanes[0][lane], quarter, lanes[2][lane]);
+      lanes[0][lane] = static_cast<double>(cos), lanes[1][lane] = static_cast<double>(sin);
+    }
   }
 };
 
@@ -150,10 +182,9 @@ void cos_sin_of_angles(const double* angles, const double* scale, Index pairs, P
   // An angle is a position on an axis of frequency one: the exact phases serve it too.
   static const TurnStep radian = turn_step(1);
   for (Index i = 0; i < pairs; ++i) {
-    const auto [cos, sin] = cos_sin(phase_at(FixedPosition(angles[i]), radian));
     Row* const first = row + (pairing == Pairing::half ? i : 2 * i);
-    first[0] = static_cast<Row>(scale[i] * cos);
-    first[pairing == Pairing::half ? partner : 1] = static_cast<Row>(scale[i] * sin);
+    write_cos_sin(phase_at(FixedPosition(angles[i]), radian), scale[i], first,
+                  first + (pairing == Pairing::half ? partner : 1));
   }
 }
 

@@ -1,4 +1,5 @@
-// Cosines and sines of a register of phases at once: of 64 bits for rows of float, of 128 for rows of double.
+// Cosines and sines of a register of phases at once: of 64 bits and a rest for rows of float, of 128 bits for rows of
+// double.
 #pragma once
 
 #include <cstdint>
@@ -10,102 +11,223 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// result = result · z + next, of moderate numbers: fused, or rounded twice.
-template <class Isa, bool kFused, class V>
-ROTARY_ALWAYS_INLINE void horner(const V& z, V& result, double next) {
-  V c = V{} + next;
-  if constexpr (!kFused) {
-    product<Isa>(result, z, result);
-    sum<Isa>(result, c, c);
-  } else if constexpr (Isa::kFused) {
-    multiply_add<Isa>(result, z, c);
+/// c = a·b + c, fused if the instruction set can, else rounded twice.
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void multiply_add_or_round(const V& a, const V& b, V& c) {
+  if constexpr (Isa::kFused) {
+    multiply_add<Isa>(a, b, c);
   } else {
-    emulated_multiply_add<Isa, true>(result, z, c);
+    V rounded_product;
+    product<Isa>(a, b, rounded_product);
+    sum<Isa>(rounded_product, c, c);
   }
-  result = c;
 }
 
-/// Cosine and sine, within 6e-11, of `x` radians beyond the quarter turn whose number is in the top two bits
-/// of `quarter`. |x| ≤ π/4.
-template <class Isa, bool kFused, class V, class U>
-ROTARY_ALWAYS_INLINE void cos_sin_polynomials(const V& x, const U& quarter, V& cos_out, V& sin_out) {
-  V z;
-  product<Isa>(x, x, z);
-  // Polynomials of least error on ±π/4, with 1 exact at 0: off by 2.4e-12 and 5.4e-11.
-  V sin = V{} + 0x1.6c898869dee6dp-19, cos = V{} + 0x1.99343089c4b7ep-16;
-  horner<Isa, kFused>(z, sin, -0x1.a00e0e257363fp-13);
-  horner<Isa, kFused>(z, cos, -0x1.6c087e8b60e0bp-10);
-  horner<Isa, kFused>(z, sin, 0x1.1111062049100p-7);
-  horner<Isa, kFused>(z, cos, 0x1.55553e106d6f7p-5);
-  horner<Isa, kFused>(z, sin, -0x1.555555480c1f6p-3);
-  horner<Isa, kFused>(z, cos, -0x1.ffffffd0c62dcp-2);
-  horner<Isa, kFused>(z, sin, 1);
-  horner<Isa, kFused>(z, cos, 1);
-  product<Isa>(sin, x, sin);
-  // An odd quarter exchanges them; sin is negative in the quarters 2 and 3, cos in 1 and 2.
-  U of_cos, of_sin;
-  load_bits(&cos, of_cos);
-  load_bits(&sin, of_sin);
-  const U low_bit_first = quarter << 1;
-  Vector<std::int64_t, kSize<V>> is_odd_below_0;
-  load_bits(&low_bit_first, is_odd_below_0);
-  constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
-  const U cos_bits = (is_odd_below_0 < 0 ? of_sin : of_cos) ^ ((quarter + (std::uint64_t{1} << 62)) & kSign);
-  const U sin_bits = (is_odd_below_0 < 0 ? of_cos : of_sin) ^ (quarter & kSign);
-  load_bits(&cos_bits, cos_out);
-  load_bits(&sin_bits, sin_out);
+/// a = a·b + constant, likewise. (GCC would load the constant into a register that is lost at once.)
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void multiply_add_constant(V& a, const V& b, double constant) {
+  V c = V{} + constant;
+#if defined(__x86_64__) && !defined(__clang__)
+  if constexpr (Isa::kName == InstructionSet::avx512) {
+    asm("vfmadd213pd %2%{1to8%}, %1, %0" : "+v"(a) : "v"(b), "m"(constant));
+    return;
+  }
+  if constexpr (Isa::kFused) {
+    asm("vfmadd213pd %2, %1, %0" : "+v"(a) : "v"(b), "vm"(c));
+    return;
+  }
+#endif
+  multiply_add_or_round<Isa>(a, b, c);
+  a = c;
 }
 
-/// The products of these with `scale`, to be rounded to float: half a unit in its last place is 500 times
-/// 6e-11.
-///
-/// With an emulated multiply-add a row would take ten times as long. Without it the polynomials are off by a
-/// few units in the last place of a double, and only where a float may show it are they computed again.
-template <class Isa, class V, class U>
-ROTARY_ALWAYS_INLINE void scaled_cos_sin(const V& x, const U& quarter, const V& scale, V& cos, V& sin) {
-  cos_sin_polynomials<Isa, Isa::kFused>(x, quarter, cos, sin);
-  product<Isa>(cos, scale, cos);
-  product<Isa>(sin, scale, sin);
-  if constexpr (!Isa::kFused) {
-    detail::WordsOf<V> doubtful{};
-    detail::add_doubtful<64>(cos, doubtful);
-    detail::add_doubtful<64>(sin, doubtful);
-    if (detail::is_any(doubtful)) [[unlikely]] {
-      cos_sin_polynomials<Isa, true>(x, quarter, cos, sin);
-      product<Isa>(cos, scale, cos);
-      product<Isa>(sin, scale, sin);
+/// if_set in the lanes where the top bit of `bits` is set, else if_not.
+template <class V, class U>
+ROTARY_ALWAYS_INLINE void select_by_top_bit(const U& bits, const V& if_set, const V& if_not, V& result) {
+  Vector<std::int64_t, kSize<V>> is_below_0;
+  load_bits(&bits, is_below_0);
+  result = is_below_0 < 0 ? if_set : if_not;
+}
+
+/// Finds out whether some double among many may round to the wrong float. Every one must be larger in size than the
+/// truth, by `kUnits` units in its last place at most: then it does so only if it lies just above the middle between
+/// two floats. One in 390,000 does.
+template <int Lanes>
+struct Undecided {
+  using Words = Vector<std::int32_t, 2 * Lanes>;
+  static constexpr std::int32_t kUnits = 1380, kMost = 0x7fffffff, kLeast = -kMost - 1;
+  Words distance = Words{} + kMost, smallness = Words{} + kMost;
+
+  /// Takes notice of the results in two registers.
+  template <class V>
+  ROTARY_ALWAYS_INLINE void add(const V& cos, const V& sin) {
+    // The low words of both, in an order that one instruction makes.
+    Vector<float, 2 * Lanes> first, second, low;
+    load_bits(&cos, first);
+    load_bits(&sin, second);
+    [&]<int... At>(std::integer_sequence<int, At...>) ROTARY_INLINE_LAMBDA {
+      low = __builtin_shufflevector(first, second, (At / 4 * 4 + At % 2 * 2 + (At & 2) * Lanes)...);
+    }
+    (std::make_integer_sequence<int, 2 * Lanes>());
+    // The 29 bits that float has no room for are moved to the top, so that the middle between two floats, half of
+    // their range, becomes the least of signed numbers: the minimum tells of all.
+    Vector<std::uint32_t, 2 * Lanes> bits;
+    load_bits(&low, bits);
+    bits <<= 3;
+    add_to(distance, bits);
+  }
+
+  /// Takes notice of negative numbers that must not be too small in size. Positive ones do not count.
+  template <class V>
+  ROTARY_ALWAYS_INLINE void add_negative(const V& numbers) {
+    add_to(smallness, numbers);
+  }
+
+  /// Was there such a double, or a negative number smaller in size than `least`?
+  ROTARY_ALWAYS_INLINE bool any(double least) const {
+    Words low_words{};
+    for (int word = 0; word < 2 * Lanes; word += 2) low_words[word] = kMost;
+    const auto half_least = static_cast<std::int32_t>(std::bit_cast<std::uint64_t>(least) >> 33);
+    // Negative where a word is below its limit; halves do not overflow. (GCC 12 would compare vectors of 512 bits word
+    // by word.)
+    return any_negative<2 * Lanes>(((distance >> 1) - (kLeast / 2 + 4 * kUnits)) |
+                                   (((smallness | low_words) >> 1) - (kLeast / 2 + half_least)));
+  }
+
+ private:
+  template <class V>
+  ROTARY_ALWAYS_INLINE static void add_to(Words& least, const V& bits) {
+    Words words;
+    load_bits(&bits, words);
+    least = words < least ? words : least;
+  }
+  template <int kCount>
+  ROTARY_ALWAYS_INLINE static bool any_negative(const Vector<std::int32_t, kCount>& words) {
+    if constexpr (kCount > 4) {
+      Vector<std::int32_t, kCount / 2> first, second;
+      load_bits(&words, first);
+      load_bits(reinterpret_cast<const char*>(&words) + sizeof first, second);
+      return any_negative<kCount / 2>(first | second);
+    } else {
+      Vector<std::uint64_t, 2> pairs;
+      load_bits(&words, pairs);
+      return ((pairs[0] | pairs[1]) & 0x8000000080000000u) != 0;
     }
   }
+};
+
+/// −x², or where that is 0 a number above it.
+template <class Isa, class V>
+ROTARY_ALWAYS_INLINE void negated_square(const V& x, V& result) {
+  result = V{} + 0x1p-1000;
+#if defined(__x86_64__) && !defined(__clang__)
+  if constexpr (Isa::kFused) {
+    asm("vfnmadd231pd %1, %1, %0" : "+v"(result) : "v"(x));
+    return;
+  }
+#endif
+  V opposite = x;
+  negate_if(true, opposite);
+  multiply_add_or_round<Isa>(opposite, x, result);
 }
 
-/// Phases in 2^-64 of a turn, one in each lane.
+/// What rows are multiplied by so that they are larger than the truth by 10 to 1370 units in the last place.
+inline constexpr double kUpwards = 1 + 690 * 0x1p-53;
+
+/// scale · cos and scale · sin of `x` radians beyond the quarter turn whose number is in the top two bits of
+/// `quarter`, within 680 units in the last place, however small. −z = x², |x| ≤ π/4.
+template <class Isa, class V, class U>
+ROTARY_ALWAYS_INLINE void scaled_cos_sin(const V& x, const V& z, const U& quarter, const V& scale, V& cos_out,
+                                         V& sin_out) {
+  // Polynomials of least relative error on ±π/4, with 1 exact at 0: off by 7.3e-14 and 5.1e-15.
+  // Two terms at a time, so that fewer operations wait for each other than in Horner's scheme.
+  V z_squared, sin_5 = V{} + 0x1.a961a16c7bed2p-26, cos_5 = V{} + 0x1.23c97e5b9b148p-22;
+  V sin_3 = V{} + 0x1.a019f93968479p-13, cos_3 = V{} + 0x1.6c16b348bbe7ap-10;
+  V sin = V{} + 0x1.5555555552239p-3, cos = V{} + 0x1.ffffffffe98afp-2;
+  product<Isa>(z, z, z_squared);
+  multiply_add_constant<Isa>(sin_5, z, 0x1.71d76d163d514p-19);
+  multiply_add_constant<Isa>(cos_5, z, 0x1.a00eb9af18713p-16);
+  multiply_add_constant<Isa>(sin_3, z, 0x1.1111110c8732cp-7);
+  multiply_add_constant<Isa>(cos_3, z, 0x1.55555545c5148p-5);
+  multiply_add_constant<Isa>(sin, z, 1);
+  multiply_add_constant<Isa>(cos, z, 1);
+  multiply_add_or_round<Isa>(sin_5, z_squared, sin_3);
+  multiply_add_or_round<Isa>(cos_5, z_squared, cos_3);
+  multiply_add_or_round<Isa>(sin_3, z_squared, sin);
+  multiply_add_or_round<Isa>(cos_3, z_squared, cos);
+  product<Isa>(sin, x, sin);
+  // A quarter turn makes (−sin, cos) of (cos, sin), and half a turn (−cos, −sin).
+  V signed_scale, opposite_sin = sin, turned_cos, turned_sin;
+  negate_if(true, opposite_sin);
+  if constexpr (Isa::kName == InstructionSet::avx2) {
+    V opposite = scale;
+    negate_if(true, opposite);
+    select_by_top_bit(quarter, opposite, scale, signed_scale);  // one instruction
+  } else {
+    U bits;
+    load_bits(&scale, bits);
+    bits ^= quarter & (std::uint64_t{1} << 63);
+    load_bits(&bits, signed_scale);
+  }
+  const U is_odd = quarter << 1;
+  select_by_top_bit(is_odd, opposite_sin, cos, turned_cos);
+  select_by_top_bit(is_odd, cos, sin, turned_sin);
+  product<Isa>(turned_cos, signed_scale, cos_out);
+  product<Isa>(turned_sin, signed_scale, sin_out);
+}
+
+/// Phases in the form of `SplitPhase`, one in each lane.
 template <int Lanes>
-struct Phases64 {
+struct SplitPhases {
   using U = Vector<std::uint64_t, Lanes>;
   using V = Vector<double, Lanes>;
   U word;
+  V rest, position;
 
-  ROTARY_ALWAYS_INLINE void load(const std::uint64_t* words, const std::uint64_t*) { load_bits(words, word); }
-  ROTARY_ALWAYS_INLINE void add(const Phases64& other) { word += other.word; }
-  /// this = position · step
-  ROTARY_ALWAYS_INLINE void set_product(const Phases64& step, std::int64_t position) {
-    word = step.word * static_cast<std::uint64_t>(position);
+  ROTARY_ALWAYS_INLINE void load(const std::uint64_t* words, const double* rests) {
+    load_bits(words, word);
+    load_bits(rests, rest);
+    position = V{};
   }
+  ROTARY_ALWAYS_INLINE void add(const SplitPhases& other) {
+    word += other.word;
+    rest += other.rest;
+  }
+  /// this = at · step
+  ROTARY_ALWAYS_INLINE void set_product(const SplitPhases& step, std::int64_t at) {
+    word = step.word * static_cast<std::uint64_t>(at);
+    position = V{} + static_cast<double>(at);
+    rest = step.rest * position;
+  }
+  /// this = (position + 1) · step, after `set_product`. A sum of many rests would not be exact enough.
+  ROTARY_ALWAYS_INLINE void advance(const SplitPhases& step) {
+    word += step.word;
+    position += 1;
+    rest = step.rest * position;
+  }
+  /// Adds an eighth of a turn, so that the top two bits are the number of the nearest quarter turn.
+  ROTARY_ALWAYS_INLINE void count_quarters() { word += std::uint64_t{1} << 61; }
 
-  /// scale · cos and scale · sin, within 6e-11 · scale.
+  /// scale · cos and scale · sin of phases that `count_quarters` went over, within `Undecided::kUnits` units in the last
+  /// place, if the angle is not too small for the error of the rest.
   template <class Isa>
-  ROTARY_ALWAYS_INLINE void scaled(const V& scale, V& cos, V& sin) const {
-    // To the nearest quarter turn, whose number is now in the top two bits; what is left lies within an
-    // eighth of it.
-    const U turned = word + (std::uint64_t{1} << 61);
-    // 52 of its bits become a double by way of the exponent of 2^52, and radians.
-    const U bits = ((turned & ((std::uint64_t{1} << 62) - 1)) >> 10) | 0x4330000000000000u;
-    V x;
-    load_bits(&bits, x);
-    difference<Isa>(x, V{} + (0x1p52 + 0x1p51), x);
-    product<Isa>(x, V{} + 6.283185307179586476925 * 0x1p-54, x);
-    scaled_cos_sin<Isa>(x, turned, scale, cos, sin);
+  ROTARY_ALWAYS_INLINE void scaled(const V& scale, V& cos, V& sin, Undecided<Lanes>& undecided) const {
+    // The distance from the quarter turn, 52 bits, becomes a double by way of the exponent of 2^52.
+    const U bits = ((word >> 10) & ((std::uint64_t{1} << 52) - 1)) | 0x4330000000000000u;
+    V distance, x = rest, z;
+    load_bits(&bits, distance);
+    difference<Isa>(distance, V{} + (0x1p52 + 0x1p51), distance);
+    multiply_add_or_round<Isa>(distance, V{} + kRadians, x);
+    negated_square<Isa>(x, z);
+    undecided.add_negative(z);
+    scaled_cos_sin<Isa>(x, z, word, scale, cos, sin);
+    undecided.add(cos, sin);
   }
+
+ private:
+  /// 2π · 2^-54, and eight units in the last place, more than the rest is off by: where it and the distance cancel, x
+  /// must be small but not 0, or it would be taken for the angle 0.
+  static constexpr double kRadians = 0x1.921fb54442d20p-52;
 };
 
 /// Phases in 2^-128 of a turn, one in each lane.
@@ -125,6 +247,8 @@ struct Phases128 {
     high += other.high + (((low & other.low) | ((low | other.low) & ~total)) >> 63);
     low = total;
   }
+  ROTARY_ALWAYS_INLINE void advance(const Phases128& step) { add(step); }
+  ROTARY_ALWAYS_INLINE void count_quarters() {}
   /// this = −this in the lanes where `negate` is 1, not 0.
   ROTARY_ALWAYS_INLINE void negate_if(const U& negate) {
     const U mask = U{} - negate, flipped = low ^ mask;

@@ -68,9 +68,10 @@ struct RowStorage {
 /// Cosines and sines, one row for each position, with the magnitude folded in. Immutable.
 ///
 /// Row n holds A cos φ and A sin φ of every pair, φ = Σ_axis position(n, axis) · frequency(axis, pair), from exact
-/// phases: within 3.1e-8 (float) and 2e-16 (double) of the truth at any position. A row is laid out as the
-/// features of its layout's pairing: the cosine in place of a pair's first member, the sine in place of its
-/// second.
+/// phases: within 3.1e-8 (float) and 2e-16 (double) of the truth at any position. Floats are correctly rounded:
+/// the magnitude is taken as the double it is, and its product with the real cosine is rounded once. A row is laid
+/// out as the features of its layout's pairing: the cosine in place of a pair's first member, the sine in place
+/// of its second.
 ///
 /// A table carries the layout of the heads it is for, so `apply_rotary_emb(table, q)` needs no other argument.
 /// Throws if tokens have more or fewer coordinates than the frequencies, and on positions without a length.

@@ -124,6 +124,10 @@ inline TurnStep turn_step(const DoubleDouble& frequency) {
 ///
 /// Exact for whole positions, of any size and sign, so that phase(m) − phase(n) = phase(m − n) bit for bit;
 /// else within 2^-127 of a turn.
+///
+/// The angle is off by what the step is off by, times the position: 2^-98 of itself and 2^-125 of a turn, so 2^-80 rad
+/// at position 131,071. That serves to round floats correctly: of the 75 million cosines and sines that are tested, none
+/// lies within 2^-50 of itself from the middle between two floats.
 constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step) {
   Phase128 phase = position.whole * step.fraction();
   if (position.fraction != 0) {

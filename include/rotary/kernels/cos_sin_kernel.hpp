@@ -134,7 +134,7 @@ struct CosSinRows {
         for (Index axis = 1; axis < axes; ++axis) {
           Phases step, moved;
           step.load(of.steps + axis * of.axis_stride + i, of.low_steps + axis * of.axis_stride + i);
-          moved.set_product(step, coordinates[axis]);
+          moved.template set_product<Isa>(step, coordinates[axis]);
           phase.add(moved);
         }
       };
@@ -143,7 +143,7 @@ struct CosSinRows {
       if (of.start) {
         phase.load(of.start + i, of.low_start + i);
       } else {
-        phase.set_product(step, first);
+        phase.template set_product<Isa>(step, first);
         add_other_axes(phase);
       }
       phase.count_quarters();
@@ -166,7 +166,7 @@ struct CosSinRows {
           phase.advance(step);
         } else {
           coordinates += axes;
-          phase.set_product(step, coordinates[0]);
+          phase.template set_product<Isa>(step, coordinates[0]);
           add_other_axes(phase);
           phase.count_quarters();
         }

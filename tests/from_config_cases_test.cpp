@@ -1,10 +1,10 @@
 // Configurations that versions before this one read wrongly, one of each kind, and their siblings: layers,
 // bases, scaling, sizes and pairs under keys that had not been read.
 #include <gtest/gtest.h>
-#include <rotary/from_config.hpp>
 
 #include <cmath>
 
+#include "support/compiled_from_config.hpp"
 #include "support/errors.hpp"
 
 namespace rotary::testing {

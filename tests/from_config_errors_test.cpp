@@ -1,10 +1,10 @@
 // Configurations that are wrong: each ends in std::invalid_argument with a message that names the key.
 #include <gtest/gtest.h>
-#include <rotary/from_config.hpp>
 
 #include <limits>
 #include <string>
 
+#include "support/compiled_from_config.hpp"
 #include "support/errors.hpp"
 #include "support/model_configs.hpp"
 #include "support/random.hpp"

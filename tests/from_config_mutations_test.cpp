@@ -1,10 +1,11 @@
 // Keys about positions, renamed or added to published configurations: the answer never changes in silence.
 #include <gtest/gtest.h>
-#include <rotary/from_config.hpp>
+#include <rotary/from_config/read_keys.hpp>
 
 #include <iostream>
 #include <set>
 
+#include "support/compiled_from_config.hpp"
 #include "support/model_configs.hpp"
 #include "support/random.hpp"
 

@@ -1,11 +1,14 @@
 // docs/model-types.md says what the table of model types says. With ROTARY_WRITE_DOCS in the environment the
 // page is written anew.
 #include <gtest/gtest.h>
-#include <rotary/from_config.hpp>
+#include <rotary/from_config/model_types.hpp>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 namespace rotary::testing {
 namespace {
@@ -90,12 +93,24 @@ std::string layers_of(const ModelType& type) {
   return text.empty() ? "all" : text;
 }
 
+/// By name, letters of either case alike.
+std::vector<ModelType> sorted_types() {
+  std::vector<ModelType> types(detail::kModelTypes.begin(), detail::kModelTypes.end());
+  const auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
+  std::sort(types.begin(), types.end(), [&](const ModelType& a, const ModelType& b) {
+    return std::lexicographical_compare(a.name.begin(), a.name.end(), b.name.begin(), b.name.end(),
+                                        [&](char x, char y) { return lower(x) < lower(y); });
+  });
+  return types;
+}
+
 std::string page() {
   std::ostringstream text;
+  const std::vector<ModelType> types = sorted_types();
   std::size_t read = 0, refused = 0;
-  for (const ModelType& type : detail::kModelTypes) ++(type.refusal.empty() ? read : refused);
+  for (const ModelType& type : types) ++(type.refusal.empty() ? read : refused);
   text << "# Model types that `from_config` knows\n\n"
-       << "Made from the table in `include/rotary/from_config/model_types.hpp` by `from_config_page_test`; "
+       << "Made from the table in `include/rotary/from_config/model_types` by `from_config_page_test`; "
           "do not edit.\n\n"
        << read << " model types are read, " << refused << " are refused by name, and "
        << detail::kWrapperTypes.size()
@@ -105,12 +120,12 @@ std::string page() {
        << "Every type reads `rope_scaling` and `rope_parameters`, old and new form. A head is `head_dim`, or "
           "`hidden_size` / `num_attention_heads`.\n\n"
        << "| model_type | pairs | rotates | base | layers |\n|---|---|---|---|---|\n";
-  for (const ModelType& type : detail::kModelTypes)
+  for (const ModelType& type : types)
     if (type.refusal.empty())
       text << "| " << code(type.name) << " | " << pairs_of(type) << " | " << window_of(type) << " | "
            << base_of(type) << " | " << layers_of(type) << " |\n";
   text << "\n## Refused\n\n| model_type | reason |\n|---|---|\n";
-  for (const ModelType& type : detail::kModelTypes)
+  for (const ModelType& type : types)
     if (!type.refusal.empty()) text << "| " << code(type.name) << " | " << type.refusal << " |\n";
   text << "\n## Models of several parts\n\nThe language model is the one in `text_config`, `llm_config`, "
           "`language_config` or `thinker_config`. Where it has no `model_type` of its own, it is of this "

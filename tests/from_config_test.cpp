@@ -1,6 +1,5 @@
 // Reading configurations: every form they come in, every key about positions, and what is said of the rest.
 #include <gtest/gtest.h>
-#include <rotary/from_config.hpp>
 
 #include <cmath>
 #include <fstream>
@@ -8,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "support/compiled_from_config.hpp"
 #include "support/errors.hpp"
 #include "support/model_configs.hpp"
 

@@ -1,12 +1,13 @@
 // Published configurations of every model type, against numbers worked out here in double, from the formulas
 // alone and without the library.
 #include <gtest/gtest.h>
-#include <rotary/from_config.hpp>
+#include <rotary/from_config/model_types.hpp>
 
 #include <cmath>
 #include <numbers>
 #include <set>
 
+#include "support/compiled_from_config.hpp"
 #include "support/errors.hpp"
 #include "support/model_configs.hpp"
 

@@ -1,6 +1,5 @@
 // Published models: what presets say, what their configurations say, and numbers computed apart from both.
 #include <gtest/gtest.h>
-#include <rotary/from_config.hpp>
 #include <rotary/presets.hpp>
 
 #include <cmath>
@@ -8,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "support/compiled_from_config.hpp"
 #include "support/errors.hpp"
 #include "support/model_configs.hpp"
 

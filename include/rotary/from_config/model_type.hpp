@@ -141,6 +141,18 @@ struct ModelType {
   TemperatureKeys temperature = TemperatureKeys::none;
 };
 
+// What rows are written with.
+
+inline constexpr Pairing kInterleaved = Pairing::interleaved;
+inline constexpr KeyNames kNoKeys = {};
+inline constexpr KeyNames kSlidingPattern = {"sliding_window_pattern", "_sliding_window_pattern"};
+
+/// A row like another, under a name of its own.
+constexpr ModelType named(std::string_view name, ModelType type) {
+  type.name = name;
+  return type;
+}
+
 /// What a note says of a value that comes from the type.
 inline std::string of_model_type(const ModelType& type, std::string_view value) {
   return "it is taken to be " + std::string(value) + ", as in model_type " + std::string(type.name);

@@ -498,6 +498,7 @@ TEST(FromConfigAssume, LanguageModelsOfWrappers) {
       {"text_config and llm_config", "assume.ignored_keys"});
   Json typed = llama;
   typed["model_type"] = "cohere";
+  typed["rope_theta"] = 10000.0;
   EXPECT_EQ(from_config(Json{{"text_config", llama}, {"llm_config", typed}},
                         {.assume = {.ignored_keys = {"text_config"}}})
                 .layer(0)

@@ -146,7 +146,8 @@ TEST(FromConfigErrors, WrongValues) {
   expect_wrong({{"head_dim", 1}}, {"head_dim", "even"});
   expect_wrong({{"hidden_size", 250}}, {"hidden_size", "multiple", "num_attention_heads"});
   expect_wrong({{"model_type", "minimax_m2"}, {"rotary_dim", 31}}, {"rotary_dim lets 31", "even"});
-  expect_wrong({{"model_type", "minimax_m2"}, {"rotary_dim", 66}}, {"rotary_dim lets 66", "a head of 64"});
+  expect_wrong({{"model_type", "minimax_m2"}, {"head_dim", 64}, {"rotary_dim", 66}},
+               {"rotary_dim lets 66", "a head of 64"});
   for (const double share : {0.0, -0.5, 1.5, 1e300})
     expect_wrong({{"partial_rotary_factor", share}}, {"partial_rotary_factor", "at most 1"});
   expect_wrong({{"partial_rotary_factor", 0.01}}, {"partial_rotary_factor", "even"});

@@ -301,7 +301,10 @@ TEST(FromConfig, OlderNames) {
   EXPECT_EQ(rope("gpt_neox", "rotary_pct", 0.25).rotary_dim, 16);
   EXPECT_EQ(rope("stablelm", "rope_pct", 0.25).rotary_dim, 16);
   EXPECT_EQ(rope("nemotron", "rope_percent", 0.5).rotary_dim, 32);
-  EXPECT_EQ(rope("nomic_bert", "rotary_emb_fraction", 0.5).rotary_dim, 32);
+  EXPECT_EQ(
+      rope_of({{"model_type", "nomic_bert"}, {"rotary_emb_base", 10000.0}, {"rotary_emb_fraction", 0.5}})
+          .rotary_dim,
+      32);
   EXPECT_EQ(rope("minimax_m2", "rotary_dim", 24).rotary_dim, 24);
   EXPECT_EQ(rope("gptj", "rotary_dim", 24).rotary_dim, 24);
   EXPECT_EQ(rope("chatglm", "rope_ratio", 50).theta, 500000);
@@ -459,7 +462,8 @@ TEST(FromConfig, SectionsOfAxes) {
   EXPECT_EQ(axes({{"type", "mrope"}, {"mrope_section", {12, 10, 10}}}), mrope_axes_chunked({12, 10, 10}));
   EXPECT_EQ(axes(changed(sections, {{"mrope_interleaved", true}})), mrope_axes_interleaved({12, 10, 10}));
   EXPECT_EQ(axes(changed(sections, {{"interleaved", true}})), mrope_axes_interleaved({12, 10, 10}));
-  EXPECT_EQ(axes(sections, {{"model_type", "qwen3_vl_text"}}), mrope_axes_interleaved({12, 10, 10}));
+  EXPECT_EQ(axes(sections, {{"model_type", "qwen3_vl_text"}, {"head_dim", 64}}),
+            mrope_axes_interleaved({12, 10, 10}));
   EXPECT_EQ(axes(changed(sections, {{"rope_type", "openpangu"}})), mrope_axes_openpangu({12, 10, 10}));
   EXPECT_EQ(axes({{"mrope_section", {10, 10, 12}}}, {{"model_type", "ernie4_5_vl_moe_text"}}),
             mrope_axes_ernie({10, 10, 12}));

@@ -1,6 +1,7 @@
 // One JSON object of a configuration: typed values by key, every error with the key's full name in it.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
@@ -61,9 +62,13 @@ struct Keyed {
 /// Texts that are read are names; messages repeat them.
 inline constexpr std::size_t kMaxName = 100;
 
-/// Cut short where it is too long for a name.
+inline bool is_control(char letter) { return static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f; }
+
+/// Cut short where it is too long for a name, and without what would break a line.
 inline std::string shortened(std::string_view text) {
-  return text.size() <= kMaxName ? std::string(text) : std::string(text.substr(0, kMaxName)) + "...";
+  std::string result(text.substr(0, kMaxName));
+  std::replace_if(result.begin(), result.end(), is_control, '?');
+  return text.size() <= kMaxName ? result : result + "...";
 }
 
 /// An object of the configuration, or none at all, which reads like an empty one. A null reads like a key
@@ -314,6 +319,8 @@ class ConfigObject {
     const auto& text = value.get_ref<const std::string&>();
     if (text.size() > kMaxName)
       fail(path, " holds ", text.size(), " characters, no name has more than ", kMaxName);
+    if (std::any_of(text.begin(), text.end(), is_control))
+      fail(path, " holds ", shortened(text), ", no name has control characters");
     return text;
   }
 

@@ -102,6 +102,8 @@ inline constexpr auto kKnownKeys = std::to_array<KnownKey>({
     {"expert_layer_period", KeyAnswer::silent, "experts"},
     {"first_k_dense_replace", KeyAnswer::silent, "experts"},
     {"frequency_penalty", KeyAnswer::silent, "sampling"},
+    {"index_topk_freq", KeyAnswer::silent, "which keys a query sees"},
+    {"index_topk_pattern", KeyAnswer::silent, "which keys a query sees"},
     {"interleave_moe_layer_step", KeyAnswer::silent, "experts"},
     {"local_attention", KeyAnswer::silent, "which keys a query sees"},
     {"max_position_embeddings", KeyAnswer::silent, "how long texts may be, where no scaling depends on it"},

@@ -1,6 +1,7 @@
 // Which object of a configuration describes the language model, and of what type that is.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -71,6 +72,23 @@ inline const ModelType& find_type(const LanguagePart& part) {
     fail(model.path("model_type"), " is ", part.model_type,
          ", a type that this version does not know; assume.model_type can name a known type to read it as");
   return *type;
+}
+
+/// Throws if keys are missing for which the configuration class of the type has values of its own.
+inline void require_keys(const ConfigObject& model, const ModelType& type) {
+  const auto is_there = [&](std::string_view key) {
+    return !key.empty() && model.has_value(key.substr(0, key.find('.')));
+  };
+  const auto list_is_there = [&](const LayerList& list) { return is_there(list.key); };
+  std::string_view missing;
+  if (type.lists_required && !is_there("layer_types") &&
+      std::none_of(type.lists.begin(), type.lists.end(), list_is_there))
+    missing = type.lists[0].key.empty() ? "layer_types" : type.lists[0].key;
+  if (!type.required[0].empty() && std::none_of(type.required.begin(), type.required.end(), is_there))
+    missing = type.required[0];
+  if (!missing.empty())
+    fail(model.path(missing), " is missing, and what model_type ", type.name,
+         " has then is not known to this version");
 }
 
 /// Models whose positions are not rotations have nothing to be read.

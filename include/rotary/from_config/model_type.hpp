@@ -123,6 +123,7 @@ struct ModelType {
   KeyNames period_keys = {};
   std::array<LayerList, 2> lists = {};
   std::string_view local = "sliding_attention";
+  bool last_is_full = false;    ///< the last layer is full_attention, whatever the pattern or the list says
   KeyNames layer_names = {};    ///< further types that layer_types may have
   std::string_view other = {};  ///< layers that are no attention; empty: there are none
   bool other_rotates = false;
@@ -137,7 +138,12 @@ struct ModelType {
 
   KeyNames inert_keys = {};  ///< keys in files of this type on which nothing depends
 
+  // What has to be there, since the configuration class has a value of its own that this version does not know.
+  KeyNames required = {};       ///< one of these keys
+  bool lists_required = false;  ///< layer_types, or one of the lists
+
   std::optional<MropeOrder> mrope = {};  ///< positions have several coordinates if there are sections
+  std::array<Index, 3> sections = {};    ///< where the file has none; zeros: there are none then
   TemperatureKeys temperature = TemperatureKeys::none;
 };
 
@@ -145,6 +151,7 @@ struct ModelType {
 
 inline constexpr Pairing kInterleaved = Pairing::interleaved;
 inline constexpr KeyNames kNoKeys = {};
+inline constexpr KeyNames kRopeObject = {"rope_parameters", "rope_scaling"};
 inline constexpr KeyNames kSlidingPattern = {"sliding_window_pattern", "_sliding_window_pattern"};
 
 /// A row like another, under a name of its own.
@@ -183,10 +190,12 @@ inline constexpr auto kLayerNames = std::to_array<LayerName>({
     {"compressed_sparse_attention", LayerKind::compressed},
     {"conv", LayerKind::other},
     {"cross_attention", LayerKind::cross},
+    {"deepseek_sparse_attention", LayerKind::full},
     {"full_attention", LayerKind::full},
     {"heavily_compressed_attention", LayerKind::compressed},
     {"hybrid", LayerKind::full},
     {"hybrid_attention", LayerKind::full},
+    {"hybrid_sliding", LayerKind::local},
     {"linear_attention", LayerKind::other},
     {"mamba", LayerKind::other},
     {"mamba2", LayerKind::other},

@@ -22,8 +22,8 @@ inline bool may_read(const ModelType& type, std::string_view key) {
         type.rotary_dim_key, type.theta_ratio_key, type.local_rope_key, type.compressed_theta_key,
         type.linear_key, type.dynamic_key, type.dynamic_length_key, type.rope_object_key, type.switch_key})
     if (!own.empty() && key == own) return true;
-  for (const KeyNames& names :
-       {type.partial_keys, type.theta_keys, type.local_theta_keys, type.period_keys, type.inert_keys})
+  for (const KeyNames& names : {type.partial_keys, type.theta_keys, type.local_theta_keys, type.period_keys,
+                                type.inert_keys, type.required})
     for (const std::string_view own : names)
       if (!own.empty() && key == own) return true;
   for (const LayerList& list : type.lists)

@@ -74,7 +74,7 @@ inline ModelConfiguration::LayerType read_layer_type(const ModelParts& parts, co
     kind = LayerKind::full;
   }
   const bool no_window = type.rotates == Rotates::local_if_windowed && parts.model.has_null("sliding_window");
-  if (kind == LayerKind::full && type.rotates != Rotates::attention && !no_window)
+  if (kind == LayerKind::full && type.rotates != Rotates::attention && !no_window && !theta)
     return none("in model_type " + std::string(type.name) + " only local layers have one" +
                 (type.rotates == Rotates::local_if_windowed ? ", unless sliding_window is null" : ""));
   const std::string key = rope_name(type, name, kind);

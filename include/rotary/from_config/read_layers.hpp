@@ -335,6 +335,12 @@ inline LayerPlan read_layers(const ConfigObject& model, const ModelType& type) {
     }
     read_lists();
   }
+  if (type.last_is_full && !plan.layers.empty() && plan.types[plan.layers.back().type] != kFullAttention) {
+    plan.layers.pop_back();
+    plan.append(kFullAttention);
+    model.note_contradictory("layer_types",
+                             "the last layer is full_attention all the same, as in Hugging Face");
+  }
   if (plan.layers.empty())
     model.note_defaulted("num_hidden_layers", "ask for types of layers, not for one layer");
   read_layers_without_rope(model, type, plan);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "answer_keys.hpp"
 #include "language_part.hpp"
@@ -19,11 +20,15 @@ inline ModelConfiguration read_model(const nlohmann::json& json, const FromConfi
   refuse_other_positions(model, type);
   const ConfigObject rope = read_rope_object(model);
   refuse_unknown_keys(model, rope, type);
+  require_keys(model, type);
   ModelParts parts{
       .root = root, .model = model, .rope = rope, .type = type, .plan = read_layers(model, type)};
   read_nested_names(parts);
   const Index count = static_cast<Index>(parts.plan.layers.size());
   parts.thetas = parts.plan.thetas;
+  if (!parts.thetas.empty())
+    for (const std::string_view key : type.theta_keys)
+      if (model.has_value(key)) model.note_ignored(key, "another key lists the base of every layer");
   if (type.lists_per_layer && !parts.nested) {
     if (parts.thetas.empty()) parts.thetas = read_list_per_layer(model, "rope_theta", count);
     parts.partials = read_list_per_layer(model, "partial_rotary_factors", count);

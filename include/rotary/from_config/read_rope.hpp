@@ -1,6 +1,7 @@
 // The rotary embedding of one type of layers: base, sizes, pairing, sections, and the variant.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,7 +23,6 @@ struct RopeSizes {
 inline std::optional<Keyed<double>> read_theta_of_model(const RopeSource& source) {
   const ConfigObject& model = source.model;
   const ModelType& type = source.type;
-  if (source.theta) return Keyed<double>{*source.theta, model.path("the list of bases")};
   if (source.kind == LayerKind::compressed) {
     const auto found = model.positive(type.compressed_theta_key);
     return found ? std::optional(Keyed<double>{*found, model.path(type.compressed_theta_key)}) : std::nullopt;
@@ -45,6 +45,12 @@ inline double read_theta(const RopeSource& source) {
   const ConfigObject &model = source.model, &rope = source.rope;
   const ModelType& type = source.type;
   const std::optional<double> own = rope.positive("rope_theta");
+  if (source.theta) {
+    if (own && *own != *source.theta)
+      rope.note_contradictory("rope_theta",
+                              "the list that has a base for every layer says otherwise; that holds");
+    return *source.theta;
+  }
   const auto of_model = read_theta_of_model(source);
   if (own && of_model) {
     const Keyed<double> given{*own, rope.path("rope_theta")};
@@ -107,7 +113,9 @@ inline Index read_head_dim(const RopeSource& source) {
     return type.head_dim;
   }
   const auto hidden = read_size(source, {"hidden_size", "n_embd", "d_model", "emb_size"}, type.hidden_size);
-  const auto heads = read_size(source, {"num_attention_heads", "n_head", "n_heads", "num_heads"}, type.heads);
+  const auto heads = read_size(
+      source, {"num_attention_heads", "n_head", "n_heads", "num_heads", "decoder_num_attention_heads"},
+      type.heads);
   if (!hidden || !heads)
     fail(model.path("head_dim"), " is missing, and so is ", hidden ? "num_attention_heads" : "hidden_size",
          ", from which it would follow");
@@ -248,10 +256,15 @@ inline void read_sections(const RopeSource& source, const std::string& rope_type
     sections = rope.integers(key, 0, kMaxHeadDim);
     parameters.mrope_order = MropeOrder::chunked;
   }
-  if (!sections && (rope_type == "video_rope" || rope_type == "3D")) {
+  const bool names_order =
+      rope_type == "video_rope" || rope_type == "3D";  // Ming's code has [8, 12, 12] then
+  const std::array<Index, 3> otherwise = names_order ? std::array<Index, 3>{8, 12, 12} : source.type.sections;
+  if (!sections && otherwise[0] > 0) {
     key = "mrope_section";
-    sections = {8, 12, 12};  // where Ming's code finds none
-    rope.note_defaulted(key, of_model_type(source.type, "[8, 12, 12]"));
+    sections.emplace(otherwise.begin(), otherwise.end());
+    rope.note_defaulted(
+        key, of_model_type(source.type, "[" + to_text(otherwise[0]) + ", " + to_text(otherwise[1]) + ", " +
+                                            to_text(otherwise[2]) + "]"));
   }
   if (!sections) {
     // Qwen3-Next's files have the flag without sections, which changes nothing.

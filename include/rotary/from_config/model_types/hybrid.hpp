@@ -15,6 +15,13 @@ inline constexpr ModelType kQwenHybrid = {.head_dim = 256,
                                           .other = "linear_attention",
                                           .mrope = MropeOrder::interleaved};
 
+/// With sections (transformers qwen3_5, qwen3_5_moe).
+inline constexpr ModelType kQwen35 = [] {
+  ModelType type = kQwenHybrid;
+  type.sections = {11, 11, 10};
+  return type;
+}();
+
 /// LFM2: convolutions, and attention where full_attn_idxs or layer_types says so (transformers lfm2; mlx-lm
 /// lfm2.py, lfm2_moe.py).
 inline constexpr ModelType kLfm2 = {
@@ -25,7 +32,8 @@ inline constexpr ModelType kLfm2 = {
 inline constexpr ModelType kMinimaxText = {.rotary_dim_key = "rotary_dim",
                                            .theta = 1000000,
                                            .lists = {{{"attn_type_list", ListForm::full_flags}}},
-                                           .other = "linear_attention"};
+                                           .other = "linear_attention",
+                                           .lists_required = true};
 
 inline constexpr auto kHybrids = std::to_array<ModelType>({
     // mlx-lm bailing_moe_linear.py: linear attention rotates as well
@@ -34,31 +42,52 @@ inline constexpr auto kHybrids = std::to_array<ModelType>({
      .theta = 0,
      .lists = {{{"layer_group_size", ListForm::group_size}}},
      .other = "linear_attention",
-     .other_rotates = true},
+     .other_rotates = true,
+     .lists_required = true},
     // transformers bamba: attn_layer_indices, half of a head
     {.name = "bamba",
      .partial = 0.5,
-     .lists = {{{"attn_layer_indices", ListForm::full_indices}}},
-     .layer_names = {"attention"},
-     .other = "mamba"},
+     .rotary_dim_key = "attn_rotary_emb",
+     .lists = {{{"attn_layer_indices", ListForm::full_indices}, {"layers_block_type", ListForm::names}}},
+     .layer_names = {"attention", "linear_attention"},
+     .other = "mamba",
+     .lists_required = true},
     // transformers granitemoehybrid: mamba, and attention that rotates if position_embedding_type is rope
     {.name = "granitemoehybrid",
-     .layer_names = {"attention"},
+     .layer_names = {"attention", "linear_attention"},
      .other = "mamba",
-     .position_type = PositionType::decides},
+     .position_type = PositionType::decides,
+     .lists_required = true},
     named("lfm2", kLfm2),
     named("lfm2_moe", kLfm2),
-    named("minimax", kMinimaxText),
+    // transformers minimax: of every two layers the first is full_attention where the file has no list
+    [] {
+      ModelType type = kMinimaxText;
+      type.name = "minimax";
+      type.pattern = LayerPattern::full_first;
+      type.period = 2;
+      type.lists_required = false;
+      return type;
+    }(),
     named("minimax_m1", kMinimaxText),
     named("minimax_text_01", kMinimaxText),
+    // transformers olmo_hybrid; vLLM olmo_hybrid.py: gated linear attention; without a base there is no rope
+    {.name = "olmo_hybrid",
+     .hidden_size = 3840,
+     .heads = 30,
+     .layers = 32,
+     .theta = 0,
+     .pattern = LayerPattern::full_last,
+     .period = 4,
+     .other = "linear_attention"},
     // mlx-lm plamo2.py: of every mamba_step layers the middle one is attention
     {.name = "plamo2",
      .pattern = LayerPattern::full_middle,
      .period = 2,
      .period_keys = {"mamba_step"},
      .other = "mamba"},
-    named("qwen3_5_moe_text", kQwenHybrid),
-    named("qwen3_5_text", kQwenHybrid),
+    named("qwen3_5_moe_text", kQwen35),
+    named("qwen3_5_text", kQwen35),
     named("qwen3_next", kQwenHybrid),
     // transformers recurrent_gemma; mlx-lm recurrent_gemma.py: block_types repeat
     {.name = "recurrent_gemma",
@@ -74,10 +103,12 @@ inline constexpr auto kHybrids = std::to_array<ModelType>({
     // transformers zamba2: use_mem_rope; shared attention in layers named hybrid
     {.name = "zamba2",
      .lists = {{{"layers_block_type", ListForm::names}, {"hybrid_layer_ids", ListForm::full_indices}}},
-     .layer_names = {"hybrid"},
+     .layer_names = {"hybrid", "linear_attention"},
      .other = "mamba",
      .switch_key = "use_mem_rope",
-     .switch_default = false},
+     .switch_default = false,
+     .required = {"attention_head_dim", "head_dim"},
+     .lists_required = true},
 });
 
 }  // namespace rotary::inline ROTARY_ABI::detail

@@ -19,12 +19,20 @@ inline constexpr ModelType kGemma3 = {.hidden_size = 2304,
                                       .period_keys = kSlidingPattern};
 
 /// Gemma 4: heads of 512 and p-RoPE in layers of full attention (transformers gemma4; mlx-lm gemma4_text.py).
-inline constexpr ModelType kGemma4 = {.full_head_dim_key = "global_head_dim",
+inline constexpr ModelType kGemma4 = {.head_dim = 256,
+                                      .full_head_dim_key = "global_head_dim",
                                       .full_head_dim = 512,
                                       .theta = 1000000,
                                       .local_theta = 10000,
                                       .pattern = LayerPattern::full_last,
-                                      .period = 6};
+                                      .period = 6,
+                                      .last_is_full = true};
+
+/// Granite with windows: layer_rope_theta has 0 for layers without (transformers granite_swa, granitemoe_swa).
+inline constexpr ModelType kGraniteSwa = {.theta = 10000,
+                                          .pattern = LayerPattern::full_first,
+                                          .period = 4,
+                                          .lists = {{{"layer_rope_theta", ListForm::thetas}}}};
 
 /// Cohere 2: only sliding layers rotate (transformers cohere2; mlx-lm cohere2.py).
 inline constexpr ModelType kCohere2 = {.pairing = kInterleaved,
@@ -58,6 +66,10 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .period = 4,
      .period_keys = {"global_attn_every_n_layers"}},
     named("cohere2", kCohere2),
+    // mlx-lm baichuan_m1.py: sliding_window_layers tells which layers have a window; all rotate alike
+    {.name = "baichuan_m1", .theta = 0, .lists = {{{"sliding_window_layers", ListForm::local_indices}}}},
+    named("granite_swa", kGraniteSwa),
+    named("granitemoe_swa", kGraniteSwa),
     // transformers deepseek_v4; mlx-vlm deepseek_v4: the last 64 of 512 features, YaRN without a magnitude in
     // layers that compress, output rotated back
     {.name = "deepseek_v4",
@@ -73,9 +85,14 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .extends = Extends::compressed_only,
      .yarn_coefficient = 0,
      .lists = {{{"compress_ratios", ListForm::compression_ratios}}},
-     .layer_names = {"compressed_sparse_attention", "heavily_compressed_attention"}},
+     .layer_names = {"compressed_sparse_attention", "heavily_compressed_attention"},
+     .lists_required = true},
     named("exaone4", kExaone4),
     named("exaone_moe", kExaone4),
+    // transformers gemma4, gemma4_unified, diffusion_gemma
+    named("diffusion_gemma_text", kGemma4),
+    named("gemma4_text", kGemma4),
+    named("gemma4_unified_text", kGemma4),
     // transformers gemma2
     {.name = "gemma2",
      .hidden_size = 2304,
@@ -96,12 +113,6 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .local_theta_keys = {"rope_local_base_freq"},
      .pattern = LayerPattern::full_last,
      .period = 5},
-    [] {
-      ModelType type = kGemma4;
-      type.name = "gemma4_text";
-      type.head_dim = 256;
-      return type;
-    }(),
     // transformers gpt_oss; mlx-lm gpt_oss.py
     {.name = "gpt_oss",
      .hidden_size = 2880,
@@ -110,9 +121,10 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .head_dim = 64,
      .theta = 150000,
      .pattern = LayerPattern::full_last,
-     .period = 2},
-    // mlx-lm laguna.py; vLLM laguna: objects for both types of layers, or swa_rope_parameters
-    {.name = "laguna", .head_dim = 128, .local_rope_key = "swa_rope_parameters"},
+     .period = 2,
+     .required = kRopeObject},
+    // transformers laguna; mlx-lm laguna.py; vLLM laguna: objects for both types of layers, or swa_rope_parameters
+    {.name = "laguna", .head_dim = 128, .theta = 0, .local_rope_key = "swa_rope_parameters"},
     // transformers llama4: complex numbers of every two features; no_rope_layers; temperature
     {.name = "llama4_text",
      .pairing = kInterleaved,
@@ -124,20 +136,23 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .interval_keys = true,
      .no_rope_interval = 4,
      .temperature = TemperatureKeys::llama4},
-    // mlx-lm mimo_v2_flash.py: hybrid_layer_pattern has 1 for sliding layers, with base and heads of their own
+    // transformers mimo_v2_flash; mlx-lm mimo_v2_flash.py: hybrid_layer_pattern has 1 for sliding layers, with base and heads of their own
     {.name = "mimo_v2_flash",
+     .head_dim = 192,
      .local_head_dim_key = "swa_head_dim",
      .partial = 0,
      .theta = 0,
      .local_theta_keys = {"swa_rope_theta"},
-     .lists = {{{"hybrid_layer_pattern", ListForm::local_flags}}}},
+     .lists = {{{"hybrid_layer_pattern", ListForm::local_flags}}},
+     .lists_required = true},
     // transformers mllama: cross attention has no positions
     {.name = "mllama_text_model",
      .hidden_size = 4096,
      .heads = 32,
      .layers = 40,
      .theta = 500000,
-     .lists = {{{"cross_attention_layers", ListForm::cross_indices}}}},
+     .lists = {{{"cross_attention_layers", ListForm::cross_indices}}},
+     .lists_required = true},
     // transformers modernbert
     {.name = "modernbert",
      .hidden_size = 768,
@@ -166,12 +181,11 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .position_type = PositionType::ignored},
     // transformers muse_glimmer; mlx-vlm muse_glimmer: layer_rope_theta has 0 for layers without
     {.name = "muse_glimmer_text",
-     .pairing = kInterleaved,
      .hidden_size = 6656,
      .heads = 32,
      .layers = 52,
      .head_dim = 128,
-     .theta = 500000,
+     .theta = 0,
      .rotates = Rotates::local_only,
      .pattern = LayerPattern::full_from_end,
      .period = 4,
@@ -192,8 +206,8 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
     // PowerInfer's modeling_smallthinker.py: rope_layout has 0 for layers without
     {.name = "smallthinker",
      .theta = 0,
-     .lists = {{{"rope_layout", ListForm::rotating_flags},
-                {"sliding_window_layout", ListForm::local_flags}}}},
+     .lists = {{{"rope_layout", ListForm::rotating_flags}, {"sliding_window_layout", ListForm::local_flags}}},
+     .required = {"rope_layout"}},
     // transformers smollm3: no_rope_layers
     {.name = "smollm3",
      .hidden_size = 2048,
@@ -203,6 +217,28 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .interval_keys = true,
      .no_rope_interval = 4},
     named("step3p5", kStep35),
+    // transformers t5gemma: each of its two models is a Gemma 2
+    {.name = "t5_gemma_module",
+     .hidden_size = 2304,
+     .heads = 8,
+     .layers = 26,
+     .head_dim = 256,
+     .pattern = LayerPattern::full_last,
+     .period = 2},
+    // transformers t5gemma2: Gemma 3
+    named("t5gemma2_decoder", kGemma3),
+    named("t5gemma2_text", kGemma3),
+    // transformers zaya: objects for layers named hybrid and hybrid_sliding, half of a head
+    {.name = "zaya",
+     .hidden_size = 2048,
+     .heads = 8,
+     .layers = 40,
+     .head_dim = 128,
+     .partial = 0.5,
+     .theta = 0,
+     .local = "hybrid_sliding",
+     .layer_names = {"hybrid"},
+     .required = kRopeObject},
 });
 
 }  // namespace rotary::inline ROTARY_ABI::detail

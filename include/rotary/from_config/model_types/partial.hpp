@@ -12,8 +12,13 @@ inline constexpr ModelType kPhiMsft = {
 inline constexpr auto kPartialHeads = std::to_array<ModelType>({
     // vLLM bailing_moe.py; mlx-lm bailing_moe.py: rotary_dim, or a share of the head, in halves
     {.name = "bailing_moe", .rotary_dim_key = "rotary_dim", .theta = 0},
+    // Bunny's bunny_phi.py, bunny_stablelm.py: the classes they derive from
+    {.name = "bunny-phi", .hidden_size = 2048, .heads = 32, .layers = 24, .partial = 0.5},
+    {.name = "bunny-stablelm", .partial = 0.25, .partial_keys = {"rope_pct"}},
     // transformers glm4_moe; mlx-lm glm4_moe.py: halves
     {.name = "glm4_moe", .partial = 0.5},
+    // transformers glmasr: half of a head, setdefault of partial_rotary_factor
+    {.name = "glmasr_encoder", .hidden_size = 1280, .heads = 20, .layers = 32, .partial = 0.5},
     // transformers gpt_neox; mlx-lm gpt_neox.py
     {.name = "gpt_neox",
      .hidden_size = 6144,
@@ -32,7 +37,11 @@ inline constexpr auto kPartialHeads = std::to_array<ModelType>({
     // mlx-vlm llada2_moe: half of a head, in halves
     {.name = "llada2_moe", .partial = 0.5, .rotary_dim_key = "rotary_dim", .theta = 600000},
     // transformers minimax_m2; mlx-lm minimax.py
-    {.name = "minimax_m2", .rotary_dim = 64, .rotary_dim_key = "rotary_dim", .theta = 5000000},
+    {.name = "minimax_m2",
+     .head_dim = 128,
+     .rotary_dim = 64,
+     .rotary_dim_key = "rotary_dim",
+     .theta = 5000000},
     // transformers minimax_m3_vl; mlx-vlm minimax_m3_vl
     {.name = "minimax_m3_vl_text",
      .hidden_size = 6144,
@@ -50,8 +59,10 @@ inline constexpr auto kPartialHeads = std::to_array<ModelType>({
      .layers = 32,
      .partial = 0.5,
      .partial_keys = {"partial_rotary_factor", "rope_percent"}},
-    // transformers persimmon
-    {.name = "persimmon", .hidden_size = 4096, .heads = 64, .layers = 36, .partial = 0.5, .theta = 25000},
+    // vLLM param2moe.py: is_neox_style
+    {.name = "param2moe", .theta = 0},
+    // transformers persimmon: versions disagree about the base
+    {.name = "persimmon", .hidden_size = 4096, .heads = 64, .layers = 36, .partial = 0.5, .theta = 0},
     // transformers phi
     {.name = "phi", .hidden_size = 2048, .heads = 32, .layers = 24, .partial = 0.5},
     named("phi-msft", kPhiMsft),
@@ -63,8 +74,10 @@ inline constexpr auto kPartialHeads = std::to_array<ModelType>({
      .partial_keys = {"rotary_pct"},
      .theta_keys = {"rotary_emb_base"},
      .qwen_dynamic_ntk = true},
-    // mlx-lm solar_open.py: GLM-4.5's attention
-    {.name = "solar_open", .partial = 0},
+    // vLLM sarvam.py (SarvamMoEForCausalLM): bailing_moe
+    {.name = "sarvam_moe", .rotary_dim_key = "rotary_dim", .theta = 0},
+    // transformers solar_open; mlx-lm solar_open.py: GLM-4.5's attention
+    {.name = "solar_open", .head_dim = 128, .theta = 1000000},
     // transformers stablelm
     {.name = "stablelm",
      .hidden_size = 2560,

@@ -87,6 +87,33 @@ inline constexpr auto kUnsettled = std::to_array<ModelType>({
     {.name = "nanochat", .refusal = "its code rotates by minus the position"},
     {.name = "nemotron-nas",
      .refusal = "block_configs tells which layers are attention, and is not read by this version"},
+    // transformers qwen2_5_omni: apply_rotary_pos_emb of query[:, :1]
+    {.name = "qwen2_5_omni_dit", .refusal = "it rotates its first head alone"},
+    // transformers t5gemma, t5gemma2
+    {.name = "t5gemma",
+     .refusal = "it is two models; read the object encoder or the object decoder by itself"},
+    {.name = "t5gemma2",
+     .refusal = "it is two models; read the object encoder or the object decoder by itself"},
+    // transformers cohere2_moe: force_rope in dense layers, counted by a pattern of their own
+    {.name = "cohere2_moe",
+     .refusal = "which layers rotate depends on mlp_layer_types, which is not read by this version"},
+    // vLLM molmo2.py
+    {.name = "molmo2",
+     .refusal = "rope_scaling_layers tells which layers are scaled, and is not read by this version"},
+    // transformers clvp: values are rotated like queries
+    {.name = "clvp_decoder", .refusal = "positions are learned embeddings"},
+    {.name = "clvp_encoder",
+     .refusal = "it rotates values as well, and a size that follows from projection_dim"},
+    // transformers wav2vec2_conformer, wav2vec2_bert
+    {.name = "wav2vec2-bert", .refusal = "position_embeddings_type decides, and is not read by this version"},
+    {.name = "wav2vec2-conformer",
+     .refusal = "position_embeddings_type decides, and is not read by this version"},
+    // vLLM bailing_moe_linear.py (BailingMoeV25ForCausalLM): latent attention and linear attention pair otherwise
+    {.name = "bailing_hybrid", .refusal = "its kinds of layers pair features in two ways"},
+    // transformers xcodec2: unsqueeze_dim 2 of [batch, heads, tokens, head_dim]
+    {.name = "xcodec2", .refusal = "it rotates by the number of the head, not by the position"},
+    // vLLM step1.py
+    {.name = "step1", .refusal = "positions are a bias of the scores (ALiBi)"},
     {.name = "telechat",
      .refusal = "its code scales the base by training_seqlen, which is not read by this version"},
 });

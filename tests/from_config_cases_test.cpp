@@ -445,6 +445,71 @@ TEST(FromConfigCases, QueryTemperature) {
   EXPECT_NEAR(ministral.query_temperature(0)->at(40000), 1 + 0.1 * std::log(3.0), 1e-15);
 }
 
+// ---------------------------------------------------------------- what files leave out
+
+// Their configuration classes have scaling, lists or sizes where the file has none: to read such a file as one of
+// plain layers would be a guess.
+TEST(FromConfigCases, KeysWithoutWhichNothingIsKnown) {
+  for (const char* type :
+       {"apertus", "cwm", "gpt_oss", "ministral3", "higgs_audio_v2", "openai_privacy_filter", "zaya"})
+    expect_error(
+        [&] {
+          from_config(small(type, {{"rope_theta", 10000}}));
+        },
+        {"rope_parameters is missing", type, "not known to this version"});
+  expect_error(
+      [&] {
+        from_config(small("mllama_text_model", {{"rope_theta", 500000}}));
+      },
+      {"cross_attention_layers is missing"});
+  expect_error(
+      [&] {
+        from_config(small("bamba", {{"rope_theta", 10000}}));
+      },
+      {"attn_layer_indices is missing"});
+  expect_error(
+      [&] {
+        from_config(small("minimax_text_01", {{"rope_theta", 1e7}}));
+      },
+      {"attn_type_list is missing"});
+  expect_error(
+      [&] {
+        from_config(small("zamba2", {{"use_mem_rope", true},
+                                     {"layers_block_type", {"hybrid", "mamba", "mamba", "mamba"}}}));
+      },
+      {"attention_head_dim is missing"});
+  // Versions of transformers disagree about these bases.
+  for (const char* type : {"cohere", "persimmon", "jais2", "falcon_h1", "eurobert", "qwen3_vl_text"})
+    expect_error([&] { from_config(small(type)); }, {"rope_theta is missing", type});
+}
+
+TEST(FromConfigCases, DefaultsOfModels) {
+  // The sections of images and video, where the file has none.
+  const RopeParameters vision =
+      from_config(small("qwen3_vl_text", {{"head_dim", 128}, {"rope_theta", 5e6}})).layer(0);
+  EXPECT_EQ(vision.mrope_section, (std::vector<Index>{24, 20, 20}));
+  EXPECT_EQ(vision.axis_of_pair(), mrope_axes_interleaved({24, 20, 20}));
+  // The last layer of Gemma 4 is of full attention, whatever the pattern says.
+  const Json rope = {{"full_attention", {{"rope_theta", 1e6}}}, {"sliding_attention", {{"rope_theta", 1e4}}}};
+  const ModelConfiguration gemma = from_config(small("gemma4_text", {{"rope_parameters", rope}}));
+  EXPECT_EQ(gemma.layer(2).theta, 1e4);
+  EXPECT_EQ(gemma.layer(3).theta, 1e6);
+  EXPECT_NE(gemma.note("layer_types"), nullptr);
+  // MiniMax: of every two layers the first is of full attention.
+  EXPECT_EQ(layers_of(from_config(small("minimax", {{"rope_theta", 1e7}, {"rotary_dim", 8}}))), "r-r-");
+  // A list of bases is all that decides which layers of Muse rotate.
+  EXPECT_EQ(layers_of(from_config(small("muse_glimmer_text", {{"layer_rope_theta", {0, 5e5, 5e5, 5e5}}}))),
+            "-rrr");
+}
+
+TEST(FromConfigCases, RopeObjectsUnderOtherNames) {
+  const Json llama = small("llama", {{"rope_theta", 10000}});
+  for (const Json& object : {Json{{"type", "linear"}, {"factor", 2.0}}, Json{{"mrope_section", {4, 2, 2}}},
+                             Json{{"original_max_position_embeddings", 4096}}})
+    expect_error([&] { read(llama, {{"extension", object}}); }, {"extension is an object", "llama"});
+  EXPECT_EQ(layers_of(read(llama, {{"quantization", {{"bits", 4}, {"group_size", 64}}}})), "rrrr");
+}
+
 // ---------------------------------------------------------------- answers of the caller
 
 TEST(FromConfigAssume, TurnsErrorsIntoNotes) {

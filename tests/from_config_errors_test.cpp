@@ -294,6 +294,23 @@ Json nested_arrays(int levels) {
 }
 
 // What a document is made of never makes a message long, or reading slow.
+TEST(FromConfigErrors, MessagesAreOneLine) {
+  for (
+      const char* text :
+      {R"({"model_type":"lla\nma"})", R"({"rope\nx":)", R"({"model_type":"llama","rope_\n":1,"hidden_size":64,
+       "num_attention_heads":4})",
+       R"({"model_type":"llama","hidden_size":64,"num_attention_heads":4,"rope_scaling":{"type":"a\tb"}})"}) {
+    const std::string message = error_of_call([&] { from_config(text); });
+    EXPECT_NE(message, kNoError) << text;
+    for (const char letter : message) EXPECT_GE(letter, ' ') << message;
+  }
+  const ModelConfiguration model = from_config(
+      R"({"model_type":"llama","hidden_size":64,"num_attention_heads":4,"num_hidden_layers":1,"rope_theta":1e4,"a\nb":1})",
+      {.list_unread_keys = true});
+  ASSERT_NE(model.note("a\nb"), nullptr);
+  EXPECT_EQ(model.note("a\nb")->text.find('\n'), std::string::npos);
+}
+
 TEST(FromConfigErrors, LongNames) {
   const std::string name(1 << 20, 'x');
   expect_wrong({{"model_type", name}}, {"model_type"});

@@ -28,6 +28,14 @@ inline void refuse_unknown_keys(const ConfigObject& model, const ConfigObject& r
         !model.report().leaves_out(model.path(key)) &&
         !(model.has_object(key) && key.ends_with("_config") && !is_rope_config(key)))
       fail_unread(model, key, type);
+  // A rope object under a name of its own.
+  for (const std::string& key : model.keys()) {
+    if (!model.has_object(key) || may_read(type, key) || key.ends_with("_config")) continue;
+    const ConfigObject object = model.object(key);
+    const std::vector<std::string> inner = object.keys();
+    if (object.has("factor") || std::any_of(inner.begin(), inner.end(), tells_rope_object))
+      fail_unread(model, key, type);
+  }
   for (const std::string& key : rope.keys())
     if (!rope.has_object(key) && !is_rope_key(key) && !(type.mrope && is_section_key(key)) &&
         key != "extra_method" && !rope.report().leaves_out(rope.path(key)))

@@ -15,6 +15,7 @@
 
 #include "../model_configuration.hpp"
 #include "options.hpp"
+#include "quoting.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
@@ -58,18 +59,6 @@ struct Keyed {
   T value;
   std::string key;
 };
-
-/// Texts that are read are names; messages repeat them.
-inline constexpr std::size_t kMaxName = 100;
-
-inline bool is_control(char letter) { return static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f; }
-
-/// Cut short where it is too long for a name, and without what would break a line.
-inline std::string shortened(std::string_view text) {
-  std::string result(text.substr(0, kMaxName));
-  std::replace_if(result.begin(), result.end(), is_control, '?');
-  return text.size() <= kMaxName ? result : result + "...";
-}
 
 /// An object of the configuration, or none at all, which reads like an empty one. A null reads like a key
 /// that is not there: Hugging Face writes its unset options so.

@@ -191,6 +191,13 @@ inline constexpr auto kRopeKeys = std::to_array<std::string_view>({
     "type",
 });
 
+/// Whether a key, found in an object of any name, tells that the object is about rotary embeddings.
+inline bool tells_rope_object(std::string_view key) {
+  return key.starts_with("rope_") || key.starts_with("mrope_") || key.starts_with("original_max_position") ||
+         key.ends_with("_factor") || key.ends_with("_section") || key.starts_with("beta_") ||
+         key == "alpha" || key == "base";
+}
+
 /// Keys of rope objects that tell of sections.
 inline bool is_section_key(std::string_view key) {
   return key == "mrope_section" || key == "xdrope_section" || key == "mrope_interleaved" ||

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../error.hpp"
+#include "quoting.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
@@ -51,7 +52,7 @@ class JsonBuilder {
   }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) {
-    const std::string where = path(), message = std::string(error.what()).substr(0, kMaxQuote);
+    const std::string where = path(), message = shortened(error.what(), kMaxQuote);
     fail("the configuration is not JSON at byte ", position,
          where.empty() ? std::string() : ", the value of " + where, ": ", message);
   }
@@ -67,7 +68,7 @@ class JsonBuilder {
     std::string path;
     for (const Level& level : levels_)
       if (!level.key.empty()) path += (path.empty() ? "" : ".") + level.key;
-    return path.size() <= kMaxQuote ? path : path.substr(0, kMaxQuote) + "...";
+    return shortened(path, kMaxQuote);
   }
 
   Json* place(Json value) {

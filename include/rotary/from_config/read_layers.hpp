@@ -53,9 +53,9 @@ inline LayerRhythm read_rhythm(const ConfigObject& model, const ModelType& type)
     if (const auto period = model.integer(key, 1, kMaxLayers)) return {type.pattern, *period};
   }
   if (type.pattern != LayerPattern::uniform)
-    model.note_defaulted("layer_types", "of every " + to_text(type.period) +
-                                            " layers one is full_attention, as in model_type " +
-                                            std::string(type.name));
+    model.note_defaulted(type.lists[0].key.empty() ? "layer_types" : type.lists[0].key,
+                         "without it and layer_types of every " + to_text(type.period) +
+                             " layers one is full_attention, as in model_type " + std::string(type.name));
   return {type.pattern, type.period};
 }
 
@@ -326,6 +326,10 @@ inline LayerPlan read_layers(const ConfigObject& model, const ModelType& type) {
     if (!listed) {
       const LayerRhythm rhythm = no_window ? LayerRhythm{} : read_rhythm(model, type);
       plan.assumed = rhythm.pattern == LayerPattern::uniform;
+      if (plan.assumed && !type.lists[0].key.empty() && names_types(type.lists[0].form))
+        model.note_defaulted(type.lists[0].key,
+                             "without it and layer_types all layers are full_attention, as in " +
+                                 std::string("model_type ") + std::string(type.name));
       for (const std::string_view name : names_by(rhythm)) plan.append(name);
       if (count == 0)
         for (Index layer = 0; layer < (plan.assumed ? 1 : rhythm.period); ++layer)

@@ -76,7 +76,10 @@ inline double read_theta(const RopeSource& source) {
   }
   if (!(theta > 0))
     fail(of_model ? of_model->key : rope.path("rope_theta"), " is ", theta, ", it must be positive");
-  return type.theta_ratio_key.empty() ? theta : theta * model.positive(type.theta_ratio_key).value_or(1);
+  if (type.theta_ratio_key.empty()) return theta;
+  const std::optional<double> ratio = model.positive(type.theta_ratio_key);
+  if (!ratio) model.note_defaulted(type.theta_ratio_key, of_model_type(type, 1));
+  return theta * ratio.value_or(1);
 }
 
 inline constexpr Index kMaxSize = Index(1) << 32;
@@ -207,6 +210,8 @@ inline Index read_rotary_dim(const RopeSource& source, Index head_dim) {
            " has then is not known to this version");
     found.value = share_of_head(type.partial);
     model.note_defaulted(type.partial_keys[0], of_model_type(type, type.partial));
+  } else if (!dim_key.empty()) {
+    model.note_defaulted(dim_key, "it is taken to be the head, " + to_text(head_dim));
   }
   if (found.value < 2 || found.value % 2 != 0 || found.value > head_dim)
     fail(found.key, " lets ", found.value, " features of a head of ", head_dim,
@@ -261,6 +266,7 @@ inline void read_sections(const RopeSource& source, const std::string& rope_type
   const std::array<Index, 3> otherwise = names_order ? std::array<Index, 3>{8, 12, 12} : source.type.sections;
   if (!sections && otherwise[0] > 0) {
     key = "mrope_section";
+    parameters.mrope_order = *source.type.mrope;
     sections.emplace(otherwise.begin(), otherwise.end());
     rope.note_defaulted(
         key, of_model_type(source.type, "[" + to_text(otherwise[0]) + ", " + to_text(otherwise[1]) + ", " +

@@ -144,6 +144,7 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .theta = 0,
      .local_theta_keys = {"swa_rope_theta"},
      .lists = {{{"hybrid_layer_pattern", ListForm::local_flags}}},
+     .required = {"swa_rope_theta", "rope_parameters"},
      .lists_required = true},
     // transformers mllama: cross attention has no positions
     {.name = "mllama_text_model",
@@ -202,7 +203,8 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .local_theta_keys = {"rope_local_theta"},
      .pattern = LayerPattern::full_last,
      .period = 8,
-     .period_keys = kSlidingPattern},
+     .period_keys = kSlidingPattern,
+     .required = {"rope_local_theta", "rope_parameters"}},
     // PowerInfer's modeling_smallthinker.py: rope_layout has 0 for layers without
     {.name = "smallthinker",
      .theta = 0,

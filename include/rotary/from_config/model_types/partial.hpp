@@ -60,7 +60,7 @@ inline constexpr auto kPartialHeads = std::to_array<ModelType>({
      .partial = 0.5,
      .partial_keys = {"partial_rotary_factor", "rope_percent"}},
     // vLLM param2moe.py: is_neox_style
-    {.name = "param2moe", .theta = 0},
+    {.name = "param2moe", .partial = 0, .theta = 0},
     // transformers persimmon: versions disagree about the base
     {.name = "persimmon", .hidden_size = 4096, .heads = 64, .layers = 36, .partial = 0.5, .theta = 0},
     // transformers phi

@@ -6,6 +6,27 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
+/// Sliding layers and layers of full attention in turn (transformers gemma2, vaultgemma).
+inline constexpr ModelType kGemma2 = {.hidden_size = 2304,
+                                      .heads = 8,
+                                      .layers = 26,
+                                      .head_dim = 256,
+                                      .pattern = LayerPattern::full_last,
+                                      .period = 2};
+
+/// Of every three layers the first has the base of full attention (transformers modernbert, modernbert_decoder).
+inline constexpr ModelType kModernBert = {.hidden_size = 768,
+                                          .heads = 12,
+                                          .layers = 22,
+                                          .theta = 160000,
+                                          .theta_keys = {"global_rope_theta"},
+                                          .local_theta = 10000,
+                                          .local_theta_keys = {"local_rope_theta"},
+                                          .pattern = LayerPattern::full_first,
+                                          .period = 3,
+                                          .period_keys = {"global_attn_every_n_layers"},
+                                          .position_type = PositionType::ignored};
+
 /// Sliding layers with theta 10000, and every few layers one of full attention (transformers gemma3).
 inline constexpr ModelType kGemma3 = {.hidden_size = 2304,
                                       .heads = 8,
@@ -93,14 +114,7 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
     named("diffusion_gemma_text", kGemma4),
     named("gemma4_text", kGemma4),
     named("gemma4_unified_text", kGemma4),
-    // transformers gemma2
-    {.name = "gemma2",
-     .hidden_size = 2304,
-     .heads = 8,
-     .layers = 26,
-     .head_dim = 256,
-     .pattern = LayerPattern::full_last,
-     .period = 2},
+    named("gemma2", kGemma2),
     named("gemma3_text", kGemma3),
     // transformers gemma3n: five layers to a period
     {.name = "gemma3n_text",
@@ -154,32 +168,8 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .theta = 500000,
      .lists = {{{"cross_attention_layers", ListForm::cross_indices}}},
      .lists_required = true},
-    // transformers modernbert
-    {.name = "modernbert",
-     .hidden_size = 768,
-     .heads = 12,
-     .layers = 22,
-     .theta = 160000,
-     .theta_keys = {"global_rope_theta"},
-     .local_theta = 10000,
-     .local_theta_keys = {"local_rope_theta"},
-     .pattern = LayerPattern::full_first,
-     .period = 3,
-     .period_keys = {"global_attn_every_n_layers"},
-     .position_type = PositionType::ignored},
-    // transformers modernbert_decoder
-    {.name = "modernbert-decoder",
-     .hidden_size = 768,
-     .heads = 12,
-     .layers = 22,
-     .theta = 160000,
-     .theta_keys = {"global_rope_theta"},
-     .local_theta = 10000,
-     .local_theta_keys = {"local_rope_theta"},
-     .pattern = LayerPattern::full_first,
-     .period = 3,
-     .period_keys = {"global_attn_every_n_layers"},
-     .position_type = PositionType::ignored},
+    named("modernbert", kModernBert),
+    named("modernbert-decoder", kModernBert),
     // transformers muse_glimmer; mlx-vlm muse_glimmer: layer_rope_theta has 0 for layers without
     {.name = "muse_glimmer_text",
      .hidden_size = 6656,
@@ -220,16 +210,11 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .no_rope_interval = 4},
     named("step3p5", kStep35),
     // transformers t5gemma: each of its two models is a Gemma 2
-    {.name = "t5_gemma_module",
-     .hidden_size = 2304,
-     .heads = 8,
-     .layers = 26,
-     .head_dim = 256,
-     .pattern = LayerPattern::full_last,
-     .period = 2},
+    named("t5_gemma_module", kGemma2),
     // transformers t5gemma2: Gemma 3
     named("t5gemma2_decoder", kGemma3),
     named("t5gemma2_text", kGemma3),
+    named("vaultgemma", kGemma2),
     // transformers zaya: objects for layers named hybrid and hybrid_sliding, half of a head
     {.name = "zaya",
      .hidden_size = 2048,

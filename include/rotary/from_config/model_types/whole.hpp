@@ -250,8 +250,6 @@ inline constexpr auto kWholeHeads = std::to_array<ModelType>({
     {.name = "TeleFLM", .theta = 0},
     // transformers timesfm2_5: the tokens are patches of a series
     {.name = "timesfm2_5", .hidden_size = 1280, .heads = 16, .layers = 20, .head_dim = 80},
-    // transformers vaultgemma (Gemma2's attention)
-    {.name = "vaultgemma", .head_dim = 256},
     // transformers voxtral_realtime: Mistral's attention
     {.name = "voxtral_realtime_text", .hidden_size = 4096, .heads = 32, .layers = 32},
     // vLLM xverse (Llama's attention)

@@ -226,6 +226,17 @@ TYPED_TEST(RotateKernels, HeadsFarApart) {
   }
 }
 
+// Untouched features are copied by four vectors, by one, by narrow ones and one by one.
+TYPED_TEST(RotateKernels, EveryNumberOfUntouchedFeatures) {
+  for (const Index before : {0, 1, 2, 4, 7, 8, 15, 16, 33, 64, 127, 128, 200}) {
+    const Index after = (before * 5 + 3) % 131;
+    SCOPED_TRACE(::testing::Message() << before << " features before the window, " << after << " after");
+    check<typename TypeParam::X, typename TypeParam::Row>(2, 3, before + 2 * 32 + after, 32, before, 1,
+                                                          static_cast<std::uint64_t>(before));
+    if (this->HasFailure()) return;
+  }
+}
+
 TYPED_TEST(RotateKernels, MoreTokensThanABlock) {
   for (const Index heads : {1, 3}) {
     SCOPED_TRACE(::testing::Message() << heads << " heads");

@@ -70,11 +70,26 @@ TEST(Tuning, StridedHeadsOf16BitScalarsPassTwoByTwo) {
   EXPECT_EQ(planned<Eigen::bfloat16>({.heads = 8, .tokens = 32, .head_dim = 64}).heads_per_group, 8);
 }
 
-TEST(Tuning, UntouchedFeaturesAreCopiedByTheKernelThatCan) {
+TEST(Tuning, UntouchedFeaturesAreCopiedInTheOrderOfMemory) {
   Shape shape{.heads = 8, .tokens = 1024, .head_dim = 128, .rotary_dim = 64, .in_place = false};
-  EXPECT_EQ(planned(shape).kernel, Kernel::any_width);
+  EXPECT_EQ(planned(shape).kernel, Kernel::in_order);
+  EXPECT_EQ(planned(shape).heads_per_group, kOther.strided_heads_copied);
+  EXPECT_EQ(planned<Eigen::bfloat16>(shape).heads_per_group, kOther.strided_heads_16_bit);
+  Shape in_memory = shape;
+  in_memory.tokens = 65536;
+  EXPECT_FALSE(planned(in_memory).nontemporal);
+  shape.tokens_outside = true;
+  EXPECT_EQ(planned(shape).heads_per_group, 8);
   shape.in_place = true;
-  EXPECT_NE(planned(shape).kernel, Kernel::any_width);
+  EXPECT_EQ(planned(shape).kernel, Kernel::fixed_width);
+}
+
+TEST(Tuning, ATokenBeyondTheFirstLevelCacheGoesInTheOrderOfMemory) {
+  Shape token{.heads = 32, .tokens = 1, .head_dim = 128, .in_place = false};
+  EXPECT_EQ(planned(token).kernel, Kernel::fixed_width);
+  EXPECT_EQ(planned<double>(token).kernel, Kernel::in_order);
+  token.in_place = true;
+  EXPECT_EQ(planned<double>(token).kernel, Kernel::fixed_width);
 }
 
 TEST(Tuning, PairingsThatDifferTakeOnePass) {

@@ -22,6 +22,8 @@ using WindowKernel = void (*)(const JobShape*, const WindowLoop*);
 template <Pairing kPairing, class X, class Row>
 WindowKernel window_kernel_of(Kernel kernel, InstructionSet set) {
   using Rows = RotateRows<kPairing, X, Row>;
+  if (kernel == Kernel::in_order)
+    return dispatch<typename Rows::InOrder, const JobShape*, const WindowLoop*>(set);
   if (kernel == Kernel::any_width)
     return dispatch<typename Rows::AnyWidth, const JobShape*, const WindowLoop*>(set);
   if constexpr (sizeof(X) > 2)
@@ -223,9 +225,13 @@ void rotate_contiguous(RotationJob<X, Row>&& job) {
   const bool one_token = job.axis_count == 0 || (job.axis_count == 1 && job.axes[0].row == 0 &&
                                                  job.axes[0].extent * job.pairs < (Index{1} << 17));
   if (one_token && job.has_one_pairing() && job.second_row == 0) [[likely]]
-    return detail::window_kernel<X, Row>(job,
-                                         job.copies_untouched() ? Kernel::any_width : Kernel::fixed_width,
-                                         machine.instruction_set)(&job, nullptr);
+    return detail::window_kernel<X, Row>(
+        job,
+        job.in_place() || !detail::goes_in_order(job, job.axis_count == 0 ? 1 : job.axes[0].extent, sizeof(X),
+                                                 tuning_of(machine.vendor))
+            ? Kernel::fixed_width
+            : Kernel::in_order,
+        machine.instruction_set)(&job, nullptr);
   detail::rotate_planned(job, machine);
 #else
   rotate_reference(job);

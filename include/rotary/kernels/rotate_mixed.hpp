@@ -48,7 +48,6 @@ struct RotateMixed {
     constexpr Index kWide = kSize<V>, kPairs = kCount * kWide;
     constexpr Pairing kIn = kToHalf ? Pairing::interleaved : Pairing::half,
                       kOut = kToHalf ? Pairing::half : Pairing::interleaved;
-    const bool copies = (of.before | of.after) != 0;
     for (Index n = of.tokens; n > 0; --n, of.next_token()) {
       Registers<V, kCount> cos, sin;
       unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
@@ -58,6 +57,7 @@ struct RotateMixed {
       const X* in = of.in;
       X* out = of.out;
       for (Index head = of.heads; head > 0; --head, in += of.head_in, out += of.head_out) {
+        if (of.before != 0) of.template copy_before<Isa>(in, out);
         Registers<V, kCount> a, b;
         unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
           load_members<Isa>(in, k * kWide, kPairs, kIn, a[k], b[k]);
@@ -66,7 +66,7 @@ struct RotateMixed {
         unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
           store_members<Isa>(out, k * kWide, kPairs, kOut, a[k], b[k]);
         });
-        if (copies) of.template copy_untouched<Isa>(in, out, 1);
+        if (of.after != 0) of.template copy_after<Isa>(in, out);
       }
     }
   }
@@ -76,14 +76,14 @@ struct RotateMixed {
     const bool copied = static_cast<const X*>(of.out) == of.in && job.in_pairing != job.out_pairing;
     constexpr int kNarrow = 16 / static_cast<int>(sizeof(A));
     alignas(64) X window[kMixedWindowBytes / sizeof(X)];
-    const bool copies = (of.before | of.after) != 0;
     for (Index n = of.tokens; n > 0; --n, of.next_token()) {
       const X* from = of.in;
       X* to = of.out;
       for (Index head = of.heads; head > 0; --head, from += of.head_in, to += of.head_out) {
+        if (of.before != 0) of.template copy_before<Isa>(from, to);
         const X* in = from;
         if (copied) {
-          copy_bytes<Isa>(from, window, 2 * of.pairs * static_cast<Index>(sizeof(X)));
+          copy_elements<Isa>(from, window, 2 * of.pairs);
           in = window;
         }
         Index i = 0;
@@ -91,7 +91,7 @@ struct RotateMixed {
         steps<Isa, kNarrow>(job, i, of.pairs, in, to, of.row);
         if (i < of.pairs) [[unlikely]]
           rotate_pairs_reference(job, i, of.pairs, in, to, of.row);
-        if (copies) of.template copy_untouched<Isa>(from, to, 1);
+        if (of.after != 0) of.template copy_after<Isa>(from, to);
       }
     }
   }

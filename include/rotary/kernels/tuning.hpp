@@ -25,6 +25,12 @@ struct Tuning {
   Index strided_heads, group_bytes;
   /// `strided_heads` and `group_bytes` for 16-bit scalars. bench: rotate/bfloat16/cache/bhnd.
   Index strided_heads_16_bit, group_bytes_16_bit;
+  /// `strided_heads` where features around the windows are copied: in the order of memory, or nearly so. bench:
+  /// hand/windows/*/float.
+  Index strided_heads_copied;
+  /// Out of place, the heads of a token go in the order of memory if they do not fit in the first level cache.
+  /// bench: hand/contiguous/*/double/out_of_place/decode.
+  Index first_level_bytes;
   /// Strided heads of tensors up to this size pass all together: they are in the first level cache.
   /// bench: rotate/*/small/bhnd.
   Index close_bytes;
@@ -47,6 +53,8 @@ inline constexpr Tuning kOther{.cached_bytes = 8 << 20,
                                .group_bytes = 2048,
                                .strided_heads_16_bit = 2,
                                .group_bytes_16_bit = 0,
+                               .strided_heads_copied = 1,
+                               .first_level_bytes = 48 << 10,
                                .close_bytes = 64 << 10,
                                .together_half = 2,
                                .together_interleaved = 4,
@@ -62,6 +70,8 @@ inline constexpr Tuning kIntel{.cached_bytes = 8 << 20,
                                .group_bytes = 2048,
                                .strided_heads_16_bit = 4,
                                .group_bytes_16_bit = 2048,
+                               .strided_heads_copied = 4,
+                               .first_level_bytes = 48 << 10,
                                .close_bytes = 64 << 10,
                                .together_half = 2,
                                .together_interleaved = 4,
@@ -75,7 +85,15 @@ inline constexpr Tuning kIntel{.cached_bytes = 8 << 20,
 constexpr const Tuning& tuning_of(CpuVendor vendor) { return vendor == CpuVendor::intel ? kIntel : kOther; }
 
 /// Which kernel runs.
-enum class Kernel { reference, fixed_width, any_width, strided_heads, mixed_pairings, strided_features };
+enum class Kernel {
+  reference,
+  fixed_width,
+  in_order,
+  any_width,
+  strided_heads,
+  mixed_pairings,
+  strided_features
+};
 
 /// What a job is turned into.
 struct Plan {
@@ -115,6 +133,12 @@ inline bool starts_on_lines(const JobShape& job, const JobScalars& scalars) {
   return starts;
 }
 
+/// Out of place: should the heads of a token go in the order of memory, and not by what is in registers?
+inline bool goes_in_order(const JobShape& job, Index heads, Index scalar_bytes, const Tuning& tuning) {
+  return (job.untouched_before | job.untouched_after) != 0 ||
+         4 * job.pairs * scalar_bytes * heads > tuning.first_level_bytes;
+}
+
 /// The plan for contiguous features; `axes` are those of the job.
 inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const JobScalars& scalars,
                          const Tuning& tuning, InstructionSet set) {
@@ -125,10 +149,15 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
   Plan plan;
   plan.heads_per_group = heads;
   const bool close = (scalars.in_place ? bytes : bytes / 2) <= tuning.close_bytes;
-  if (!adjacent && !close) {
+  const bool copies = !scalars.in_place && (job.untouched_before | job.untouched_after) != 0;
+  if (!adjacent && (copies || !close)) {
     const bool is_16_bit = scalars.scalar_bytes == 2;
-    const Index least = is_16_bit ? tuning.strided_heads_16_bit : tuning.strided_heads,
-                group_bytes = is_16_bit ? tuning.group_bytes_16_bit : tuning.group_bytes;
+    const Index least = is_16_bit ? tuning.strided_heads_16_bit
+                        : copies  ? tuning.strided_heads_copied
+                                  : tuning.strided_heads,
+                group_bytes = copies      ? 0
+                              : is_16_bit ? tuning.group_bytes_16_bit
+                                          : tuning.group_bytes;
     plan.heads_per_group = std::min(heads, std::max(least, group_bytes / window));
   }
   // Rows that come back for other heads have to stay in cache until then.
@@ -140,12 +169,14 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
     plan.kernel = scalars.in_place && window > kMixedWindowBytes ? Kernel::reference : Kernel::mixed_pairings;
     return plan;
   }
-  const bool copies = !scalars.in_place && (job.untouched_before | job.untouched_after) != 0;
-  plan.kernel = copies ? Kernel::any_width : Kernel::fixed_width;
+  plan.kernel =
+      !scalars.in_place && (adjacent || copies) && goes_in_order(job, heads, scalars.scalar_bytes, tuning)
+          ? Kernel::in_order
+          : Kernel::fixed_width;
   if (in_memory) {
-    plan.nontemporal = !scalars.in_place && is_fused(set) && starts_on_lines(job, scalars);
+    plan.nontemporal = !scalars.in_place && !copies && is_fused(set) && starts_on_lines(job, scalars);
     plan.prefetch = adjacent ? tuning.prefetch_adjacent : tuning.prefetch_strided;
-    plan.prefetch_windows = window > tuning.wide_window_bytes;
+    plan.prefetch_windows = !copies && window > tuning.wide_window_bytes;
     if (plan.nontemporal || plan.prefetch_windows || plan.prefetch > 0) plan.kernel = Kernel::any_width;
     if (plan.kernel == Kernel::any_width)
       plan.heads_per_pass = !adjacent                ? plan.heads_per_group
@@ -197,7 +228,7 @@ Plan plan(RotationJob<X, Row> job, const Tuning& tuning, InstructionSet set) {
 }
 
 inline std::string to_string(const Plan& plan) {
-  constexpr const char* kNames[] = {"reference",     "fixed width",    "any width",
+  constexpr const char* kNames[] = {"reference",     "fixed width",    "in order",        "any width",
                                     "strided heads", "mixed pairings", "strided features"};
   std::string text = kNames[static_cast<int>(plan.kernel)];
   if (plan.kernel == Kernel::reference) return text;

@@ -19,24 +19,28 @@ struct WindowLoop {
   bool prefetch_windows;  // prefetch each window in the order of memory before it is rotated
 };
 
-/// Copies memory that does not overlap. The last bytes are copied by a vector that overlaps those before it.
-template <class Isa>
-ROTARY_ALWAYS_INLINE void copy_bytes(const void* from, void* to, Index bytes) {
-  const auto* source = static_cast<const unsigned char*>(from);
-  auto* target = static_cast<unsigned char*>(to);
-  Vector<unsigned char, Isa::kBytes> v;
-  if (bytes < Isa::kBytes) {
-    std::memcpy(target, source, static_cast<std::size_t>(bytes));
-    return;
+/// Copies elements that do not overlap, without a call: where a loop over heads contains one, no vector stays in its
+/// register from head to head.
+template <class Isa, class X>
+ROTARY_ALWAYS_INLINE void copy_elements(const X* from, X* to, Index count) {
+  const auto copy = [&](auto vectors, auto lanes) ROTARY_INLINE_LAMBDA {
+    constexpr Index kStep = vectors * lanes;
+    for (; count >= kStep; count -= kStep, from += kStep, to += kStep) {
+      Registers<Vector<std::uint8_t, lanes* static_cast<int>(sizeof(X))>, vectors> v;
+      unrolled<vectors>([&](auto k) ROTARY_INLINE_LAMBDA { load_bits(from + k * lanes, v[k]); });
+      unrolled<vectors>([&](auto k) ROTARY_INLINE_LAMBDA { store_bits(to + k * lanes, v[k]); });
+    }
+  };
+  constexpr int kWide = Isa::kBytes / static_cast<int>(sizeof(X)), kNarrow = 16 / static_cast<int>(sizeof(X));
+  copy(std::integral_constant<int, 4>(), std::integral_constant<int, kWide>());
+  if (count == 0) return;
+  copy(std::integral_constant<int, 1>(), std::integral_constant<int, kWide>());
+  if constexpr (kWide > kNarrow)
+    copy(std::integral_constant<int, 1>(), std::integral_constant<int, kNarrow>());
+  for (; count > 0; --count) {
+    *to++ = *from++;
+    asm("" : "+r"(from), "+r"(to));  // without it, GCC calls memcpy
   }
-  Index at = 0;
-  for (; at + Isa::kBytes <= bytes; at += Isa::kBytes) {
-    load_bits(source + at, v);
-    store_bits(target + at, v);
-  }
-  if (at == bytes) return;
-  load_bits(source + bytes - Isa::kBytes, v);
-  store_bits(target + bytes - Isa::kBytes, v);
 }
 
 /// The loop of one kernel call in typed pointers. Without a `WindowLoop` it is the whole job, a single token:
@@ -48,7 +52,7 @@ struct Windows {
   X* out;
   const Row* row;
   Index tokens, token_in, token_out, token_row;
-  Index heads, head_in, head_out;
+  Index heads, head_in, head_out, head_row = 0;
   Index pairs, before, after;
   bool negate;
 
@@ -72,16 +76,22 @@ struct Windows {
     if (!job.in_place()) before = job.untouched_before, after = job.untouched_after;
   }
 
+  /// A single head, its tokens taken for heads that have rows of their own.
+  ROTARY_ALWAYS_INLINE void tokens_as_heads() {
+    heads = tokens, head_in = token_in, head_out = token_out, head_row = token_row;
+    tokens = 1;
+  }
+
   ROTARY_ALWAYS_INLINE void next_token() { in += token_in, out += token_out, row += token_row; }
 
-  /// Copies the untouched features of `count` heads, whose cache lines have just been loaded.
+  /// Copy the features before and after a window.
   template <class Isa>
-  ROTARY_ALWAYS_INLINE void copy_untouched(const X* from, X* to, Index count) const {
-    constexpr Index kBytes = sizeof(X);
-    for (; count > 0; --count, from += head_in, to += head_out) {
-      if (before != 0) copy_bytes<Isa>(from - before, to - before, before * kBytes);
-      if (after != 0) copy_bytes<Isa>(from + 2 * pairs, to + 2 * pairs, after * kBytes);
-    }
+  ROTARY_ALWAYS_INLINE void copy_before(const X* from, X* to) const {
+    copy_elements<Isa>(from - before, to - before, before);
+  }
+  template <class Isa>
+  ROTARY_ALWAYS_INLINE void copy_after(const X* from, X* to) const {
+    copy_elements<Isa>(from + 2 * pairs, to + 2 * pairs, after);
   }
 };
 

@@ -53,8 +53,9 @@ TEST(Tuning, AdjacentHeadsPassTogether) {
 TEST(Tuning, StridedHeadsInCacheAreLoadedTogether) {
   const Shape shape{.heads = 8, .tokens = 1024, .head_dim = 64};
   EXPECT_EQ(planned(shape).kernel, Kernel::strided_heads);
-  EXPECT_EQ(planned(shape).heads_together, kOther.together_half);
+  EXPECT_EQ(planned(shape).heads_together, kOther.together_half_float);
   EXPECT_EQ(planned<double>(shape).kernel, Kernel::strided_heads);
+  EXPECT_EQ(planned<double>(shape).heads_together, kOther.together_half_double);
   Shape apart = shape;
   apart.in_place = false;
   EXPECT_EQ(planned(apart).heads_together, kOther.together_out_of_place);
@@ -66,6 +67,10 @@ TEST(Tuning, StridedHeadsOf16BitScalarsPassTwoByTwo) {
     EXPECT_EQ(plan.kernel, Kernel::fixed_width);
     EXPECT_EQ(plan.heads_per_group, 2);
   }
+  // One by one where features that do not rotate lie between the windows.
+  EXPECT_EQ(
+      planned<Eigen::half>({.heads = 8, .tokens = 1024, .head_dim = 128, .rotary_dim = 64}).heads_per_group,
+      kOther.strided_heads_16_bit_gaps);
   // In the first level cache, all of them.
   EXPECT_EQ(planned<Eigen::bfloat16>({.heads = 8, .tokens = 32, .head_dim = 64}).heads_per_group, 8);
 }

@@ -224,14 +224,12 @@ void rotate_contiguous(RotationJob<X, Row>&& job) {
   // One token in cache: nothing to plan, and every instruction counts.
   const bool one_token = job.axis_count == 0 || (job.axis_count == 1 && job.axes[0].row == 0 &&
                                                  job.axes[0].extent * job.pairs < (Index{1} << 17));
-  if (one_token && job.has_one_pairing() && job.second_row == 0) [[likely]]
-    return detail::window_kernel<X, Row>(
-        job,
-        job.in_place() || !detail::goes_in_order(job, job.axis_count == 0 ? 1 : job.axes[0].extent, sizeof(X),
-                                                 tuning_of(machine.vendor))
-            ? Kernel::fixed_width
-            : Kernel::in_order,
-        machine.instruction_set)(&job, nullptr);
+  if (one_token && job.second_row == 0) [[likely]] {
+    const Kernel kernel = detail::kernel_in_cache(job, job.axis_count == 0 ? 1 : job.axes[0].extent,
+                                                  sizeof(X), job.in_place(), tuning_of(machine.vendor));
+    if (kernel != Kernel::reference) [[likely]]
+      return detail::window_kernel<X, Row>(job, kernel, machine.instruction_set)(&job, nullptr);
+  }
   detail::rotate_planned(job, machine);
 #else
   rotate_reference(job);

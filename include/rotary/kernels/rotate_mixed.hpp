@@ -17,8 +17,8 @@ inline constexpr Index kMixedWindowBytes = 4096;
 ///     read, interleaved    a0 b0 a1 b1 a2 b2 ...  →  a0 a1 a2 ... and b0 b1 b2 ...  in registers
 ///     written, half        a0 a1 a2 ... b0 b1 b2 ...
 ///
-/// In place, pairs are written where others are still to be read. So windows of 64 features, and of 128 where
-/// registers are wide, are loaded whole before they are stored; others are copied first.
+/// In place, pairs are written where others are still to be read. So windows of 64 features that become halves, as
+/// those of DeepSeek do, are loaded whole before they are stored; others are copied first.
 template <class X, class Row>
 struct RotateMixed {
   using A = rotary::detail::Arithmetic<X, Row>;
@@ -28,26 +28,20 @@ struct RotateMixed {
     Windows<X, Row> of(job, loop);
     if constexpr (Isa::kFused) {
       constexpr Index kWide = kLanes<Isa, A>;
-      if (job->in_pairing != job->out_pairing) {
-        const bool to_half = job->out_pairing == Pairing::half;
-        if constexpr (Isa::kBytes == 64)
-          if (of.pairs == 2 * kWide)
-            return to_half ? whole_windows<Isa, 2, true>(*job, of) : whole_windows<Isa, 2, false>(*job, of);
-        if (of.pairs == 4 * kWide)
-          return to_half ? whole_windows<Isa, 4, true>(*job, of) : whole_windows<Isa, 4, false>(*job, of);
-      }
+      constexpr int kCount = 32 / static_cast<int>(kWide);  // 64 features, as MLA has
+      if constexpr (kCount <= 4)
+        if (of.pairs == 32 && job->in_pairing == Pairing::interleaved && job->out_pairing == Pairing::half)
+          return windows_to_half<Isa, kCount>(*job, of);
     }
     any_windows<Isa>(*job, of);
   }
 
  private:
-  /// Windows of `kCount` vectors of pairs.
-  template <class Isa, int kCount, bool kToHalf>
-  ROTARY_ALWAYS_INLINE static void whole_windows(const JobShape& job, Windows<X, Row> of) {
+  /// Windows of `kCount` vectors of pairs, read interleaved and written as halves.
+  template <class Isa, int kCount>
+  ROTARY_ALWAYS_INLINE static void windows_to_half(const JobShape& job, Windows<X, Row> of) {
     using V = Vector<A, kLanes<Isa, A>>;
     constexpr Index kWide = kSize<V>, kPairs = kCount * kWide;
-    constexpr Pairing kIn = kToHalf ? Pairing::interleaved : Pairing::half,
-                      kOut = kToHalf ? Pairing::half : Pairing::interleaved;
     for (Index n = of.tokens; n > 0; --n, of.next_token()) {
       Registers<V, kCount> cos, sin;
       unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
@@ -60,11 +54,11 @@ struct RotateMixed {
         if (of.before != 0) of.template copy_before<Isa>(in, out);
         Registers<V, kCount> a, b;
         unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
-          load_members<Isa>(in, k * kWide, kPairs, kIn, a[k], b[k]);
+          load_members<Isa>(in, k * kWide, kPairs, Pairing::interleaved, a[k], b[k]);
           rotate_pairs<Isa>(a[k], b[k], cos[k], sin[k]);
         });
         unrolled<kCount>([&](auto k) ROTARY_INLINE_LAMBDA {
-          store_members<Isa>(out, k * kWide, kPairs, kOut, a[k], b[k]);
+          store_members<Isa>(out, k * kWide, kPairs, Pairing::half, a[k], b[k]);
         });
         if (of.after != 0) of.template copy_after<Isa>(in, out);
       }
@@ -74,7 +68,6 @@ struct RotateMixed {
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void any_windows(const JobShape& job, Windows<X, Row> of) {
     const bool copied = static_cast<const X*>(of.out) == of.in && job.in_pairing != job.out_pairing;
-    constexpr int kNarrow = 16 / static_cast<int>(sizeof(A));
     alignas(64) X window[kMixedWindowBytes / sizeof(X)];
     for (Index n = of.tokens; n > 0; --n, of.next_token()) {
       const X* from = of.in;
@@ -87,8 +80,10 @@ struct RotateMixed {
           in = window;
         }
         Index i = 0;
-        if constexpr (Isa::kFused) steps<Isa, kLanes<Isa, A>>(job, i, of.pairs, in, to, of.row);
-        steps<Isa, kNarrow>(job, i, of.pairs, in, to, of.row);
+        if constexpr (Isa::kFused) {
+          steps<Isa, kLanes<Isa, A>>(job, i, of.pairs, in, to, of.row);
+          steps<Isa, 16 / static_cast<int>(sizeof(A))>(job, i, of.pairs, in, to, of.row);
+        }
         if (i < of.pairs) [[unlikely]]
           rotate_pairs_reference(job, i, of.pairs, in, to, of.row);
         if (of.after != 0) of.template copy_after<Isa>(from, to);

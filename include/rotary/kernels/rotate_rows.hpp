@@ -67,7 +67,8 @@ struct RotateRows {
         // Windows of 64 features, and multiples.
         constexpr int kSteps = static_cast<int>(
             std::min<Index>(Isa::kBytes == 64 ? 4 : 2, stream_length(kPairing, 32) / Wide<Isa>::kWidth));
-        if (stream_length(kPairing, job->pairs) % (kSteps * Wide<Isa>::kWidth) == 0)
+        const Index length = stream_length(kPairing, job->pairs);
+        if (length > 0 && length % (kSteps * Wide<Isa>::kWidth) == 0)
           return run_in_order<Isa, kSteps>(job, loop);
       }
       wrapper<Isa, AnyWidth>(job, loop);

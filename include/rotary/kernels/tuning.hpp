@@ -25,6 +25,9 @@ struct Tuning {
   Index strided_heads, group_bytes;
   /// `strided_heads` and `group_bytes` for 16-bit scalars. bench: rotate/bfloat16/cache/bhnd.
   Index strided_heads_16_bit, group_bytes_16_bit;
+  /// `strided_heads_16_bit` in place, where other features lie between the windows of a head.
+  /// bench: hand/windows/*/bfloat16/in_place.
+  Index strided_heads_16_bit_gaps;
   /// `strided_heads` where features around the windows are copied: in the order of memory, or nearly so. bench:
   /// hand/windows/*/float.
   Index strided_heads_copied;
@@ -34,10 +37,10 @@ struct Tuning {
   /// Strided heads of tensors up to this size pass all together: they are in the first level cache.
   /// bench: rotate/*/small/bhnd.
   Index close_bytes;
-  /// Heads whose windows `StridedHeads` loads before it stores the first: in place with half pairs and with
-  /// interleaved pairs, whose rows take shuffles that more heads share, and out of place.
-  /// bench: rotate/*/cache/bhnd.
-  int together_half, together_interleaved, together_out_of_place;
+  /// Heads whose windows `StridedHeads` loads before it stores the first: in place with half pairs, of float and of
+  /// double, and with interleaved pairs, whose rows take shuffles that more heads share, and out of place.
+  /// bench: rotate/*/cache/bhnd, rotate/half/float/in_place/small.
+  int together_half_float, together_half_double, together_interleaved, together_out_of_place;
   /// Windows in memory that are wider than this are prefetched in the order of memory. bench:
   /// rotate/double/memory.
   Index wide_window_bytes;
@@ -53,10 +56,12 @@ inline constexpr Tuning kOther{.cached_bytes = 8 << 20,
                                .group_bytes = 2048,
                                .strided_heads_16_bit = 2,
                                .group_bytes_16_bit = 0,
+                               .strided_heads_16_bit_gaps = 1,
                                .strided_heads_copied = 1,
                                .first_level_bytes = 48 << 10,
                                .close_bytes = 64 << 10,
-                               .together_half = 2,
+                               .together_half_float = 4,
+                               .together_half_double = 2,
                                .together_interleaved = 4,
                                .together_out_of_place = 4,
                                .wide_window_bytes = 512,
@@ -70,10 +75,12 @@ inline constexpr Tuning kIntel{.cached_bytes = 8 << 20,
                                .group_bytes = 2048,
                                .strided_heads_16_bit = 4,
                                .group_bytes_16_bit = 2048,
+                               .strided_heads_16_bit_gaps = 4,
                                .strided_heads_copied = 4,
                                .first_level_bytes = 48 << 10,
                                .close_bytes = 64 << 10,
-                               .together_half = 2,
+                               .together_half_float = 2,
+                               .together_half_double = 2,
                                .together_interleaved = 4,
                                .together_out_of_place = 2,
                                .wide_window_bytes = PTRDIFF_MAX,
@@ -133,10 +140,15 @@ inline bool starts_on_lines(const JobShape& job, const JobScalars& scalars) {
   return starts;
 }
 
-/// Out of place: should the heads of a token go in the order of memory, and not by what is in registers?
-inline bool goes_in_order(const JobShape& job, Index heads, Index scalar_bytes, const Tuning& tuning) {
-  return (job.untouched_before | job.untouched_after) != 0 ||
-         4 * job.pairs * scalar_bytes * heads > tuning.first_level_bytes;
+/// The kernel for one token of so many heads, or for tokens whose heads are adjacent, in cache.
+inline Kernel kernel_in_cache(const JobShape& job, Index heads, Index scalar_bytes, bool in_place,
+                              const Tuning& tuning) {
+  const Index window = 2 * job.pairs * scalar_bytes;
+  if (!job.has_one_pairing())
+    return in_place && window > kMixedWindowBytes ? Kernel::reference : Kernel::mixed_pairings;
+  if (in_place) return Kernel::fixed_width;
+  const bool copies = (job.untouched_before | job.untouched_after) != 0;
+  return copies || 2 * window * heads > tuning.first_level_bytes ? Kernel::in_order : Kernel::fixed_width;
 }
 
 /// The plan for contiguous features; `axes` are those of the job.
@@ -152,9 +164,10 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
   const bool copies = !scalars.in_place && (job.untouched_before | job.untouched_after) != 0;
   if (!adjacent && (copies || !close)) {
     const bool is_16_bit = scalars.scalar_bytes == 2;
-    const Index least = is_16_bit ? tuning.strided_heads_16_bit
-                        : copies  ? tuning.strided_heads_copied
-                                  : tuning.strided_heads,
+    const bool gaps = scalars.in_place && axes.tokens.in > 2 * job.pairs;
+    const Index least = !is_16_bit ? (copies ? tuning.strided_heads_copied : tuning.strided_heads)
+                        : gaps     ? tuning.strided_heads_16_bit_gaps
+                                   : tuning.strided_heads_16_bit,
                 group_bytes = copies      ? 0
                               : is_16_bit ? tuning.group_bytes_16_bit
                                           : tuning.group_bytes;
@@ -165,14 +178,9 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
   plan.tokens_per_block = axes.tokens.extent * row <= tuning.row_block_bytes
                               ? axes.tokens.extent
                               : std::max<Index>(1, tuning.row_block_bytes / row);
-  if (!job.has_one_pairing()) {
-    plan.kernel = scalars.in_place && window > kMixedWindowBytes ? Kernel::reference : Kernel::mixed_pairings;
-    return plan;
-  }
-  plan.kernel =
-      !scalars.in_place && (adjacent || copies) && goes_in_order(job, heads, scalars.scalar_bytes, tuning)
-          ? Kernel::in_order
-          : Kernel::fixed_width;
+  plan.kernel = kernel_in_cache(job, heads, scalars.scalar_bytes, scalars.in_place, tuning);
+  if (!job.has_one_pairing()) return plan;
+  if (!adjacent && !copies) plan.kernel = Kernel::fixed_width;
   if (in_memory) {
     plan.nontemporal = !scalars.in_place && !copies && is_fused(set) && starts_on_lines(job, scalars);
     plan.prefetch = adjacent ? tuning.prefetch_adjacent : tuning.prefetch_strided;
@@ -187,8 +195,9 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
     plan.kernel = Kernel::strided_heads;
     plan.heads_per_group = heads;
     plan.heads_together = !scalars.in_place                 ? tuning.together_out_of_place
-                          : job.in_pairing == Pairing::half ? tuning.together_half
-                                                            : tuning.together_interleaved;
+                          : job.in_pairing != Pairing::half ? tuning.together_interleaved
+                          : scalars.scalar_bytes == 4       ? tuning.together_half_float
+                                                            : tuning.together_half_double;
   }
   return plan;
 }

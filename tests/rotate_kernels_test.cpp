@@ -27,7 +27,7 @@ template <class Check>
 void with_every_tuning(const Check& check) {
   using rotary::kernels::CpuVendor;
   const CpuVendor own = rotary::kernels::cpu_vendor();
-  for (const auto vendor : {CpuVendor::intel, CpuVendor::other}) {
+  for (const auto vendor : {CpuVendor::intel, CpuVendor::amd_zen5, CpuVendor::other}) {
     SCOPED_TRACE(::testing::Message() << "vendor " << static_cast<int>(vendor));
     rotary::kernels::force_cpu_vendor(vendor);
     check();

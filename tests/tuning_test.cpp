@@ -116,6 +116,8 @@ TEST(Tuning, TensorsInMemory) {
   Shape apart = in_place;
   apart.in_place = false;
   EXPECT_TRUE(planned(apart).nontemporal);
+  EXPECT_FALSE(planned(apart, kZen5).nontemporal);
+  EXPECT_TRUE(planned<double>(apart, kZen5).nontemporal);  // wide windows
   EXPECT_FALSE(planned(apart, kOther, InstructionSet::baseline).nontemporal &&
                !is_fused(InstructionSet::baseline));
   // Rows of a block stay in the second level cache.

@@ -10,13 +10,17 @@
 
 #include "../config.hpp"
 
+#if ROTARY_VECTOR_EXTENSIONS && defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace rotary::inline ROTARY_ABI::kernels {
 
 /// What the kernels can be compiled for. `baseline` is what the compiler's own flags allow.
 enum class InstructionSet { baseline, avx2, avx512 };
 
 /// Chooses tile sizes and prefetch distances (see tuning.hpp); results are bit-identical.
-enum class CpuVendor { intel, other };
+enum class CpuVendor { other, intel, amd_zen5 };  // Zen 5 and later
 
 /// The processor that the program runs on, as far as the kernels care.
 struct Machine {
@@ -75,10 +79,10 @@ inline InstructionSet best_instruction_set() {
 
 /// The machine in use as one number, so that a single load reads it: 0 until the first rotation looks.
 inline std::atomic<unsigned> machine_code{0};
-inline constexpr unsigned kMachineKnown = 8, kIntel = 4, kInstructionSet = 3;
+inline constexpr unsigned kMachineKnown = 16, kVendorUnit = 4;
 
 inline unsigned use_machine(Machine machine) {
-  const unsigned code = kMachineKnown | (machine.vendor == CpuVendor::intel ? kIntel : 0u) |
+  const unsigned code = kMachineKnown | static_cast<unsigned>(machine.vendor) * kVendorUnit |
                         static_cast<unsigned>(machine.instruction_set);
   machine_code.store(code, std::memory_order_relaxed);
   return code;
@@ -88,6 +92,11 @@ ROTARY_COLD inline unsigned find_machine() {
   Machine found{best_instruction_set(), CpuVendor::other};
 #if defined(__x86_64__)
   if (__builtin_cpu_is("intel")) found.vendor = CpuVendor::intel;
+  if (__builtin_cpu_is("amd")) {
+    unsigned version = 0, unused = 0;
+    __get_cpuid(1, &version, &unused, &unused, &unused);
+    if ((version >> 8 & 15) + (version >> 20 & 255) >= 0x1a) found.vendor = CpuVendor::amd_zen5;
+  }
 #endif
   return use_machine(found);
 }
@@ -117,8 +126,8 @@ inline Machine machine() {
   unsigned code = detail::machine_code.load(std::memory_order_relaxed);
   if (code == 0) [[unlikely]]
     code = detail::find_machine();
-  return {static_cast<InstructionSet>(code & detail::kInstructionSet),
-          (code & detail::kIntel) != 0 ? CpuVendor::intel : CpuVendor::other};
+  return {static_cast<InstructionSet>(code % detail::kVendorUnit),
+          static_cast<CpuVendor>(code / detail::kVendorUnit % 4)};
 }
 
 /// The instruction set in use: the best that the processor has, unless a test forced another one.

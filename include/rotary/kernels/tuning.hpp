@@ -48,6 +48,9 @@ struct Tuning {
   /// heads that are adjacent, heads that are strided, and strided features with tokens or heads adjacent.
   /// bench: rotate/*/memory, layouts/*/memory.
   Index prefetch_adjacent, prefetch_strided, prefetch_tokens, prefetch_heads;
+  /// Results in memory bypass the caches also where heads are adjacent and their windows not wide. bench:
+  /// hand/contiguous/*/out_of_place/memory/bnhd.
+  bool nontemporal_adjacent;
 };
 
 inline constexpr Tuning kOther{.cached_bytes = 8 << 20,
@@ -68,7 +71,8 @@ inline constexpr Tuning kOther{.cached_bytes = 8 << 20,
                                .prefetch_adjacent = 0,
                                .prefetch_strided = 0,
                                .prefetch_tokens = 0,
-                               .prefetch_heads = 0};
+                               .prefetch_heads = 0,
+                               .nontemporal_adjacent = true};
 inline constexpr Tuning kIntel{.cached_bytes = 8 << 20,
                                .row_block_bytes = 256 << 10,
                                .strided_heads = 4,
@@ -87,9 +91,18 @@ inline constexpr Tuning kIntel{.cached_bytes = 8 << 20,
                                .prefetch_adjacent = 8192,
                                .prefetch_strided = 2048,
                                .prefetch_tokens = 1024,
-                               .prefetch_heads = 4096};
+                               .prefetch_heads = 4096,
+                               .nontemporal_adjacent = true};
 
-constexpr const Tuning& tuning_of(CpuVendor vendor) { return vendor == CpuVendor::intel ? kIntel : kOther; }
+inline constexpr Tuning kZen5 = [] {
+  Tuning tuning = kOther;
+  tuning.nontemporal_adjacent = false;
+  return tuning;
+}();
+
+constexpr const Tuning& tuning_of(CpuVendor vendor) {
+  return vendor == CpuVendor::intel ? kIntel : vendor == CpuVendor::amd_zen5 ? kZen5 : kOther;
+}
 
 /// Which kernel runs.
 enum class Kernel {
@@ -182,9 +195,10 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
   if (!job.has_one_pairing()) return plan;
   if (!adjacent && !copies) plan.kernel = Kernel::fixed_width;
   if (in_memory) {
-    plan.nontemporal = !scalars.in_place && !copies && is_fused(set) && starts_on_lines(job, scalars);
-    plan.prefetch = adjacent ? tuning.prefetch_adjacent : tuning.prefetch_strided;
     plan.prefetch_windows = !copies && window > tuning.wide_window_bytes;
+    plan.nontemporal = !scalars.in_place && !copies && is_fused(set) && starts_on_lines(job, scalars) &&
+                       (!adjacent || plan.prefetch_windows || tuning.nontemporal_adjacent);
+    plan.prefetch = adjacent ? tuning.prefetch_adjacent : tuning.prefetch_strided;
     if (plan.nontemporal || plan.prefetch_windows || plan.prefetch > 0) plan.kernel = Kernel::any_width;
     if (plan.kernel == Kernel::any_width)
       plan.heads_per_pass = !adjacent                ? plan.heads_per_group

@@ -39,17 +39,17 @@ void add_copy(const std::string& what, const std::string& row, const Shape& shap
   });
 }
 
-/// What turning computes, and nothing else.
+/// What a rotation computes, and nothing else.
 template <class X>
-void add_straight_on(const Shape& shape) {
+void add_one_row(const Shape& shape) {
   for (const Pairing pairing : kPairings) {
-    add({"limits/straight_on/" + name_of(pairing) + "/" + kName<X> + "/" + shape.name,
+    add({"limits/one_row_in_registers/" + name_of(pairing) + "/" + kName<X> + "/" + shape.name,
          std::string(kRow) + "rotating contiguous vectors, one row in registers", "x *= a", no_goal()},
         [=] {
           const auto x = std::make_shared<Buffer<X>>(shape.size());
           const double bytes = 2 * static_cast<double>(x->bytes());
-          const auto turn = [=] { turn_straight_on(x->data(), x->size(), pairing); };
-          return Race{repeated(turn), repeated([=] { scale(x->data(), x->size()); }), unchanged(x, turn),
+          const auto rotate = [=] { rotate_by_one_row(x->data(), x->size(), pairing); };
+          return Race{repeated(rotate), repeated([=] { scale(x->data(), x->size()); }), unchanged(x, rotate),
                       bytes, bytes};
         });
   }
@@ -220,9 +220,9 @@ void bench::register_benchmarks() {
   // The bytes of kSmall in float and in double.
   for (const Shape& shape : {kSmall, Shape{"small_of_double", 1, 8, 64, 128}})
     add_copy_by_rows(shape, Order::heads_first);
-  add_copy("copy_past_caches", "a copy by vectors past the caches", memory_shape(), copy_past_caches);
-  add_straight_on<float>(kDecode);
-  add_straight_on<double>(kDecode);
+  add_copy("copy_nontemporal", "a copy with non-temporal stores", memory_shape(), copy_nontemporal);
+  add_one_row<float>(kDecode);
+  add_one_row<double>(kDecode);
   add_windows<float>("64_of_128", kCache, 64, 128);
   add_windows<double>("64_of_128", kCache, 64, 128);
   add_windows<float>("64_of_192", {"1024x64", 1, 1, 1024, 64}, 64, 192);

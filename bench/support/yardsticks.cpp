@@ -272,13 +272,13 @@ void multiply_by_rows(const float* from, float* to, const float* rows, Index tok
 void copy(const void* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
 
 void copy_by_vectors(const float* from, float* to, Index size) { copy_with_registers<false>(from, to, size); }
-void copy_past_caches(const float* from, float* to, Index size) { copy_with_registers<true>(from, to, size); }
+void copy_nontemporal(const float* from, float* to, Index size) { copy_with_registers<true>(from, to, size); }
 
 template <class X>
-void turn_straight_on(X* x, Index size, rotary::Pairing pairing) {
+void rotate_by_one_row(X* x, Index size, rotary::Pairing pairing) {
   turn_with_registers(x, size, pairing);
 }
-template void turn_straight_on(float*, Index, rotary::Pairing);
-template void turn_straight_on(double*, Index, rotary::Pairing);
+template void rotate_by_one_row(float*, Index, rotary::Pairing);
+template void rotate_by_one_row(double*, Index, rotary::Pairing);
 
 }  // namespace bench

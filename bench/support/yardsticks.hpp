@@ -27,18 +27,18 @@ void scale_windows(X* x, Index windows, Index step, Index length);
 void multiply_by_rows(const float* from, float* to, const float* rows, Index tokens, Index heads,
                       Index length);
 
-/// What a rotation computes, by one cosine and one sine that stay in registers, on vectors straight on: by an
-/// angle of 0, which changes nothing.
+/// What a rotation computes, by one cosine and one sine that stay in registers, on contiguous vectors: by an angle of 0,
+/// which changes nothing.
 template <class X>
-void turn_straight_on(X* x, Index size, rotary::Pairing pairing);
+void rotate_by_one_row(X* x, Index size, rotary::Pairing pairing);
 
 /// M: memcpy.
 void copy(const void* from, void* to, std::size_t bytes);
 
-/// The same with the widest registers of the processor and ordinary stores.
+/// A copy with the widest registers of the processor and ordinary stores.
 void copy_by_vectors(const float* from, float* to, Index size);
 
-/// The same past the caches; `to` starts on a cache line.
-void copy_past_caches(const float* from, float* to, Index size);
+/// A copy with non-temporal stores; `to` starts on a cache line.
+void copy_nontemporal(const float* from, float* to, Index size);
 
 }  // namespace bench

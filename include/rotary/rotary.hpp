@@ -35,6 +35,7 @@
 #include "angles.hpp"                        // the same as tensors of angles
 #include "cos_sin_table.hpp"                 // phases → rows of cosines and sines
 #include "row_cache.hpp"                     // rows that are computed once
+#include "row_source.hpp"                    // rows of any positions
 #include "variants/reference_float32.hpp"    // others' float cosines, errors included
 #include "axial_frequencies.hpp"             // grids: images and video
 #include "embedding_options.hpp"             // the arguments of rotary-embedding-torch

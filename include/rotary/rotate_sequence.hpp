@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "parallel.hpp"
-#include "row_cache.hpp"
+#include "row_source.hpp"
 #include "window_job.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {

@@ -196,7 +196,7 @@ struct SplitPhases {
   using U = Vector<std::uint64_t, Lanes>;
   using V = Vector<double, Lanes>;
   U word;
-  V rest, position;
+  V rest, position = {};
 
   ROTARY_ALWAYS_INLINE void load(const std::uint64_t* words, const double* rests) {
     load_bits(words, word);

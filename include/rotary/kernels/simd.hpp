@@ -171,7 +171,7 @@ ROTARY_ALWAYS_INLINE void round_to_bfloat16(const Vector<float, Lanes>& v,
   words = limited | (bits & kSign);
 }
 
-/// A store past the caches, which need not fetch what is overwritten whole. The address must be a multiple of
+/// A non-temporal store, which need not fetch what is overwritten whole. The address must be a multiple of
 /// the vector's size, and `store_fence()` must follow the last one.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void store_nontemporal(void* to, const V& v) {
@@ -270,7 +270,7 @@ ROTARY_ALWAYS_INLINE void store(X* to, const V& v) {
   }
 }
 
-/// The same, past the caches if `kStream` and if that takes no conversion.
+/// Stores `v`, with a non-temporal store if `kStream` and if it takes no conversion.
 template <class Isa, bool kStream, class V, class X>
 ROTARY_ALWAYS_INLINE void put(X* to, const V& v) {
   if constexpr (kStream && std::is_same_v<X, Element<V>>) {

@@ -302,7 +302,7 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) [[nodiscard]] ROTARY_AL
   };
   // Not a loop, which at -O2 takes longer than a token's head.
   [&]<std::size_t... N>(std::index_sequence<N...>) { (set_axis(kRowMajor ? sizeof...(N) - 1 - N : N), ...); }
-  (std::make_index_sequence<kRank>());
+  (std::make_index_sequence<static_cast<std::size_t>(kRank)>());
   if (!fits || size > PTRDIFF_MAX / static_cast<Index>(sizeof(Element))) {
     view.check();  // fails, unless another extent is 0
     view.strides = {};

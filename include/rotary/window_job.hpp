@@ -213,7 +213,7 @@ ROTARY_ALWAYS_INLINE bool have_one_shape(const X& x, const Y& y) {
       return [&]<std::size_t... N>(std::index_sequence<N...>) ROTARY_INLINE_LAMBDA {
         return (... && (static_cast<Index>(in[N]) == static_cast<Index>(out[N])));
       }
-      (std::make_index_sequence<kRank>());
+      (std::make_index_sequence<static_cast<std::size_t>(kRank)>());
     }
   } else if constexpr (is_tensor<X> || is_tensor<Y>) {
     return false;

@@ -125,7 +125,7 @@ class ConfigObject {
     const std::optional<double> found = number(key);
     if (!found) return {};
     if (*found < static_cast<double>(low) || *found > static_cast<double>(high) ||
-        *found != std::floor(*found))
+        !is_equal(*found, std::floor(*found)))
       fail(path(key), " is ", *found, ", it must be a whole number from ", low, " to ", high);
     return static_cast<Index>(*found);
   }
@@ -141,7 +141,7 @@ class ConfigObject {
   std::optional<bool> flag_or_number(std::string_view key) const {
     const Json* found = find(key);
     if (!found) return {};
-    return found->is_boolean() ? found->get<bool>() : as_number(*found, path(key)) != 0;
+    return found->is_boolean() ? found->get<bool>() : !is_equal(as_number(*found, path(key)), 0);
   }
 
   std::optional<std::string> text(std::string_view key) const {
@@ -163,7 +163,8 @@ class ConfigObject {
     if (!found) return {};
     std::vector<Index> values;
     for (const double entry : *found) {
-      if (entry < static_cast<double>(low) || entry > static_cast<double>(high) || entry != std::floor(entry))
+      if (entry < static_cast<double>(low) || entry > static_cast<double>(high) ||
+          !is_equal(entry, std::floor(entry)))
         fail(path(key), " has an entry ", entry, ", every entry must be a whole number from ", low, " to ",
              high);
       values.push_back(static_cast<Index>(entry));
@@ -230,7 +231,7 @@ class ConfigObject {
   }
 
   static void check_same(const Keyed<double>& a, const Keyed<double>& b) {
-    if (a.value != b.value)
+    if (!is_equal(a.value, b.value))
       fail(a.key, " is ", a.value, " and ", b.key, " is ", b.value,
            ": they are one and the same, and must agree");
   }

@@ -46,7 +46,7 @@ inline double read_theta(const RopeSource& source) {
   const ModelType& type = source.type;
   const std::optional<double> own = rope.positive("rope_theta");
   if (source.theta) {
-    if (own && *own != *source.theta)
+    if (own && !is_equal(*own, *source.theta))
       rope.note_contradictory("rope_theta",
                               "the list that has a base for every layer says otherwise; that holds");
     return *source.theta;
@@ -55,7 +55,7 @@ inline double read_theta(const RopeSource& source) {
   if (own && of_model) {
     const Keyed<double> given{*own, rope.path("rope_theta")};
     if (!source.nested) ConfigObject::check_same(given, *of_model);
-    if (given.value != of_model->value)
+    if (!is_equal(given.value, of_model->value))
       rope.note_contradictory("rope_theta",
                               of_model->key + " is another; this one, of the layers themselves, holds");
   }
@@ -65,7 +65,7 @@ inline double read_theta(const RopeSource& source) {
   if (own || of_model) {
     theta = own ? *own : of_model->value;
   } else if (!type.theta_keys[0].empty()) {  // else it is the same in all models of the type
-    if (theta == 0)
+    if (is_equal(theta, 0))
       fail(model.path(type.theta_keys[0]), " is missing, and what model_type ", type.name,
            " has then is not known to this version");
     const std::string_view key = source.kind == LayerKind::compressed ? type.compressed_theta_key
@@ -141,7 +141,7 @@ inline std::optional<Keyed<double>> read_partial(const RopeSource& source) {
   if (own) {
     found = {*own, source.rope.path(key)};
     if (of_model && !source.nested) ConfigObject::check_same(*found, *of_model);
-    if (of_model && *own != of_model->value)
+    if (of_model && !is_equal(*own, of_model->value))
       source.rope.note_contradictory(
           key, of_model->key + " is another; this one, of the layers themselves, holds");
   }
@@ -176,7 +176,7 @@ inline std::optional<RopeSizes> read_latent_sizes(const RopeSource& source) {
       model.note_contradictory("head_dim",
                                "it is neither qk_rope_head_dim nor that and qk_nope_head_dim, which hold");
   if (const auto partial = read_partial(source))
-    if (partial->value != 1 &&
+    if (!is_equal(partial->value, 1) &&
         static_cast<Index>(static_cast<double>(sizes.head_dim) * partial->value) != *rope_part)
       fail(partial->key, " is ", partial->value, ", of a head of ", sizes.head_dim,
            " that is not qk_rope_head_dim, ", *rope_part);
@@ -204,8 +204,8 @@ inline Index read_rotary_dim(const RopeSource& source, Index head_dim) {
   } else if (type.rotary_dim > 0 && !model.has(dim_key)) {  // null is all of the head
     found.value = type.rotary_dim;
     model.note_defaulted(dim_key, of_model_type(type, static_cast<double>(found.value)));
-  } else if (type.partial != 1) {
-    if (type.partial == 0)
+  } else if (!is_equal(type.partial, 1)) {
+    if (is_equal(type.partial, 0))
       fail(model.path(type.partial_keys[0]), " is missing, and what model_type ", type.name,
            " has then is not known to this version");
     found.value = share_of_head(type.partial);

@@ -88,7 +88,7 @@ inline std::optional<double> read_attention_factor(const ConfigObject& rope) {
 inline double read_beta(const ConfigObject& rope, std::string_view key, double otherwise) {
   const std::optional<double> found = rope.number(key);
   if (found && *found < 0) fail(rope.path(key), " is ", *found, ", it must be positive");
-  if (found && *found != 0) return *found;
+  if (found && !is_equal(*found, 0)) return *found;
   rope.note_defaulted(key, "it is taken to be " + to_text(otherwise) + ", as YaRN has it");
   return otherwise;
 }
@@ -108,7 +108,7 @@ inline YarnOptions read_yarn(const RopeSource& source, std::string_view rope_typ
         "it is taken to be max_position_embeddings / original_max_position_embeddings, " + to_text(ratio));
   } else {
     options.factor = read_factor(rope, rope_type);
-    if (whole && options.factor != ratio)
+    if (whole && !is_equal(options.factor, ratio))
       rope.note_contradictory("factor",
                               "it is not max_position_embeddings / original_max_position_embeddings, " +
                                   to_text(ratio) + "; it holds");
@@ -123,7 +123,7 @@ inline YarnOptions read_yarn(const RopeSource& source, std::string_view rope_typ
   options.mscale = rope.number("mscale");
   options.mscale_all_dim = rope.number("mscale_all_dim");
   options.attention_factor = read_attention_factor(rope);
-  if (source.type.yarn_coefficient != 0.1 && !options.attention_factor) {
+  if (!is_equal(source.type.yarn_coefficient, 0.1) && !options.attention_factor) {
     // A rule of the model type's own: DeepSeek-V4 has no magnitude, TeleChat3 a smaller one.
     options.attention_factor = 1 + source.type.yarn_coefficient * std::max(0.0, std::log(options.factor));
     options.mscale.reset();
@@ -143,7 +143,8 @@ inline YarnOptions read_yarn(const RopeSource& source, std::string_view rope_typ
     else
       rope.note_ignored("attn_factor", "attention_factor takes the place of the whole magnitude");
   }
-  const bool ratio_of_mscales = options.mscale.value_or(0) != 0 && options.mscale_all_dim.value_or(0) != 0;
+  const bool ratio_of_mscales =
+      !is_equal(options.mscale.value_or(0), 0) && !is_equal(options.mscale_all_dim.value_or(0), 0);
   if (options.magnitude == YarnMagnitude::hf && options.mscale && !ratio_of_mscales)
     rope.note_ignored("mscale", "without mscale_all_dim it changes nothing, as in Hugging Face");
   return options;
@@ -169,11 +170,11 @@ inline LongRopeOptions read_longrope(const RopeSource& source, Index rotary_dim)
   options.long_mscale = rope.positive("long_mscale");
   options.max_position_embeddings = read_max_position_embeddings(source.model).value_or(0);
   const bool magnitude_given = options.attention_factor || (options.short_mscale && options.long_mscale);
-  if (!options.factor && !magnitude_given && options.max_position_embeddings == 0)
+  if (!options.factor && !magnitude_given && is_equal(options.max_position_embeddings, 0))
     fail("max_position_embeddings is missing, and so is ", rope.path("factor"),
          ": rope_type longrope needs one of them");
   const double ratio = options.max_position_embeddings / options.original_max_position_embeddings;
-  if (options.factor && options.max_position_embeddings > 0 && *options.factor != ratio)
+  if (options.factor && options.max_position_embeddings > 0 && !is_equal(*options.factor, ratio))
     rope.note_contradictory(
         "factor", "it is not max_position_embeddings / original_max_position_embeddings, " + to_text(ratio) +
                       "; it holds");
@@ -246,7 +247,7 @@ inline std::optional<RopeScaling> read_scaling_of_model(const RopeSource& source
     return QwenNtkOptions{*original};
   }
   if (!type.linear_key.empty())
-    if (const auto factor = model.positive(type.linear_key); factor && *factor != 1)
+    if (const auto factor = model.positive(type.linear_key); factor && !is_equal(*factor, 1))
       return LinearOptions{*factor};
   if (!type.dynamic_key.empty())
     if (const auto factor = model.positive(type.dynamic_key)) {
@@ -278,7 +279,8 @@ inline RopeScaling read_scaling(const RopeSource& source, const std::string& rop
   if (rope_type == "linear") return LinearOptions{read_factor(rope, rope_type)};
   if (rope_type == "dynamic" || rope_type == "xdrope") {
     if (const std::optional<double> alpha = rope.positive("alpha")) {
-      if (rope.number("factor").value_or(1) != 1) rope.note_ignored("factor", "alpha takes its place");
+      if (!is_equal(rope.number("factor").value_or(1), 1))
+        rope.note_ignored("factor", "alpha takes its place");
       return NtkOptions{*alpha};
     }
     if (rope_type == "xdrope") fail(rope.path("alpha"), " is missing, rope_type xdrope needs it");

@@ -114,7 +114,7 @@ inline void check(const RopeOptions& options) {
 inline Frequencies rope_frequencies(const RopeOptions& options) {
   detail::check(options);
   const std::vector<Index> streams = detail::streams_of_pairs(options);
-  const bool yarn = options.ext_factor != 0;
+  const bool yarn = !rotary::detail::is_equal(options.ext_factor, 0);
   CorrectionRange range;
   Frequencies frequencies;
   frequencies.values.reserve(static_cast<std::size_t>(detail::pairs_of(options)));

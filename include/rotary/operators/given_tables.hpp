@@ -181,7 +181,7 @@ ROTARY_NOINLINE void rotate_by_blocks(const Rows& rows, Direction direction, con
   const GivenRotation how{rows.layout(), direction};
   const Index row_size = std::max<Index>(rows.layout().rotary_dim, 1);
   const Index capacity = std::max<Index>(kBlockScalars / row_size, 1);
-  alignas(64) T on_stack[kBlockScalars];
+  alignas(64) T on_stack[static_cast<std::size_t>(kBlockScalars)];
   AlignedVector<T> wide_row(row_size > kBlockScalars ? static_cast<std::size_t>(row_size) : 0);
   T* const block = wide_row.empty() ? on_stack : wide_row.data();
   const auto gather = [&](Index begin, Index count) {

@@ -22,14 +22,14 @@ using WindowKernel = void (*)(const JobShape*, const WindowLoop*);
 template <Pairing kPairing, class X, class Row>
 WindowKernel window_kernel_of(Kernel kernel, InstructionSet set) {
   using Rows = RotateRows<kPairing, X, Row>;
-  if (kernel == Kernel::in_order)
-    return dispatch<typename Rows::InOrder, const JobShape*, const WindowLoop*>(set);
-  if (kernel == Kernel::any_width)
-    return dispatch<typename Rows::AnyWidth, const JobShape*, const WindowLoop*>(set);
+  if (kernel == Kernel::fixed_width) [[likely]]
+    return dispatch<typename Rows::FixedWidth, const JobShape*, const WindowLoop*>(set);
   if constexpr (sizeof(X) > 2)
     if (kernel == Kernel::strided_heads)
       return dispatch<typename Rows::StridedHeads, const JobShape*, const WindowLoop*>(set);
-  return dispatch<typename Rows::FixedWidth, const JobShape*, const WindowLoop*>(set);
+  if (kernel == Kernel::in_order)
+    return dispatch<typename Rows::InOrder, const JobShape*, const WindowLoop*>(set);
+  return dispatch<typename Rows::AnyWidth, const JobShape*, const WindowLoop*>(set);
 }
 template <class X, class Row>
 WindowKernel window_kernel(const JobShape& job, Kernel kernel, InstructionSet set) {
@@ -225,8 +225,10 @@ void rotate_contiguous(RotationJob<X, Row>&& job) {
   const bool one_token = job.axis_count == 0 || (job.axis_count == 1 && job.axes[0].row == 0 &&
                                                  job.axes[0].extent * job.pairs < (Index{1} << 17));
   if (one_token && job.second_row == 0) [[likely]] {
-    const Kernel kernel = detail::kernel_in_cache(job, job.axis_count == 0 ? 1 : job.axes[0].extent,
-                                                  sizeof(X), job.in_place(), tuning_of(machine.vendor));
+    Kernel kernel = Kernel::fixed_width;
+    if (!job.in_place() || !job.has_one_pairing())
+      kernel = detail::kernel_in_cache(job, job.axis_count == 0 ? 1 : job.axes[0].extent, sizeof(X),
+                                       job.in_place(), tuning_of(machine.vendor));
     if (kernel != Kernel::reference) [[likely]]
       return detail::window_kernel<X, Row>(job, kernel, machine.instruction_set)(&job, nullptr);
   }

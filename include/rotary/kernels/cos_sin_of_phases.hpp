@@ -190,13 +190,17 @@ ROTARY_ALWAYS_INLINE void scaled_cos_sin(const V& x, const V& z, const U& quarte
   product<Isa>(turned_sin, signed_scale, sin_out);
 }
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // with -ffast-math, GCC 12 takes `position` to be read first
+#endif
 /// Phases in the form of `SplitPhase`, one in each lane.
 template <int Lanes>
 struct SplitPhases {
   using U = Vector<std::uint64_t, Lanes>;
   using V = Vector<double, Lanes>;
   U word;
-  V rest, position = {};
+  V rest, position;
 
   ROTARY_ALWAYS_INLINE void load(const std::uint64_t* words, const double* rests) {
     load_bits(words, word);
@@ -248,6 +252,9 @@ struct SplitPhases {
   /// must be small but not 0, or it would be taken for the angle 0.
   static constexpr double kRadians = 0x1.921fb54442d20p-52;
 };
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 /// Phases in 2^-128 of a turn, one in each lane.
 template <int Lanes>

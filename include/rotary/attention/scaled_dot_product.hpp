@@ -73,18 +73,22 @@ using ScoreBlock = Eigen::Map<RowMajorMatrix<T>>;
 /// Buffers of a head, kept from call to call.
 template <class T>
 struct AttentionScratch {
-  using Buffer = Eigen::Matrix<T, Eigen::Dynamic, 1>;
+  template <class S>
+  using BufferOf = Eigen::Matrix<S, Eigen::Dynamic, 1>;
+  using Buffer = BufferOf<T>;
 
   RowMajorMatrix<T> queries, keys, values,
       grad_out;                              // [seq, d_k], contiguous; queries times the scale of scores
   RowMajorMatrix<T> grad_keys, grad_values;  // [d_k, seq_k]: products are faster so than as [seq_k, d_k]
   Buffer probabilities, dropped, grad_scores;
-  RowMajorMatrix<double> exact_values, exact_grad_out, exact_grad;
+  RowMajorMatrix<double> exact_values, exact_grad_out;
+  BufferOf<double> exact_grad;
 
   /// A block in a buffer, which only ever grows.
-  static ScoreBlock<T> block(Buffer& buffer, Index rows, Index width) {
+  template <class S>
+  static ScoreBlock<S> block(BufferOf<S>& buffer, Index rows, Index width) {
     if (buffer.size() < rows * width) buffer.resize(rows * width);
-    return ScoreBlock<T>(buffer.data(), rows, width);
+    return ScoreBlock<S>(buffer.data(), rows, width);
   }
 };
 
@@ -192,11 +196,11 @@ void attend_backward(const AttentionHead<T>& head, const HeadRows<const T>& quer
     const ScoreBlock<T> weights = drop<T>(head, begin, exps, scratch.dropped);
     add_transposed_product<T>(g, weights, scratch.grad_values.leftCols(width));
     ScoreBlock<T> grad = scratch.block(scratch.grad_scores, rows, width);
-    scratch.exact_grad.resize(rows, width);
+    ScoreBlock<double> exact_block = scratch.block(scratch.exact_grad, rows, width);
     multiply_transposed<double>(scratch.exact_grad_out.middleRows(begin, rows),
-                                scratch.exact_values.topRows(width), scratch.exact_grad);
+                                scratch.exact_values.topRows(width), exact_block);
     for (Index i = 0; i < rows; ++i) {
-      auto exact = scratch.exact_grad.row(i);
+      auto exact = exact_block.row(i);
       const double inverse = inverse_sums[static_cast<std::size_t>(i)];
       exact.array() *= weights.row(i).template cast<double>().array() * inverse;
       const double delta = exact.sum() * inverse;

@@ -434,7 +434,7 @@ Positions positions_of(const P& at) {
     return positions_of_view(const_elements_of(at));
   } else if constexpr (kList && !is_dense<P> && !is_tensor<P>) {
     using Element = std::remove_cvref_t<decltype(*std::data(at))>;
-    return Positions::listed(std::span<const Element>(std::data(at), std::size(at)));
+    return AxisPositions::listed(std::span<const Element>(std::data(at), std::size(at)));
   } else {
     static_assert(
         kNumber,

@@ -191,8 +191,9 @@ ROTARY_ALWAYS_INLINE void scaled_cos_sin(const V& x, const V& z, const U& quarte
 }
 
 #if defined(__GNUC__) && !defined(__clang__)
+// With -ffast-math, GCC 12 takes `position` to be read before it is written.
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // with -ffast-math, GCC 12 takes `position` to be read first
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 /// Phases in the form of `SplitPhase`, one in each lane.
 template <int Lanes>

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstring>
 #include <rotary/cos_sin_table.hpp>
-#include <rotary/kernels/testing.hpp>
 #include <rotary/mrope.hpp>
 #include <vector>
 
+#include "support/instruction_sets.hpp"
 #include "support/mpfr_oracle.hpp"
 #include "support/random.hpp"
 #include "support/rounding_oracle.hpp"
@@ -27,6 +27,7 @@ using rotary::testing::FastOracle;
 using rotary::testing::Random;
 using rotary::testing::Real;
 using rotary::testing::RoundingOracle;
+using rotary::testing::with_every_instruction_set;
 
 // What design.md promises: half a unit in the last place below one, and hardly more.
 template <class T>
@@ -140,7 +141,7 @@ TEST(CosSinRowsOfFloat, AreRightBeyondTwoToThe31) {
   }
 }
 
-/// A row depends on its position alone: not on its neighbours, the layout, how the position was named, or how
+/// A row depends on its position alone: not on the rows around it, the layout, how the position was named, or how
 /// many pairs fill a vector.
 TYPED_TEST(CosSinRows, DependOnTheirPositionAlone) {
   for (const Index pairs : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 64, 127, 128, 129, 300}) {
@@ -211,20 +212,6 @@ TurnSteps steps_along(std::size_t axes, Index pairs, Random& random) {
   for (Index i = 0; i < static_cast<Index>(axes) * pairs; ++i)
     frequencies.values.push_back(rotary::DoubleDouble(random.uniform(-10, 10)));
   return TurnSteps(frequencies);
-}
-
-template <class Check>
-void with_every_instruction_set([[maybe_unused]] const Check& check) {
-#if ROTARY_VECTOR_EXTENSIONS
-  using kernels::InstructionSet;
-  for (const auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
-    SCOPED_TRACE(::testing::Message() << "instruction set " << static_cast<int>(set));
-    kernels::force_instruction_set(set);
-    check();
-  }
-#else
-  check();
-#endif
 }
 
 /// The vectors of double compute what cos_sin(Phase128) does, operation by operation; those of float find the nearest

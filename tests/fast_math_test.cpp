@@ -4,9 +4,9 @@
 #include <cmath>
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/cos_sin_table.hpp>
-#include <rotary/kernels/testing.hpp>
 #include <vector>
 
+#include "support/instruction_sets.hpp"
 #include "support/row_digests.hpp"
 
 #if !defined(__FAST_MATH__) && !defined(_MSC_VER)
@@ -16,19 +16,7 @@
 namespace rotary {
 namespace {
 
-template <class Check>
-void with_every_instruction_set(const Check& check) {
-#if ROTARY_VECTOR_EXTENSIONS
-  using kernels::InstructionSet;
-  for (const auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
-    SCOPED_TRACE(::testing::Message() << "instruction set " << static_cast<int>(set));
-    kernels::force_instruction_set(set);
-    check();
-  }
-#else
-  check();
-#endif
-}
+using testing::with_every_instruction_set;
 
 TEST(FastMath, RowsAreTheSameBits) {
   with_every_instruction_set([] {

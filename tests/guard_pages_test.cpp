@@ -2,19 +2,15 @@
 // up to 512, every scalar, both pairings, in and out of place, with the tensor at the start of a page and at the end.
 #include <gtest/gtest.h>
 
-#if !defined(__unix__)
-TEST(GuardPages, NeedPagesThatCanBeProtected) { GTEST_SKIP(); }
-#else
-
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <rotary/apply_rotary_emb.hpp>
-#include <rotary/kernels/testing.hpp>
 #include <rotary/rotary.hpp>
 
 #include "support/compiled_kernels.hpp"
+#include "support/instruction_sets.hpp"
 
 namespace rotary::testing {
 namespace {
@@ -97,20 +93,6 @@ class Guarded {
   std::vector<X> numbers_ = std::vector<X>(2 * 3 * 512);
 };
 
-void with_every_instruction_set(const std::function<void()>& check) {
-#if ROTARY_VECTOR_EXTENSIONS
-  using kernels::InstructionSet;
-  for (const auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
-    SCOPED_TRACE(::testing::Message() << "instruction set " << static_cast<int>(set));
-    kernels::force_instruction_set(set);
-    check();
-  }
-  kernels::force_instruction_set(InstructionSet::avx512);
-#else
-  check();
-#endif
-}
-
 TEST(GuardPages, AreSeenByTheTest) {
   const GuardedMemory memory(100);
   EXPECT_DEATH({ static_cast<void>(*const_cast<volatile float*>(memory.place<float>(1, true) + 1)); }, "");
@@ -184,4 +166,3 @@ TEST(GuardPages, RowsFromAngles) {
 
 }  // namespace
 }  // namespace rotary::testing
-#endif

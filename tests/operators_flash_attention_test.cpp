@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "support/errors.hpp"
-#include "support/random.hpp"
+#include "support/given_tables.hpp"
 
 namespace rotary::testing {
 namespace {
@@ -13,26 +13,8 @@ namespace {
 using flash_attention::ApplyRotaryOptions;
 using List = std::vector<std::int32_t>;
 
-template <class X>
-void expect_same(const X& found, const X& wanted, const char* how) {
-  ASSERT_EQ(found.size(), wanted.size());
-  EXPECT_EQ(std::memcmp(found.data(), wanted.data(),
-                        static_cast<std::size_t>(found.size()) * sizeof(typename X::Scalar)),
-            0)
-      << how;
-}
-
-template <class C>
-struct Tables {
-  Tensor<C, 2> cos, sin;
-
-  Tables(Random& random, Index rows, Index pairs) : cos(rows, pairs), sin(rows, pairs) {
-    random.fill(cos), random.fill(sin);
-  }
-};
-
 template <class S, class C, class X>
-void check_forms(const Tables<C>& tables, const X& x, ApplyRotaryOptions options) {
+void check_forms(const GivenTables<C>& tables, const X& x, ApplyRotaryOptions options) {
   for (const Pairing pairing : {Pairing::half, Pairing::interleaved}) {
     const flash_attention::RotaryTables rows(tables.cos, tables.sin, pairing);
     for (const bool conjugate : {false, true}) {
@@ -55,7 +37,7 @@ template <class S, class C>
 void check_objects(Index pairs) {
   Random random(1);
   SCOPED_TRACE(random.replay());
-  const Tables<C> tables(random, 50, pairs);
+  const GivenTables<C> tables(random, 50, pairs);
   for (const auto& [batch, seq] :
        {std::pair<Index, Index>{1, 1}, {1, 40}, {2, 1}, {37, 1}, {5, 3}, {2, 33}}) {
     SCOPED_TRACE("batch " + std::to_string(batch) + ", seq " + std::to_string(seq));
@@ -101,7 +83,7 @@ template <class Rotate>
 void check_packed(const Rotate& rotate) {
   Random random(3);
   SCOPED_TRACE(random.replay());
-  const Tables<double> tables(random, 20, 3);
+  const GivenTables<double> tables(random, 20, 3);
   const List cu_seqlens = {0, 4, 4, 5, 12}, starts = {2, 11, 19, 17};  // the last one passes the end
   Tensor<double, 3> packed(12, 2, 7);
   random.fill(packed);
@@ -138,7 +120,7 @@ TEST(FlashAttention, PackedSequencesWithOffsets) {
 TEST(FlashAttention, GradientsOfPackedSequencesWithOffsets) {
   Random random(4);
   SCOPED_TRACE(random.replay());
-  const Tables<double> tables(random, 20, 3);
+  const GivenTables<double> tables(random, 20, 3);
   const List cu_seqlens = {0, 4, 5, 12}, starts = {2, 3, 17};
   Tensor<double, 3> packed(12, 2, 6), grad(12, 2, 6);
   random.fill(packed), random.fill(grad);
@@ -164,7 +146,7 @@ TEST(FlashAttention, GradientsOfPackedSequencesWithOffsets) {
 
 TEST(FlashAttentionTables, HoldTheirTables) {
   Random random(5);
-  auto tables = std::make_unique<Tables<float>>(random, 10, 4);
+  auto tables = std::make_unique<GivenTables<float>>(random, 10, 4);
   const flash_attention::RotaryTables rows(tables->cos, tables->sin);
   static_assert(std::is_same_v<decltype(rows), const flash_attention::RotaryTables<float>>);
   Tensor<float, 4> x(2, 3, 2, 8);
@@ -178,7 +160,7 @@ TEST(FlashAttentionTables, HoldTheirTables) {
 
 TEST(FlashAttentionTables, AreSharedByThreads) {
   Random random(6);
-  const Tables<float> tables(random, 64, 8);
+  const GivenTables<float> tables(random, 64, 8);
   const flash_attention::RotaryTables rows(tables.cos, tables.sin);
   std::vector<std::thread> threads;
   std::array<bool, 4> same{};

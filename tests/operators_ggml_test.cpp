@@ -5,19 +5,10 @@
 #include <thread>
 
 #include "support/errors.hpp"
-#include "support/random.hpp"
+#include "support/given_tables.hpp"
 
 namespace rotary::testing {
 namespace {
-
-template <class X>
-void expect_same(const X& found, const X& wanted, const char* how) {
-  ASSERT_EQ(found.size(), wanted.size());
-  EXPECT_EQ(std::memcmp(found.data(), wanted.data(),
-                        static_cast<std::size_t>(found.size()) * sizeof(typename X::Scalar)),
-            0)
-      << how;
-}
 
 constexpr ggml::Mode kModes[] = {ggml::Mode::normal, ggml::Mode::neox, ggml::Mode::mrope, ggml::Mode::imrope,
                                  ggml::Mode::vision};

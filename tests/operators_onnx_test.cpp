@@ -5,28 +5,10 @@
 #include <thread>
 
 #include "support/errors.hpp"
-#include "support/random.hpp"
+#include "support/given_tables.hpp"
 
 namespace rotary::testing {
 namespace {
-
-template <class X>
-void expect_same(const X& found, const X& wanted, const char* how) {
-  ASSERT_EQ(found.size(), wanted.size());
-  EXPECT_EQ(std::memcmp(found.data(), wanted.data(),
-                        static_cast<std::size_t>(found.size()) * sizeof(typename X::Scalar)),
-            0)
-      << how;
-}
-
-template <class C>
-struct Caches {
-  Tensor<C, 2> cos, sin;
-
-  Caches(Random& random, Index rows, Index pairs) : cos(rows, pairs), sin(rows, pairs) {
-    random.fill(cos), random.fill(sin);
-  }
-};
 
 using Ids = Tensor<std::int64_t, 2>;
 
@@ -43,7 +25,7 @@ void check_forms(const Node& node, const X& x, const X& wanted, const PositionId
 
 /// The definition, one pair at a time; in double, for comparison within a tolerance.
 void check_against_definition(const Tensor<float, 4>& x, const Tensor<float, 4>& found,
-                              const Caches<float>& caches, const Ids& ids, bool interleaved) {
+                              const GivenTables<float>& caches, const Ids& ids, bool interleaved) {
   const Index pairs = caches.cos.dimension(1);
   for (Index b = 0; b < x.dimension(0); ++b)
     for (Index h = 0; h < x.dimension(1); ++h)
@@ -73,7 +55,7 @@ template <class S, class C>
 void check_objects(Index pairs) {
   Random random(1);
   SCOPED_TRACE(random.replay());
-  const Caches<C> caches(random, 50, pairs);
+  const GivenTables<C> caches(random, 50, pairs);
   for (const bool interleaved : {false, true}) {
     const onnx::RotaryEmbeddingAttributes attributes{.interleaved = interleaved,
                                                      .rotary_embedding_dim = 2 * pairs};
@@ -125,7 +107,7 @@ TEST(OnnxNode, ARowForEachToken) {
 
 TEST(OnnxNode, HoldsItsCaches) {
   Random random(3);
-  auto caches = std::make_unique<Caches<float>>(random, 10, 4);
+  auto caches = std::make_unique<GivenTables<float>>(random, 10, 4);
   const onnx::RotaryEmbedding node(caches->cos, caches->sin);
   static_assert(std::is_same_v<decltype(node), const onnx::RotaryEmbedding<float>>);
   Tensor<float, 4> x(1, 3, 2, 8);
@@ -140,7 +122,7 @@ TEST(OnnxNode, HoldsItsCaches) {
 
 TEST(OnnxNode, IsSharedByThreads) {
   Random random(4);
-  const Caches<float> caches(random, 64, 8);
+  const GivenTables<float> caches(random, 64, 8);
   const onnx::RotaryEmbedding node(caches.cos, caches.sin);
   std::vector<std::thread> threads;
   std::array<bool, 4> same{};

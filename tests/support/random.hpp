@@ -74,7 +74,7 @@ class Random {
     fill_with(x, [this] { return normal(); });
   }
 
-  /// The same, with numbers from [low, high).
+  /// Fills with numbers from [low, high).
   template <class Container>
   void fill(Container&& x, double low, double high) {
     fill_with(x, [&] { return uniform(low, high); });

@@ -81,7 +81,7 @@ void for_each_of(const Visit& visit) {
   };
   (with_trace(S{}), ...);
 }
-/// The same for all that can be rotated.
+/// Calls `visit` with each scalar that can be rotated.
 template <class Visit>
 void for_each_scalar(const Visit& visit) {
   for_each_of<float, double, Eigen::half, Eigen::bfloat16>(visit);

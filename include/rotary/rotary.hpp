@@ -11,7 +11,9 @@
 #include "parallel.hpp"                      // whose threads share the work
 #include "rotate_half.hpp"                   // (a, b) → (−b, a)
 #include "broadcat.hpp"                      // broadcast, then concatenate
-#include "positions.hpp"                     // what is turned: offsets, lists, grids
+#include "fixed_position.hpp"                // exact whole and fractional numbers
+#include "axis_positions.hpp"                // coordinates of tokens along one axis
+#include "positions.hpp"                     // where tokens are: offsets, lists, grids
 #include "position_ids.hpp"                  // packed, padded, sliced and stretched sequences
 #include "dual_chunk_positions.hpp"          // distances cut short beyond a chunk
 #include "token_positions.hpp"               // tokens with several coordinates, patches in merge blocks

@@ -40,7 +40,7 @@ void add_forced(InstructionSet set, const char* set_name, Pairing pairing, const
 }
 #endif
 
-/// The same source compiled with -O2 and with -O3 -march=native.
+/// One source, compiled with -O2 and with -O3 -march=native.
 template <class X>
 void add_builds(Pairing pairing, const Shape& shape) {
   add({std::string("builds/") + name_of(pairing) + "/" + kName<X> + "/in_place/" + shape.name, "plain -O2",

@@ -141,7 +141,7 @@ void add_16_bits() {
       });
 }
 
-/// The same in memory, against S on the same bytes.
+/// S on 16-bit numbers in memory, against S on as many bytes of float.
 template <class X>
 void add_16_bits_in_memory() {
   add({std::string("limits/x_times_a/") + kName<X> + "/memory",

@@ -180,7 +180,7 @@ TEST(Allocation, KeyCachesDoNone) {
   });
 }
 
-// The same for Eigen's own tensors and matrices, which need a view of themselves first.
+// Eigen's own tensors and matrices, which need a view of themselves first.
 TEST(Allocation, EigenTensorsNeedNone) {
   const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 8});
   Tensor<float, 4> x(2, 3, 20, 8), out(2, 3, 20, 8);

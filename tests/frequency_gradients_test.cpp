@@ -42,7 +42,7 @@ void expect_gradient(double found, double wanted, const char* what) {
   EXPECT_NEAR(found, wanted, 1e-8 * (std::abs(wanted) + 1e-6)) << what;
 }
 
-/// The same for a parameter that is a member of options; `loss_at` takes the options.
+/// Likewise for a parameter that is a member of options; `loss_at` takes the options.
 template <class Options, class LossAt>
 void expect_gradient(double found, Options options, double Options::*parameter, LossAt loss_at,
                      const char* what) {

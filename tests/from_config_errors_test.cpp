@@ -34,7 +34,7 @@ void expect_wrong(const Json& keys, std::initializer_list<std::string_view> part
   expect_refused(model_with(keys), parts);
 }
 
-/// The same for keys of a rope object.
+/// Likewise for keys of a rope object.
 void expect_wrong_rope(const Json& rope, std::initializer_list<std::string_view> parts) {
   for (const char* object : {"rope_scaling", "rope_parameters"}) expect_wrong({{object, rope}}, parts);
 }

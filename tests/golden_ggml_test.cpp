@@ -65,7 +65,7 @@ Tensor turned(const Session& session, const Call& call, ggml::Angles angles) {
     const CosSinTable<T> table = ggml::rope_table<T>(positions, options);
     const Elements<S> both(a);
     apply_rotary_emb_in_place(table, both.view(), direction);
-    expect_same_bits(both.tensor(), result, "by rows at hand");
+    expect_same_bits(both.tensor(), result, "by precomputed rows");
   });
   return result;
 }

@@ -314,7 +314,7 @@ TEST(Law3, XPosQueriesAndKeysOfTwoScalars) {
   EXPECT_TRUE(same_bits(q, wanted_q) && same_bits(k, wanted_k));
 }
 
-// The same with tensors that are returned.
+// Tensors that are returned have these bits too.
 TEST(Law3, QueriesAndKeysReturnedTogether) {
   Random random(312);
   SCOPED_TRACE(random.replay());

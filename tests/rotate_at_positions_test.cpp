@@ -57,7 +57,7 @@ TYPED_TEST(RotateAtPositions, EveryTokenTurnsAsItDoesAlone) {
       rotary_emb.rotate_in_place(in_place, positions);
       expect_same(in_place, found);
       in_place = x;
-      apply_rotary_emb_in_place(rotary_emb.table(positions), in_place);  // rows at hand
+      apply_rotary_emb_in_place(rotary_emb.table(positions), in_place);  // precomputed rows
       expect_same(in_place, found);
     };
     check(Positions::listed(std::span(listed)), listed);

@@ -284,7 +284,7 @@ class DamagedCheckpoint : public testing::Test {
     return message.substr(path.string().size() + 2);
   }
 
-  /// The same of a file with other contents, made with as much care as a good one.
+  /// A file with other contents, made with as much care as a good one.
   std::string complaint(const std::function<void(safetensors::Contents&)>& change) {
     safetensors::Contents changed = contents_;
     change(changed);

@@ -282,7 +282,7 @@ const std::vector<Case>& cases() {
   return all;
 }
 
-/// check(case, pairing, random) for all cases, in either pairing by turns.
+/// check(case, pairing, random) for all cases, in both pairings alternately.
 void for_each_case(std::uint64_t seed, const std::function<void(const Case&, Pairing, Random&)>& check) {
   Random random(seed);
   SCOPED_TRACE(random.replay());
@@ -501,7 +501,7 @@ TEST(VariantLaw3, PairingsLayoutsPlacesAndTablesGiveTheSameBits) {
     const auto from = x.laid_out(Layout::random(random, 4));
     StridedArray<float> to(x.extents(), Layout::random(random, 4));
     apply_rotary_emb_into(table, from.view(), to.view());
-    EXPECT_TRUE(same_bits(to, wanted)) << "out of place, by rows at hand";
+    EXPECT_TRUE(same_bits(to, wanted)) << "out of place, by precomputed rows";
     EXPECT_TRUE(same_bits(from, x)) << "the input of that";
     if (!at.is_consecutive()) return;
     auto shared = x;

@@ -29,8 +29,8 @@ namespace kernels = rotary::kernels;
 
 #if ROTARY_VECTOR_EXTENSIONS
 
-/// With `kAhead` it asks for lines 4 KiB ahead: on Intel's cores, where the library asks for some in memory,
-/// that makes S faster by a sixth, too.
+/// S. With `kAhead` it prefetches 4 KiB ahead, which makes it a sixth faster in memory on Intel's cores, where the library
+/// prefetches too.
 template <class X, bool kAhead = false>
 struct Scale {
   using A = rotary::detail::Arithmetic<X, float>;

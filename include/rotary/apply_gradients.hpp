@@ -127,7 +127,8 @@ ApplyGradients<X, F> apply_rotary_emb_backward(const F& freqs, const X& t, const
   return result;
 }
 
-/// The same for `apply_rotary_emb(freqs, t, scale, options)`.
+/// The gradients of `apply_rotary_emb(freqs, t, scale, options)` with respect to `freqs`, `t` and `scale`, given that of
+/// the loss with respect to its result.
 template <class F, class X, class S, class G>
 ScaledApplyGradients<X, F, S> apply_rotary_emb_backward(const F& freqs, const X& t, const S& scale,
                                                         const G& grad, const ApplyOptions& options) {

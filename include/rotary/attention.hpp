@@ -17,7 +17,8 @@ struct RotaryMultiHeadAttentionOptions {
   std::optional<double> xpos_scale_base = {};  ///< if given, scores decay as in XPos: for causal attention
 };
 
-/// The same, and the share of the features of values that rotate.
+/// What a RotaryValueMultiHeadAttention is: the options of RotaryMultiHeadAttention, and the share of the features of
+/// values that rotate.
 struct RotaryValueMultiHeadAttentionOptions {
   Index heads = 0;
   Index d_model = 0;
@@ -101,15 +102,15 @@ class RotaryMultiHeadAttention {
     forward_into(query, key, value, out, options, activations);
     return out;
   }
-  /// The same where no backward follows.
+  /// The result where no backward follows, so that no activations are wanted.
   template <class Q, class K, class V>
   Tensor<T, 3> forward(const Q& query, const K& key, const V& value,
                        const AttendOptions& options = {}) const {
     Activations activations;
     return forward(query, key, value, options, activations);
   }
-  /// The same, written to `out`, which may be one of the inputs. Activations of an earlier call of these
-  /// shapes have all the memory it takes.
+  /// Writes the result to `out`, which may be one of the inputs. Activations of an earlier call of these shapes have all
+  /// the memory it takes.
   template <class Q, class K, class V, class Y>
   void forward_into(const Q& query, const K& key, const V& value, Y&& out, const AttendOptions& options,
                     Activations& activations) const {
@@ -131,7 +132,7 @@ class RotaryMultiHeadAttention {
     backward_into(grad_out, activations, gradients, result.query, result.key, result.value);
     return result;
   }
-  /// The same, written to three tensors. One passed more than once receives the sum, as self-attention wants
+  /// `backward`, written to three tensors. One passed more than once receives the sum, as self-attention wants
   /// it: `backward_into(grad_out, activations, gradients, grad_x, grad_x, grad_x)`.
   template <class G, class Q, class K, class V>
   void backward_into(const G& grad_out, Activations& activations, Weights& gradients, Q&& grad_query,

@@ -34,7 +34,7 @@ constexpr double rounded(double x) {
   return x;
 }
 
-/// The same for a number given by a user: through memory, since under -ffast-math Clang takes every double
+/// Hides from the optimiser what a number given by a user is: through memory, since under -ffast-math Clang takes every double
 /// that is passed, or comes out of a register above, to be finite.
 constexpr void make_opaque(double& x) {
 #if defined(__GNUC__)

@@ -70,7 +70,7 @@ inline std::int64_t dual_chunk_query_position(std::int64_t position, DualChunkQu
   detail::fail("found version ", static_cast<int>(version), " of a query, there are 0 to 4");
 }
 
-/// The same for a list of positions.
+/// Where the keys, or a version of the queries, of tokens at the listed positions rotate.
 ///
 /// @code
 ///   const rotary::DualChunk chunk{.chunk_size = 5, .local_size = 2};

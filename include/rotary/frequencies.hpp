@@ -155,8 +155,8 @@ inline Frequencies on_axes(const Frequencies& frequencies, std::span<const Index
   return dealt;
 }
 
-/// The same n frequencies for every axis, axis a turning pairs [a·n, (a + 1)·n): `get_axial_freqs` of
-/// rotary-embedding-torch.
+/// Every axis has these n frequencies for pairs of its own: axis a rotates pairs [a·n, (a + 1)·n), as `get_axial_freqs` of
+/// rotary-embedding-torch has it.
 ///
 ///     f0 and f1 on 2 axes:   f0  f1  0   0
 ///                            0   0   f0  f1

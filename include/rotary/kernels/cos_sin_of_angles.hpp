@@ -188,7 +188,7 @@ void cos_sin_of_angles(const double* angles, const double* scale, Index pairs, P
   }
 }
 
-/// The same from a row of `2 * pairs` angles laid out as features are, one scale for all; false, with the row
+/// Cosines and sines of a row of `2 * pairs` angles laid out as features are, with one scale for all; false, with the row
 /// unfinished, if the members of a pair have angles of their own or one of them is beyond 2^30.
 template <class Angle>
 bool cos_sin_of_shared_angles([[maybe_unused]] const Angle* angles, [[maybe_unused]] double factor,

@@ -101,7 +101,7 @@ ROTARY_COLD inline unsigned find_machine() {
   return use_machine(found);
 }
 
-// The wrappers are all that carries target attributes. F16C is not asked for: it came before AVX2.
+// The wrappers are all that carries target attributes. F16C is not checked for: every processor with AVX2 has it.
 template <class Body, class... Arguments>
 [[gnu::noinline]] void run_baseline(Arguments... arguments) {
   Body::template run<Baseline>(arguments...);

@@ -112,7 +112,7 @@ void rotate_by_heads(const RotationJob<X, Row>& job, const InnermostAxes& axes, 
       tokens, plan.tokens_per_block, [](Index, Index) {},
       [&](const Offsets& at, Index count) {
         run.in = job.in + at.in, run.out = job.out + at.out, run.coefficients = job.rows + at.row;
-        run.lines = count;
+        run.runs = count;
         rotate(&run);
       });
 }
@@ -135,7 +135,7 @@ void rotate_by_tokens(const RotationJob<X, Row>& job, Index repeat, const JobAxi
   alignas(64) Registers<Row, kNumbers> transposed;
   run.coefficients = transposed;
   run.coefficient_pairs = pair_strides(job.row_pairing, group, step);
-  run.lines = 1;
+  run.runs = 1;
   run.repeat = few ? 1 : repeat;
   run.heads = heads.extent, run.in_head = heads.in, run.out_head = heads.out;
   const auto transpose = dispatch<TransposeRows<Row>, const Row*, Index, Index, Index, Row*, Index>(set);

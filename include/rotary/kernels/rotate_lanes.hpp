@@ -8,25 +8,26 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// Lines of elements that are neighbours in memory, `lines` of them for every pair, each `length` long.
+/// A tensor with strided features as runs of contiguous elements: `runs` of them for every member of a pair, each
+/// `length` long.
 ///
-/// Every `repeat` neighbours in a line turn by the same cosine and sine, which lie at `coefficients`, next to
-/// those of the neighbours that follow: heads of one token, then of the next.
+/// Every `repeat` elements of a run, adjacent heads of one token, share a cosine and a sine. Those of the next token
+/// follow both in the run and in `coefficients`.
 template <class X, class C>
 struct LaneRun {
   const X* in;
   X* out;
   const C* coefficients;
   PairStrides in_pairs, out_pairs, coefficient_pairs;
-  Index pairs, lines, length, repeat;
+  Index pairs, runs, length, repeat;
   Index in_step, out_step, coefficient_step;  // from run to run
   Index heads, in_head, out_head;             // elsewhere, with the same coefficients
   Index prefetch;                             // bytes: prefetch distance for tensors in memory; 0: none
-  bool alternating;  // lines of first and of second members follow each other without a gap
+  bool alternating;  // runs of first and of second members follow each other without a gap
   bool negate;
 };
 
-/// Turns lines. What does not fill a register goes through narrower ones, then through a padded copy.
+/// Rotates such runs. What does not fill a register goes through narrower ones, then through a padded copy.
 template <class X, class C>
 struct RotateLanes {
   using A = rotary::detail::Arithmetic<X, C>;
@@ -47,10 +48,10 @@ struct RotateLanes {
         if (of.repeat == 4) alternating_runs<Isa, 4>(of);
         if (of.repeat == 8) alternating_runs<Isa, 8>(of);
       } else if (of.repeat < of.length && of.repeat <= kElements<kWide / 2>) {
-        if (of.repeat == 2) lines<Isa, 2>(of);
-        if (of.repeat == 4) lines<Isa, 4>(of);
-        if (of.repeat == 8) lines<Isa, 8>(of);
-        if (of.repeat == 16) lines<Isa, 16>(of);
+        if (of.repeat == 2) whole_runs<Isa, 2>(of);
+        if (of.repeat == 4) whole_runs<Isa, 4>(of);
+        if (of.repeat == 8) whole_runs<Isa, 8>(of);
+        if (of.repeat == 16) whole_runs<Isa, 16>(of);
       }
       if (of.prefetch > 0)
         return for_each_run(
@@ -100,11 +101,11 @@ struct RotateLanes {
   static constexpr Axis pairs_of(const LaneRun<X, C>& of) {
     return {of.pairs, of.in_pairs.pair, of.out_pairs.pair, of.coefficient_pairs.pair};
   }
-  static constexpr Axis lines_of(const LaneRun<X, C>& of) {
-    return {of.lines, of.in_step, of.out_step, of.coefficient_step};
+  static constexpr Axis runs_of(const LaneRun<X, C>& of) {
+    return {of.runs, of.in_step, of.out_step, of.coefficient_step};
   }
 
-  /// visit(pointers) for every `inner` of every line.
+  /// visit(pointers) for every `inner` of every run.
   template <class Visit>
   ROTARY_ALWAYS_INLINE static void for_each(const LaneRun<X, C>& of, const Axis& outer, const Axis& middle,
                                             const Axis& inner, const Visit& visit) {
@@ -121,10 +122,10 @@ struct RotateLanes {
       }
     }
   }
-  /// For all neighbours that share a cosine, the smallest steps inside.
+  /// Visits all groups of elements that share a cosine, the smallest strides in the inner loops.
   template <class Visit>
   ROTARY_ALWAYS_INLINE static void for_each_run(const LaneRun<X, C>& of, const Visit& visit) {
-    Axis outer = pairs_of(of), middle = lines_of(of), inner{of.length / of.repeat, of.repeat, of.repeat, 1};
+    Axis outer = pairs_of(of), middle = runs_of(of), inner{of.length / of.repeat, of.repeat, of.repeat, 1};
     if (inner.count == 1) {
       std::swap(outer, inner);
       if (middle.in < inner.in) std::swap(middle, inner);
@@ -141,11 +142,11 @@ struct RotateLanes {
     });
   }
 
-  /// Lines of elements that have a coefficient each, in two heads at a time.
+  /// Runs whose elements have a coefficient each, two heads at a time.
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void single_elements(const LaneRun<X, C>& of) {
     constexpr int kWide = kLanes<Isa, A>;
-    for_each(of, kOnce, pairs_of(of), lines_of(of), [&](Pointers at) ROTARY_INLINE_LAMBDA {
+    for_each(of, kOnce, pairs_of(of), runs_of(of), [&](Pointers at) ROTARY_INLINE_LAMBDA {
       for (Index heads = of.heads; heads > 0; heads -= 2, at.step_head(of), at.step_head(of)) {
         Pointers begin = at;
         Index length = of.length;
@@ -166,15 +167,15 @@ struct RotateLanes {
       padded<Isa>(at, rest, 1);
   }
 
-  /// Lines of runs of `kRepeat`, so far as they fill `kRepeat` vectors.
+  /// Runs in which every `kRepeat` elements share a coefficient, as far as they fill `kRepeat` vectors.
   template <class Isa, int kRepeat>
-  ROTARY_ALWAYS_INLINE static void lines(LaneRun<X, C>& of) {
+  ROTARY_ALWAYS_INLINE static void whole_runs(LaneRun<X, C>& of) {
     constexpr int kWide = kLanes<Isa, A>, kSpan = kRepeat / kPerLane;  // lanes that share a coefficient
     if constexpr (0 < kSpan && kSpan < kWide) {
       using V = Vector<A, kWide>;
       constexpr int kGroup = kSpan < kTogether<Isa> ? kSpan : kTogether<Isa>;
       const Index whole = of.length / (kWide * kRepeat);
-      for_each(of, kOnce, pairs_of(of), lines_of(of), [&](Pointers at) ROTARY_INLINE_LAMBDA {
+      for_each(of, kOnce, pairs_of(of), runs_of(of), [&](Pointers at) ROTARY_INLINE_LAMBDA {
         for (Index n = 0; n < whole; ++n) {
           V cos, sin;
           load<Isa>(at.cos, cos);
@@ -196,7 +197,7 @@ struct RotateLanes {
       of.in += elements, of.out += elements, of.length -= elements, of.coefficients += whole * kWide;
     }
   }
-  /// to = the part of `v` that vector k of a line takes, each lane `kSpan` times.
+  /// to = the part of `v` that vector k of a run takes, each lane `kSpan` times.
   template <int kSpan, int k, class V>
   ROTARY_ALWAYS_INLINE static void spread(const V& v, V& to) {
     [&]<int... Lane>(std::integer_sequence<int, Lane...>) ROTARY_INLINE_LAMBDA {
@@ -205,15 +206,15 @@ struct RotateLanes {
     (std::make_integer_sequence<int, kSize<V>>());
   }
 
-  /// Lines of `kRepeat`, those of a pair's members by turns, so that a vector holds members of both kinds, so
-  /// far as pairs fill `kRepeat` vectors.
+  /// Interleaved pairs with `kRepeat` adjacent heads: `kRepeat` first members, then `kRepeat` second ones, alternate in
+  /// memory, so that a vector holds both. Takes as many pairs as fill `kRepeat` vectors; the remainder stays in `of`.
   template <class Isa, int kRepeat>
   ROTARY_ALWAYS_INLINE static void alternating_runs(LaneRun<X, C>& of) {
     constexpr int kWide = kLanes<Isa, A>, kSpan = kRepeat / kPerLane;
     if constexpr (2 * kSpan <= kWide) {
       using V = Vector<A, kWide>;
       const Index whole = of.pairs / (kWide / 2);
-      for (Index n = 0; n < of.lines; ++n) {
+      for (Index n = 0; n < of.runs; ++n) {
         const X* in = of.in + n * of.in_step;
         X* out = of.out + n * of.out_step;
         for (Index m = 0; m < whole; ++m) {
@@ -243,7 +244,7 @@ struct RotateLanes {
       of.coefficients += pairs * of.coefficient_pairs.pair;
     }
   }
-  /// to = the number of every pair in vector k of such lines that follows its first by `which`, for a first
+  /// to = the number of every pair in vector k of such runs that follows its first by `which`, for a first
   /// and for a second member.
   template <int kSpan, int k, int which, class V>
   ROTARY_ALWAYS_INLINE static void spread_pairs(const V& first, const V& second, V& to) {
@@ -282,9 +283,9 @@ struct RotateLanes {
     }
   };
 
-  /// Turns as many elements as there are coefficients, in `kHeads` heads. All are loaded before the first is
-  /// written, since heads often are a multiple of 4 KiB apart (see `RotateRun::turn_apart`), and all first
-  /// members of a head are written before its second ones: to write in two places by turns took up to twice
+  /// Rotates as many elements as there are coefficients, in `kHeads` heads. All are loaded before the first is
+  /// written, since heads often are a multiple of 4 KiB apart (see `RotateRows::rotate_strided`), and all first
+  /// members of a head are written before its second ones: to write in two places alternately took up to twice
   /// the time.
   template <class Isa, int kHeads = 1, class V, std::size_t kCount>
   ROTARY_ALWAYS_INLINE static void turn(const Coefficients<V> (&by)[kCount], const Pointers& at,

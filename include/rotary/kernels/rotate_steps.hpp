@@ -1,4 +1,4 @@
-// How a few pairs turn whose features lie side by side: their row in registers, for every pairing and scalar.
+// How a few pairs with contiguous features are rotated: their row in registers, for every pairing and scalar.
 #pragma once
 
 #include "../pairing.hpp"
@@ -87,8 +87,8 @@ struct Step<Pairing::interleaved, V> {
   ROTARY_ALWAYS_INLINE static void put_second(const Rotated&, X*, Index) {}  // one stream only
 };
 
-/// The same for bfloat16, two of which are the halves of a 32-bit word: those with even and those with odd
-/// indices are in a register of their own, without a shuffle.
+/// A `Step` for bfloat16, two of which are the halves of a 32-bit word: elements with even indices and those with odd
+/// ones are in a register each, without a shuffle.
 template <Pairing kPairing, class V>
 struct PackedStep;
 

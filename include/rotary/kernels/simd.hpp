@@ -125,7 +125,7 @@ ROTARY_ALWAYS_INLINE void alternate_signs(V& factor) {
 
 // --- loads and stores: any scalar in memory, float or double in registers ---
 
-/// An aligned address is not asked for: memcpy becomes one unaligned load or store.
+/// The address need not be aligned: memcpy becomes one unaligned load or store.
 template <class V>
 ROTARY_ALWAYS_INLINE void load_bits(const void* from, V& v) {
   std::memcpy(&v, from, sizeof v);
@@ -241,7 +241,7 @@ ROTARY_ALWAYS_INLINE void load(const X* from, V& v) {
   }
 }
 
-/// The same the other way, rounded once to nearest, ties to even.
+/// The elements at `to` = v, rounded once to nearest, ties to even.
 template <class Isa, class V, class X>
 ROTARY_ALWAYS_INLINE void store(X* to, const V& v) {
   constexpr int kLanes = kSize<V>;

@@ -1,4 +1,4 @@
-// Rows of cosines and sines, one for every token, as lines: one for every number of a row.
+// Transposed rows of cosines and sines: contiguous columns, one for every number of a row.
 #pragma once
 
 #include "simd.hpp"
@@ -6,25 +6,25 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// lines[i * line_step + n] = rows[n * row_step + i] for `numbers` numbers i of `tokens` rows n, square tiles
+/// columns[i * column_step + n] = rows[n * row_step + i] for `numbers` numbers i of `tokens` rows n, square tiles
 /// of them in registers.
 template <class Row>
 struct TransposeRows {
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(const Row* rows, Index row_step, Index numbers, Index tokens,
-                                       Row* lines, Index line_step) {
+                                       Row* columns, Index column_step) {
     constexpr Index kTile = (Isa::kBytes < 32 ? Isa::kBytes : 32) / static_cast<Index>(sizeof(Row));
     Index whole = 0;  // tokens that fill tiles
     for (; whole + kTile <= tokens; whole += kTile) {
       Index i = 0;
       for (; i + kTile <= numbers; i += kTile)
-        tile<Vector<Row, kTile>>(rows + whole * row_step + i, row_step, lines + i * line_step + whole,
-                                 line_step);
+        tile<Vector<Row, kTile>>(rows + whole * row_step + i, row_step, columns + i * column_step + whole,
+                                 column_step);
       for (; i < numbers; ++i)
-        for (Index n = whole; n < whole + kTile; ++n) lines[i * line_step + n] = rows[n * row_step + i];
+        for (Index n = whole; n < whole + kTile; ++n) columns[i * column_step + n] = rows[n * row_step + i];
     }
     for (Index i = 0; i < numbers; ++i)
-      for (Index n = whole; n < tokens; ++n) lines[i * line_step + n] = rows[n * row_step + i];
+      for (Index n = whole; n < tokens; ++n) columns[i * column_step + n] = rows[n * row_step + i];
   }
 
  private:

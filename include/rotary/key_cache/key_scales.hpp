@@ -20,7 +20,7 @@ class KeyScales {
     *this = around(centre);
   }
 
-  /// The same with another centre, as XPos counts it: in positions divided by interpolate_factor.
+  /// These scales around another centre, counted as XPos does, in positions divided by interpolate_factor.
   KeyScales around(const double& centre) const {
     if (!finite_bits(centre)) fail("the centre is ", centre, ", it must be finite");
     KeyScales moved = *this;

@@ -44,16 +44,16 @@ inline Frequencies qwen2_vl_vision_frequencies(Index head_dim, const DoubleDoubl
   return axial(language_frequencies(head_dim / 2, theta), 2);
 }
 
-/// The same with the blocks exchanged: pairs [0, D/4) turn by x, the others by y.
+/// Pairs [0, D/4) rotate by x, pairs [D/4, D/2) by y, both at theta^(−2i/(D/2)); D is head_dim.
 ///
 /// Llama 4's and torchtune's vision towers: `Pairing::interleaved`, patches counted from 1, so that the class
-/// token at (0, 0) does not turn.
+/// token at (0, 0) does not rotate.
 inline Frequencies llama4_vision_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {
   return detail::with_axes_swapped(qwen2_vl_vision_frequencies(head_dim, theta));
 }
 
-/// The same at theta 100: the axial form of rope-vit (Heo et al. 2024). `Pairing::interleaved`, patches
-/// counted from 0, the class token not turned.
+/// The axial form of rope-vit (Heo et al. 2024): pairs [0, D/4) rotate by x, pairs [D/4, D/2) by y, both at
+/// theta^(−2i/(D/2)) with theta 100. `Pairing::interleaved`, patches counted from 0, the class token not rotated.
 inline Frequencies rope_vit_frequencies(Index head_dim, const DoubleDouble& theta = 100) {
   return llama4_vision_frequencies(head_dim, theta);
 }

@@ -22,6 +22,15 @@ ROTARY_EXTERN template void rotate_contiguous(RotationJob<float, float>&&);
 ROTARY_EXTERN template void rotate_contiguous(RotationJob<double, double>&&);
 ROTARY_EXTERN template void rotate_contiguous(RotationJob<Eigen::half, float>&&);
 ROTARY_EXTERN template void rotate_contiguous(RotationJob<Eigen::bfloat16, float>&&);
+#if ROTARY_VECTOR_EXTENSIONS
+ROTARY_EXTERN template auto one_token_kernel(Pairing) -> void (*)(float*, const float*, Index, Index, Index);
+ROTARY_EXTERN template auto one_token_kernel(Pairing)
+    -> void (*)(double*, const double*, Index, Index, Index);
+ROTARY_EXTERN template auto one_token_kernel(Pairing)
+    -> void (*)(Eigen::half*, const float*, Index, Index, Index);
+ROTARY_EXTERN template auto one_token_kernel(Pairing)
+    -> void (*)(Eigen::bfloat16*, const float*, Index, Index, Index);
+#endif
 
 ROTARY_EXTERN template void cos_sin_rows(const TurnSteps&, const Positions&, Index, Index, const Magnitude&,
                                          Pairing, float*);

@@ -364,8 +364,7 @@ class RotaryEmbedding {
     if constexpr (detail::check_rotatable<X, true>() && detail::check_writable<X>()) {
       if constexpr (std::is_same_v<Device, CallingThread>)
         if (rotator_.rotate_cached_token(at, options, heads)) return;
-      const auto view = detail::writable_heads_of(heads);
-      rotator_.rotate_token_at(at, options, device, detail::token_pair<X>(view, view));
+      any_token_in_place<X>(heads, at, options, device);
     }
   }
   /// Rotates the queries and keys of one token of every sequence in place.
@@ -514,9 +513,21 @@ class RotaryEmbedding {
     if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>()) {
       if constexpr (std::is_same_v<Device, CallingThread>)
         if (rotator_.rotate_cached_sequence(at, options, x)) return;
-      const auto view = detail::writable_view_of(x);
-      rotator_.rotate_at(at, options, device, rotator_.template pair_of<X>(view, view, options));
+      any_in_place<X>(x, at, options, device);
     }
+  }
+  // What is not one of the common calls. Functions of their own, so that the common ones save no registers for them.
+  template <class X, class At, class Device>
+  ROTARY_NOINLINE void any_in_place(std::remove_reference_t<X>& x, const At& at, const RotateOptions& options,
+                                    const Device& device) const {
+    const auto view = detail::writable_view_of(x);
+    rotator_.rotate_at(at, options, device, rotator_.template pair_of<X>(view, view, options));
+  }
+  template <class X, class At, class Device>
+  ROTARY_NOINLINE void any_token_in_place(std::remove_reference_t<X>& heads, const At& at,
+                                          const RotateOptions& options, const Device& device) const {
+    const auto view = detail::writable_heads_of(heads);
+    rotator_.rotate_token_at(at, options, device, detail::token_pair<X>(view, view));
   }
   template <class X, class Y, class At, class Device>
   void into(const X& x, std::remove_reference_t<Y>& out, const At& at, const RotateOptions& options,

@@ -205,6 +205,8 @@ class Rotator {
   struct Tokens {
     const TokenAxes<In>& in;
     const TokenAxes<X>& out;
+
+    bool in_place() const { return static_cast<const void*>(&in) == &out; }
   };
   template <class In, class X>
   Tokens(const TokenAxes<In>&, const TokenAxes<X>&) -> Tokens<In, X>;
@@ -253,8 +255,30 @@ class Rotator {
 
   /// `token` is the first position, or the coordinates of the only token.
   template <class First, class... Others>
-  ROTARY_NOINLINE bool rotate_cached_from(std::span<const FixedPosition> token, const RotateOptions& options,
-                                          const First& x, const Others&... others) const {
+  ROTARY_ALWAYS_INLINE bool rotate_cached_from(std::span<const FixedPosition> token,
+                                               const RotateOptions& options, const First& x,
+                                               const Others&... others) const {
+    if constexpr (sizeof...(Others) == 0)
+      if (x.in_place() && token.size() == 1 && token[0].is_whole() &&
+          rotate_computed(token[0].whole, options, x.out)) [[likely]]
+        return true;
+    return rotate_any_cached(token, options, x, others...);
+  }
+
+  /// One token in place, if its row has been computed.
+  template <class X>
+  ROTARY_NOINLINE bool rotate_computed(std::int64_t position, const RotateOptions& options,
+                                       const TokenAxes<X>& x) const {
+    if (!has_window(x) || x.tokens != 1 || options.direction != Direction::forward || layout_.output_pairing)
+      return false;
+    const T* const row = rows_.find(position, rows_.magnitude() * options.scale);
+    return row != nullptr && kernels::rotate_one_token(x.data + layout_.start_index, row, layout_.pairing,
+                                                       layout_.rotary_dim / 2, x.inner, x.inner_stride);
+  }
+
+  template <class First, class... Others>
+  ROTARY_NOINLINE bool rotate_any_cached(std::span<const FixedPosition> token, const RotateOptions& options,
+                                         const First& x, const Others&... others) const {
     if (!is_common(x) ||
         (... || (!is_common(others) || others.out.tokens != x.out.tokens || !is_apart(x.out, others.out))))
       return false;
@@ -266,11 +290,14 @@ class Rotator {
     return true;
   }
 
+  template <class X>
+  ROTARY_ALWAYS_INLINE bool has_window(const TokenAxes<X>& x) const {
+    return x.fits && x.features >= layout_.start_index + layout_.rotary_dim;
+  }
   template <class In, class X>
   ROTARY_ALWAYS_INLINE bool is_common(const Tokens<In, X>& x) const {
-    const bool fits = x.out.fits && x.out.features >= layout_.start_index + layout_.rotary_dim;
-    const bool in_place = static_cast<const void*>(&x.in) == &x.out;
-    return in_place ? fits : fits && x.in.fits && is_apart(x.in, x.out);
+    const bool fits = has_window(x.out);
+    return x.in_place() ? fits : fits && x.in.fits && is_apart(x.in, x.out);
   }
   /// Do two tensors share no memory?
   template <class X, class Y>

@@ -146,6 +146,15 @@ class RowCache {
     const Index at = static_cast<Index>(position) - begin;
     return {rows + at * row_size(), std::min(Index{1} << shift_, limit_ - begin) - at};
   }
+  /// The row at `position` if it has been computed; else null. Cheaper than `cached`, which computes it.
+  ROTARY_ALWAYS_INLINE const T* find(std::int64_t position, double magnitude) const {
+    if (static_cast<std::uint64_t>(position) >= static_cast<std::uint64_t>(limit_)) return nullptr;
+    const RowBlocks<T>& of = *blocks_;
+    if (!same_bits(of.magnitude, magnitude)) return nullptr;
+    const Index block = static_cast<Index>(position) >> shift_;
+    const T* const rows = of.blocks[static_cast<std::size_t>(block)].load(std::memory_order_acquire);
+    return rows == nullptr ? nullptr : rows + (static_cast<Index>(position) - (block << shift_)) * row_size();
+  }
   RowRun<T> cached(std::int64_t position) const { return cached(position, magnitude_); }
 
   /// Writes the row of a token from cached rows: that of its position, or, where every pair has one axis as in M-RoPE,

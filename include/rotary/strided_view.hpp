@@ -109,16 +109,12 @@ struct StridedView {
   /// Does every axis step over all that the axes after it span, as in a row-major tensor or a part of one? Then no two
   /// elements share memory, and all sizes fit. This is what nearly every view is, so it is asked before anything else.
   ROTARY_ALWAYS_INLINE bool is_nested() const {
-    // So far the products of two of these, added up over all axes, fit whatever the scalar.
-    constexpr Index kLimit = Index{1} << 28;
     if (static_cast<unsigned>(rank) > static_cast<unsigned>(kMaxRank)) return false;
     Index span = 1;
-    for (int axis = rank - 1; axis >= 0; --axis) {
-      const Index extent = extents[at(axis)], stride = strides[at(axis)];
-      if (extent == 1) continue;  // its stride is never taken
-      if (extent < 1 || extent > kLimit || stride < span || stride > kLimit) return false;
-      span += (extent - 1) * stride;
-    }
+    // Written out for a matrix, whose extents and strides the compiler often knows.
+    if (rank == 2) return nests(1, span) && nests(0, span);
+    for (int axis = rank - 1; axis >= 0; --axis)
+      if (!nests(axis, span)) return false;
     return true;
   }
 
@@ -141,6 +137,17 @@ struct StridedView {
   StridedView(Scalar* pointer, int axes) : data(pointer), rank(axes) {}
 
   static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
+
+  /// Does an axis step over the `span` elements of those after it? Then `span` is that of all.
+  ROTARY_ALWAYS_INLINE bool nests(int axis, Index& span) const {
+    // So far the products of two of these, added up over all axes, fit whatever the scalar.
+    constexpr Index kLimit = Index{1} << 28;
+    const Index extent = extents[at(axis)], stride = strides[at(axis)];
+    if (extent == 1) return true;  // its stride is never taken
+    if (extent < 1 || extent > kLimit || stride < span || stride > kLimit) return false;
+    span += (extent - 1) * stride;
+    return true;
+  }
 
   ROTARY_NOINLINE void check_sizes() const {
     if (rank < 0 || rank > kMaxRank) detail::fail("a view has 0 to ", kMaxRank, " axes, found ", rank);

@@ -120,6 +120,12 @@ template <class Body, class... Arguments>
 
 }  // namespace detail
 
+/// The instruction set in use if a rotation has looked already; else the baseline. Calls nothing.
+inline InstructionSet known_instruction_set() {
+  return static_cast<InstructionSet>(detail::machine_code.load(std::memory_order_relaxed) %
+                                     detail::kVendorUnit);
+}
+
 /// The machine in use. A rotation reads it once and passes it down, so that whoever changes it (see
 /// testing.hpp) affects only rotations that start later.
 inline Machine machine() {

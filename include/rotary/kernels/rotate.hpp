@@ -14,6 +14,9 @@
 namespace rotary::inline ROTARY_ABI::kernels {
 
 #if ROTARY_VECTOR_EXTENSIONS
+/// A token with fewer pairs is in cache: there is nothing to plan.
+inline constexpr Index kPlannedPairs = Index{1} << 17;
+
 namespace detail {
 
 using WindowKernel = void (*)(const JobShape*, const WindowLoop*);
@@ -215,6 +218,40 @@ ROTARY_NOINLINE void rotate_strided(RotationJob<X, Row>& job, const Machine& mac
 }  // namespace detail
 #endif  // ROTARY_VECTOR_EXTENSIONS
 
+#if ROTARY_VECTOR_EXTENSIONS
+/// The kernel for the heads of one token, (first window, row, pairs, heads, stride of the heads). Null without a fused
+/// multiply-add, and before the first rotation has looked at the processor.
+template <class X, class Row>
+auto one_token_kernel(Pairing pairing) -> void (*)(X*, const Row*, Index, Index, Index) {
+  const InstructionSet set = known_instruction_set();
+  if (!is_fused(set)) return nullptr;
+  return pairing == Pairing::half ? dispatch<typename RotateRows<Pairing::half, X, Row>::OneToken, X*,
+                                             const Row*, Index, Index, Index>(set)
+                                  : dispatch<typename RotateRows<Pairing::interleaved, X, Row>::OneToken, X*,
+                                             const Row*, Index, Index, Index>(set);
+}
+#endif
+
+/// Rotates the heads of one token forward in place, if they are in cache and their windows are whole vectors. Else nothing
+/// is done and the result is false: `rotate_contiguous` takes any job.
+template <class X, class Row>
+ROTARY_ALWAYS_INLINE bool rotate_one_token(X* x, const Row* row, Pairing pairing, Index pairs, Index heads,
+                                           Index head_stride) {
+#if ROTARY_VECTOR_EXTENSIONS
+  // The features of the widest vectors: those of 16-bit scalars may be two vectors of floats.
+  constexpr Index kWidest = 64 / sizeof(rotary::detail::Arithmetic<X, Row>) * (sizeof(X) == 2 ? 2 : 1);
+  if (stream_length(pairing, pairs) % kWidest != 0 || heads * pairs >= kPlannedPairs) [[unlikely]]
+    return false;
+  const auto kernel = one_token_kernel<X, Row>(pairing);
+  if (kernel == nullptr) [[unlikely]]
+    return false;
+  kernel(x, row, pairs, heads, head_stride);
+  return true;
+#else
+  return false;
+#endif
+}
+
 /// out = R in for a job whose features are contiguous, with the bits of `rotate_reference`: `rotate` without the kernels
 /// for strided features, which are a third of the code. The axes of the job are put into another order.
 template <class X, class Row>
@@ -223,7 +260,7 @@ void rotate_contiguous(RotationJob<X, Row>&& job) {
   const Machine machine = kernels::machine();
   // One token in cache: nothing to plan, and every instruction counts.
   const bool one_token = job.axis_count == 0 || (job.axis_count == 1 && job.axes[0].row == 0 &&
-                                                 job.axes[0].extent * job.pairs < (Index{1} << 17));
+                                                 job.axes[0].extent * job.pairs < kPlannedPairs);
   if (one_token && job.second_row == 0) [[likely]] {
     Kernel kernel = Kernel::fixed_width;
     if (!job.in_place() || !job.has_one_pairing())

@@ -49,11 +49,26 @@ struct RotateRows {
           if constexpr (Isa::kBytes == 64) {  // and 32 registers
             if (steps == 8) return run_fixed<Isa, 8>(job, loop);
           } else {
-            if (steps == 8) return run_fixed<Isa, 4>(job, loop, 8);
+            if (steps == 8 || steps == 16) return run_fixed<Isa, 4>(job, loop, steps);
           }
         }
       }
       wrapper<Isa, AnyWidth>(job, loop);
+    }
+  };
+
+  /// The heads of one token forward in place, `head_stride` scalars apart: a window must be whole vectors. The arguments
+  /// fit in registers, and there is no job: of one head, writing and reading it took half of the instructions.
+  struct OneToken {
+    template <class Isa>
+    ROTARY_ALWAYS_INLINE static void run(X* x, const Row* row, Index pairs, Index heads, Index head_stride) {
+      if constexpr (Isa::kFused) {
+        const Windows<X, Row> of(x, row, pairs, heads, head_stride);
+        const Index steps = stream_length(kPairing, pairs) / Wide<Isa>::kWidth;
+        if (steps % 4 == 0) return run_token<Isa, 4>(of, steps);
+        if (steps % 2 == 0) return run_token<Isa, 2>(of, steps);
+        run_token<Isa, 1>(of, steps);
+      }
     }
   };
 
@@ -130,11 +145,13 @@ struct RotateRows {
   ROTARY_ALWAYS_INLINE static void run_fixed(const JobShape* job, const WindowLoop* loop,
                                              Index steps = kStepsOf) {
     Windows<X, Row> of(job, loop);
-    for (Index n = of.tokens; n > 0; --n, of.next_token()) {
-      for (Index at = 0; at < steps * Wide<Isa>::kWidth; at += kStepsOf * Wide<Isa>::kWidth)
-        rotate_columns<Isa, Wide<Isa>, kStepsOf>(of, of.in + at, of.out + at, of.row + at, of.pairs,
-                                                 of.heads);
-    }
+    for (Index n = of.tokens; n > 0; --n, of.next_token()) run_token<Isa, kStepsOf>(of, steps);
+  }
+  /// One token of them.
+  template <class Isa, int kStepsOf>
+  ROTARY_ALWAYS_INLINE static void run_token(const Windows<X, Row>& of, Index steps) {
+    for (Index at = 0; at < steps * Wide<Isa>::kWidth; at += kStepsOf * Wide<Isa>::kWidth)
+      rotate_columns<Isa, Wide<Isa>, kStepsOf>(of, of.in + at, of.out + at, of.row + at, of.pairs, of.heads);
   }
 
   /// Windows of a multiple of `kSteps` steps. So many are rotated before the first is stored, which makes two stores

@@ -76,6 +76,24 @@ struct Windows {
     if (!job.in_place()) before = job.untouched_before, after = job.untouched_after;
   }
 
+  /// The heads of one token, rotated forward in place.
+  ROTARY_ALWAYS_INLINE Windows(X* x, const Row* row_of_token, Index pairs_of_head, Index head_count,
+                               Index head_stride)
+      : in(x),
+        out(x),
+        row(row_of_token),
+        tokens(1),
+        token_in(0),
+        token_out(0),
+        token_row(0),
+        heads(head_count),
+        head_in(head_stride),
+        head_out(head_stride),
+        pairs(pairs_of_head),
+        before(0),
+        after(0),
+        negate(false) {}
+
   /// A single head, its tokens taken for heads that have rows of their own.
   ROTARY_ALWAYS_INLINE void tokens_as_heads() {
     heads = tokens, head_in = token_in, head_out = token_out, head_row = token_row;

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <new>
 
-#include <rotary/mrope.hpp>
-#include <rotary/token_positions.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
+#include <rotary/positions/token_positions.hpp>
 
 #include "support/hand_loops.hpp"
 #include "support/subject.hpp"

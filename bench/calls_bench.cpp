@@ -3,9 +3,9 @@
 #include <tuple>
 
 #include <rotary/apply_rotary_emb.hpp>
-#include <rotary/mrope.hpp>
-#include <rotary/token_positions.hpp>
-#include <rotary/variants/yarn.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
+#include <rotary/frequencies/yarn.hpp>
+#include <rotary/positions/token_positions.hpp>
 
 #include "support/subject.hpp"
 

@@ -50,7 +50,7 @@ text() { size "$scratch/$1.o" | awk 'NR == 2 { print $1 }'; }
 median() { sort -n "$scratch/$1.times" | awk '{ t[NR] = $1 } END { print t[int((NR + 1) / 2)] }'; }
 
 "$compiler" --version | awk -v n="$repetitions" 'NR == 1 { print $0 ", -O2, medians of " n ":\n" }'
-if [[ -f include/rotary/compiled.hpp ]]; then compiled=$(median compiled) compiled_text=$(text compiled); fi
+if [[ -f include/rotary/apply/compiled.hpp ]]; then compiled=$(median compiled) compiled_text=$(text compiled); fi
 awk -v eigen="$(median eigen)" -v rotary="$(median rotary)" -v one="$(median one)" -v type="$(median type)" \
   -v scalar="$(median scalar)" -v compiled="${compiled:-}" -v eigen_text="$(text eigen)" -v rotary_text="$(text rotary)" \
   -v one_text="$(text one)" -v type_text="$(text type)" -v scalar_text="$(text scalar)" \

@@ -2,7 +2,7 @@
 //
 // No goal is set here. Where a rotation stays below its own, these tell how much of that is the library's.
 #define EIGEN_USE_THREADS
-#include <rotary/parallel.hpp>
+#include <rotary/tensor/parallel.hpp>
 
 #include "support/subject.hpp"
 

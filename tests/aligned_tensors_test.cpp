@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <rotary/tensor.hpp>
+#include <rotary/tensor/tensor.hpp>
 
 TEST(AlignedTensors, StartOnCacheLines) {
   for (int size = 1; size < 200; ++size) {

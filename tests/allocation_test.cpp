@@ -7,8 +7,8 @@
 #include <functional>
 #include <new>
 #include <rotary/apply_rotary_emb.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
 #include <rotary/key_cache.hpp>
-#include <rotary/mrope.hpp>
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <rotary/cos_sin_table.hpp>
-#include <rotary/mrope.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
 #include <vector>
 
 #include "support/instruction_sets.hpp"

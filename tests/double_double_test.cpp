@@ -1,5 +1,5 @@
 #include <gtest/gtest.h>
-#include <rotary/double_double.hpp>
+#include <rotary/core/double_double.hpp>
 
 #include <algorithm>
 #include <bit>

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <rotary/learned_rotations.hpp>
+#include <rotary/apply/learned_rotations.hpp>
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"

@@ -2,13 +2,13 @@
 // golden/expected_frequencies.json, every entry.
 #include <gtest/gtest.h>
 #include <rotary/cos_sin_table.hpp>
-#include <rotary/variants/llama3.hpp>
-#include <rotary/variants/longrope.hpp>
-#include <rotary/variants/ntk.hpp>
-#include <rotary/variants/proportional.hpp>
-#include <rotary/variants/reference_float32.hpp>
-#include <rotary/variants/vision.hpp>
-#include <rotary/variants/yarn.hpp>
+#include <rotary/frequencies/llama3.hpp>
+#include <rotary/frequencies/longrope.hpp>
+#include <rotary/frequencies/ntk.hpp>
+#include <rotary/frequencies/proportional.hpp>
+#include <rotary/frequencies/vision.hpp>
+#include <rotary/frequencies/yarn.hpp>
+#include <rotary/tables/reference_float32.hpp>
 
 #include <fstream>
 #include <nlohmann/json.hpp>

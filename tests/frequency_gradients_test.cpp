@@ -1,7 +1,7 @@
 // Closed-form gradients of the variants against central differences.
 #include <gtest/gtest.h>
-#include <rotary/mrope.hpp>
-#include <rotary/variants/yarn_gradients.hpp>
+#include <rotary/frequencies/gradients/yarn_gradients.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
 
 #include <cmath>
 #include <stdexcept>

@@ -1,6 +1,6 @@
 // Keys about positions, renamed or added to published configurations: the answer never changes in silence.
 #include <gtest/gtest.h>
-#include <rotary/from_config/read_keys.hpp>
+#include <rotary/models/from_config/read_keys.hpp>
 
 #include <iostream>
 #include <set>

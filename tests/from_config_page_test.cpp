@@ -1,7 +1,7 @@
 // docs/model-types.md says what the table of model types says. With ROTARY_WRITE_DOCS in the environment the
 // page is written anew.
 #include <gtest/gtest.h>
-#include <rotary/from_config/model_types.hpp>
+#include <rotary/models/from_config/model_types.hpp>
 
 #include <algorithm>
 #include <cctype>
@@ -109,17 +109,18 @@ std::string page() {
   const std::vector<ModelType> types = sorted_types();
   std::size_t read = 0, refused = 0;
   for (const ModelType& type : types) ++(type.refusal.empty() ? read : refused);
-  text << "# Model types that `from_config` knows\n\n"
-       << "Made from the table in `include/rotary/from_config/model_types` by `from_config_page_test`; "
-          "do not edit.\n\n"
-       << read << " model types are read, " << refused << " are refused by name, and "
-       << detail::kWrapperTypes.size()
-       << " types of models of several parts name the type of their language model. Any other type, and any "
-          "key "
-          "that could change a rotary embedding and is not read for the type, is an error.\n\n"
-       << "Every type reads `rope_scaling` and `rope_parameters`, old and new form. A head is `head_dim`, or "
-          "`hidden_size` / `num_attention_heads`.\n\n"
-       << "| model_type | pairs | rotates | base | layers |\n|---|---|---|---|---|\n";
+  text
+      << "# Model types that `from_config` knows\n\n"
+      << "Made from the table in `include/rotary/models/from_config/model_types` by `from_config_page_test`; "
+         "do not edit.\n\n"
+      << read << " model types are read, " << refused << " are refused by name, and "
+      << detail::kWrapperTypes.size()
+      << " types of models of several parts name the type of their language model. Any other type, and any "
+         "key "
+         "that could change a rotary embedding and is not read for the type, is an error.\n\n"
+      << "Every type reads `rope_scaling` and `rope_parameters`, old and new form. A head is `head_dim`, or "
+         "`hidden_size` / `num_attention_heads`.\n\n"
+      << "| model_type | pairs | rotates | base | layers |\n|---|---|---|---|---|\n";
   for (const ModelType& type : types)
     if (type.refusal.empty())
       text << "| " << code(type.name) << " | " << pairs_of(type) << " | " << window_of(type) << " | "

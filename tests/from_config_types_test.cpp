@@ -1,7 +1,7 @@
 // Published configurations of every model type, against numbers worked out here in double, from the formulas
 // alone and without the library.
 #include <gtest/gtest.h>
-#include <rotary/from_config/model_types.hpp>
+#include <rotary/models/from_config/model_types.hpp>
 
 #include <cmath>
 #include <numbers>

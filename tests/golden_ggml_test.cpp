@@ -1,7 +1,7 @@
 // Golden cases of ggml's rope, and what we refuse of it.
+#include <rotary/frequencies/vision.hpp>
+#include <rotary/frequencies/yarn.hpp>
 #include <rotary/operators/ggml.hpp>
-#include <rotary/variants/vision.hpp>
-#include <rotary/variants/yarn.hpp>
 
 #include "support/golden_operators.hpp"
 

@@ -3,8 +3,8 @@
 
 #include <cmath>
 #include <functional>
-#include <rotary/apply_gradients.hpp>
-#include <rotary/learned_rotations.hpp>
+#include <rotary/apply/apply_gradients.hpp>
+#include <rotary/apply/learned_rotations.hpp>
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"

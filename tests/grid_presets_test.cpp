@@ -1,6 +1,6 @@
 // Presets of vision towers and diffusion models, against the formulas in double.
 #include <gtest/gtest.h>
-#include <rotary/presets/grids.hpp>
+#include <rotary/models/presets/grids.hpp>
 
 #include <cmath>
 #include <map>

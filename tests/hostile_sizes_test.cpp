@@ -7,16 +7,16 @@
 #include <cstdlib>
 #include <functional>
 #include <new>
+#include <rotary/apply/learned_rotations.hpp>
+#include <rotary/apply/pairing_conversion.hpp>
 #include <rotary/attention.hpp>
 #include <rotary/broadcat.hpp>
 #include <rotary/key_cache.hpp>
-#include <rotary/learned_rotations.hpp>
-#include <rotary/mrope_positions.hpp>
 #include <rotary/operators/flash_attention.hpp>
 #include <rotary/operators/ggml.hpp>
 #include <rotary/operators/onnx.hpp>
-#include <rotary/pairing_conversion.hpp>
 #include <rotary/polar_embedding.hpp>
+#include <rotary/positions/mrope_positions.hpp>
 #include <rotary/rotate_half.hpp>
 #include <rotary/xpos.hpp>
 

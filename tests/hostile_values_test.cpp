@@ -5,14 +5,14 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <rotary/apply/learned_rotations.hpp>
 #include <rotary/attention.hpp>
-#include <rotary/dual_chunk_positions.hpp>
 #include <rotary/key_cache.hpp>
-#include <rotary/learned_rotations.hpp>
-#include <rotary/mrope_positions.hpp>
 #include <rotary/operators/flash_attention.hpp>
 #include <rotary/operators/ggml.hpp>
 #include <rotary/polar_embedding.hpp>
+#include <rotary/positions/dual_chunk_positions.hpp>
+#include <rotary/positions/mrope_positions.hpp>
 #include <rotary/rotary.hpp>
 #include <rotary/rotate_half.hpp>
 

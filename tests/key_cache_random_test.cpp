@@ -4,9 +4,9 @@
 #include <cmath>
 #include <optional>
 #include <rotary/apply_rotary_emb.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
+#include <rotary/frequencies/yarn.hpp>
 #include <rotary/key_cache.hpp>
-#include <rotary/mrope.hpp>
-#include <rotary/variants/yarn.hpp>
 
 #include "support/compiled_kernels.hpp"
 #include "support/strided_array.hpp"

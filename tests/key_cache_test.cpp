@@ -4,12 +4,12 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <rotary/frequencies/longrope.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
+#include <rotary/frequencies/ntk.hpp>
+#include <rotary/frequencies/yarn.hpp>
 #include <rotary/key_cache.hpp>
-#include <rotary/mrope.hpp>
-#include <rotary/token_positions.hpp>
-#include <rotary/variants/longrope.hpp>
-#include <rotary/variants/ntk.hpp>
-#include <rotary/variants/yarn.hpp>
+#include <rotary/positions/token_positions.hpp>
 
 #include "support/compiled_kernels.hpp"
 #include "support/errors.hpp"

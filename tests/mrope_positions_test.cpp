@@ -1,4 +1,4 @@
-#include <rotary/mrope_positions.hpp>
+#include <rotary/positions/mrope_positions.hpp>
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include <rotary/mrope.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <rotary/apply_rotary_emb.hpp>
+#include <rotary/positions/token_positions.hpp>
 #include <rotary/rotary_embedding.hpp>
-#include <rotary/token_positions.hpp>
 #include <string>
 #include <vector>
 

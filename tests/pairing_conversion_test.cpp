@@ -1,4 +1,4 @@
-#include <rotary/pairing_conversion.hpp>
+#include <rotary/apply/pairing_conversion.hpp>
 
 #include <gtest/gtest.h>
 

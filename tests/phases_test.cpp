@@ -1,5 +1,5 @@
 #include <gtest/gtest.h>
-#include <rotary/phases.hpp>
+#include <rotary/phases/phases.hpp>
 
 #include <algorithm>
 #include <bit>

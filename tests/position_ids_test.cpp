@@ -1,11 +1,11 @@
-#include <rotary/position_ids.hpp>
+#include <rotary/positions/position_ids.hpp>
 
 #include <gtest/gtest.h>
 
 #include <array>
 #include <cstdint>
 #include <numeric>
-#include <rotary/dual_chunk_positions.hpp>
+#include <rotary/positions/dual_chunk_positions.hpp>
 #include <rotary/rotary_embedding.hpp>
 #include <set>
 #include <string>

@@ -4,10 +4,10 @@
 
 #include <functional>
 #include <rotary/apply_rotary_emb.hpp>
-#include <rotary/mrope.hpp>
-#include <rotary/position_ids.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
+#include <rotary/positions/position_ids.hpp>
+#include <rotary/positions/token_positions.hpp>
 #include <rotary/rotary_embedding.hpp>
-#include <rotary/token_positions.hpp>
 
 #include "support/compiled_kernels.hpp"
 #include "support/strided_array.hpp"

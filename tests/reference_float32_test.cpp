@@ -1,7 +1,7 @@
 // The float policies: errors of the size others were measured to have, and the very numbers of their runs.
 #include <gtest/gtest.h>
-#include <rotary/variants/reference_float32.hpp>
-#include <rotary/variants/yarn.hpp>
+#include <rotary/frequencies/yarn.hpp>
+#include <rotary/tables/reference_float32.hpp>
 
 #include <algorithm>
 #include <array>

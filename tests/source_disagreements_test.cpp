@@ -1,12 +1,12 @@
 // Where published implementations disagree about frequencies and magnitudes: one test for each, saying whose
 // side we take, and how to have the other.
 #include <gtest/gtest.h>
-#include <rotary/phases.hpp>
-#include <rotary/variants/llama3.hpp>
-#include <rotary/variants/longrope.hpp>
-#include <rotary/variants/ntk.hpp>
-#include <rotary/variants/proportional.hpp>
-#include <rotary/variants/yarn.hpp>
+#include <rotary/frequencies/llama3.hpp>
+#include <rotary/frequencies/longrope.hpp>
+#include <rotary/frequencies/ntk.hpp>
+#include <rotary/frequencies/proportional.hpp>
+#include <rotary/frequencies/yarn.hpp>
+#include <rotary/phases/phases.hpp>
 
 #include <cmath>
 #include <stdexcept>

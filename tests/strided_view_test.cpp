@@ -1,4 +1,4 @@
-#include <rotary/strided_view.hpp>
+#include <rotary/tensor/strided_view.hpp>
 
 #include <gtest/gtest.h>
 

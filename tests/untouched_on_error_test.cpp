@@ -4,12 +4,12 @@
 
 #include <functional>
 #include <limits>
+#include <rotary/apply/pairing_conversion.hpp>
 #include <rotary/attention.hpp>
 #include <rotary/key_cache.hpp>
 #include <rotary/operators/flash_attention.hpp>
 #include <rotary/operators/ggml.hpp>
 #include <rotary/operators/onnx.hpp>
-#include <rotary/pairing_conversion.hpp>
 #include <rotary/rotary.hpp>
 
 #include "support/compiled_attention.hpp"

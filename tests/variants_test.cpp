@@ -1,9 +1,9 @@
 // NTK, LongRoPE, Llama 3, proportional and FoPE against MPFR, and what parameters they refuse.
-#include <rotary/variants/fope.hpp>
-#include <rotary/variants/llama3.hpp>
-#include <rotary/variants/longrope.hpp>
-#include <rotary/variants/ntk.hpp>
-#include <rotary/variants/proportional.hpp>
+#include <rotary/frequencies/fope.hpp>
+#include <rotary/frequencies/llama3.hpp>
+#include <rotary/frequencies/longrope.hpp>
+#include <rotary/frequencies/ntk.hpp>
+#include <rotary/frequencies/proportional.hpp>
 
 #include "support/variant_checks.hpp"
 

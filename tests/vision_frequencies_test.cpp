@@ -1,7 +1,7 @@
 // Which coordinate turns which pair, and how fast, in every vision model's layout.
 #include <gtest/gtest.h>
-#include <rotary/variants/mixed.hpp>
-#include <rotary/variants/vision.hpp>
+#include <rotary/frequencies/mixed.hpp>
+#include <rotary/frequencies/vision.hpp>
 
 #include <cmath>
 #include <random>

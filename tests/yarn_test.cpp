@@ -1,7 +1,7 @@
 // YaRN and its relatives against MPFR: the range of pairs, magnitudes, NTK-by-parts, Grok-1.
-#include <rotary/variants/grok.hpp>
-#include <rotary/variants/ntk_by_parts.hpp>
-#include <rotary/variants/yarn.hpp>
+#include <rotary/frequencies/grok.hpp>
+#include <rotary/frequencies/ntk_by_parts.hpp>
+#include <rotary/frequencies/yarn.hpp>
 
 #include "support/variant_checks.hpp"
 

@@ -9,7 +9,7 @@
 #include <span>
 #include <string>
 
-#include <rotary/tensor.hpp>
+#include <rotary/tensor/tensor.hpp>
 
 namespace bench {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include <rotary/config.hpp>
+#include <rotary/core/config.hpp>
 
 namespace bench {
 

@@ -4,8 +4,8 @@
 #include <array>
 #include <string>
 
-#include <rotary/pairing.hpp>
-#include <rotary/tensor.hpp>
+#include <rotary/core/pairing.hpp>
+#include <rotary/tensor/tensor.hpp>
 
 #include "contest.hpp"
 

@@ -1,8 +1,8 @@
 // The yardsticks: touching the bytes of a tensor and doing next to nothing with them.
 #pragma once
 
-#include <rotary/pairing.hpp>
-#include <rotary/tensor.hpp>
+#include <rotary/core/pairing.hpp>
+#include <rotary/tensor/tensor.hpp>
 
 namespace bench {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <Eigen/Core>
-#include <rotary/config.hpp>
+#include <rotary/core/config.hpp>
 #include <string>
 #include <utility>
 #include <vector>

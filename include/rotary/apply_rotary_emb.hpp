@@ -1,8 +1,8 @@
 // apply_rotary_emb: angles, or a table of their cosines and sines, × tensor.
 #pragma once
 
-#include "apply_table.hpp"
-#include "compiled.hpp"
+#include "apply/apply_table.hpp"
+#include "apply/compiled.hpp"
 #include "kernels/cos_sin_of_angles.hpp"
 #include "kernels/rotate_gradient.hpp"
 

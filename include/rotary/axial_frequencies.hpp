@@ -3,9 +3,9 @@
 
 #include <tuple>
 
-#include "angles.hpp"
 #include "cos_sin_table.hpp"
-#include "embedding_options.hpp"
+#include "frequencies/embedding_options.hpp"
+#include "phases/angles.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 

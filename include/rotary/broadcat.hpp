@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "tensor.hpp"
+#include "tensor/tensor.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 

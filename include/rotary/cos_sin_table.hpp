@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "aligned_vector.hpp"
-#include "head_layout.hpp"
+#include "core/aligned_vector.hpp"
+#include "core/head_layout.hpp"
 #include "kernels/cos_sin_rows.hpp"
 
 namespace rotary::inline ROTARY_ABI {

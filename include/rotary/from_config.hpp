@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "from_config/options.hpp"
-#include "from_config/parse_json.hpp"
-#include "from_config/read_model.hpp"
-#include "model_configuration.hpp"
+#include "models/from_config/options.hpp"
+#include "models/from_config/parse_json.hpp"
+#include "models/from_config/read_model.hpp"
+#include "models/model_configuration.hpp"
 #include "rotary_embedding.hpp"
 
 namespace rotary::inline ROTARY_ABI {

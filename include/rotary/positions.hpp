@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "axis_positions.hpp"
+#include "positions/axis_positions.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 

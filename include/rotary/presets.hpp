@@ -4,14 +4,14 @@
 #include <string_view>
 #include <vector>
 
-#include "model_configuration.hpp"
-#include "presets/deepseek.hpp"
-#include "presets/gemma.hpp"
-#include "presets/grids.hpp"
-#include "presets/llama.hpp"
-#include "presets/others.hpp"
-#include "presets/phi.hpp"
-#include "presets/qwen.hpp"
+#include "models/model_configuration.hpp"
+#include "models/presets/deepseek.hpp"
+#include "models/presets/gemma.hpp"
+#include "models/presets/grids.hpp"
+#include "models/presets/llama.hpp"
+#include "models/presets/others.hpp"
+#include "models/presets/phi.hpp"
+#include "models/presets/qwen.hpp"
 #include "rotary_embedding.hpp"
 
 namespace rotary::inline ROTARY_ABI {

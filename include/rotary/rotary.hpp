@@ -2,58 +2,70 @@
 #pragma once
 
 // clang-format off
-#include "config.hpp"                        // version and macros
-#include "error.hpp"                         // how a wrong shape or value is reported
-#include "pairing.hpp"                       // which two features form a pair; directions
-#include "head_layout.hpp"                   // which features of a head rotate
-#include "strided_view.hpp"                  // pointer, extents, strides: any tensor at all
-#include "tensor.hpp"                        // Eigen's tensors and matrices as such views
-#include "parallel.hpp"                      // whose threads share the work
-#include "rotate_half.hpp"                   // (a, b) → (−b, a)
-#include "broadcat.hpp"                      // broadcast, then concatenate
-#include "fixed_position.hpp"                // exact whole and fractional numbers
-#include "axis_positions.hpp"                // coordinates of tokens along one axis
-#include "positions.hpp"                     // where tokens are: offsets, lists, grids
-#include "position_ids.hpp"                  // packed, padded, sliced and stretched sequences
-#include "dual_chunk_positions.hpp"          // distances cut short beyond a chunk
-#include "token_positions.hpp"               // tokens with several coordinates, patches in merge blocks
-#include "mrope_positions.hpp"               // text, images and videos of a prompt
-#include "double_double.hpp"                 // reals of 106 bits
-#include "frequencies.hpp"                   // how fast: lang, pixel, constant, custom
-#include "mrope.hpp"                         // which coordinate turns which pair
-#include "variants/ntk.hpp"                  // longer contexts: a larger theta
-#include "variants/yarn.hpp"                 // fast pairs stay, slow ones are interpolated
-#include "variants/ntk_by_parts.hpp"         // its forerunner
-#include "variants/grok.hpp"                 // its relatives
-#include "variants/longrope.hpp"             // a divisor for every pair
-#include "variants/llama3.hpp"               // interpolated by wavelength
-#include "variants/proportional.hpp"         // slow pairs stand still
-#include "variants/fope.hpp"                 // so do those of less than a turn
-#include "variants/vision.hpp"               // images and video, model by model
-#include "variants/mixed.hpp"                // learned directions for every head
-#include "variants/frequency_gradients.hpp"  // gradients of theta, factors, divisors
-#include "variants/yarn_gradients.hpp"       // and of what YaRN and its relatives have
-#include "phases.hpp"                        // positions × frequencies, in exact integer turns
-#include "angles.hpp"                        // the same as tensors of angles
-#include "cos_sin_table.hpp"                 // phases → rows of cosines and sines
-#include "row_cache.hpp"                     // rows that are computed once
-#include "row_source.hpp"                    // rows of any positions
-#include "variants/reference_float32.hpp"    // others' float cosines, errors included
-#include "axial_frequencies.hpp"             // grids: images and video
-#include "embedding_options.hpp"             // the arguments of rotary-embedding-torch
-#include "rotate_options.hpp"                // what a call says
-#include "rotate_sequence.hpp"               // rows of any positions × tensors
-#include "apply_table.hpp"                   // rows of a table × tensor
-#include "scaled_rows.hpp"                   // rows times a tensor of scales
-#include "rotation_gradients.hpp"            // what a rotation leaves to differentiate
-#include "apply_rotary_emb.hpp"              // angles or a table × tensor
-#include "apply_gradients.hpp"               // its gradients
-#include "learned_rotations.hpp"             // angles that come out of a network
-#include "rotary_embedding.hpp"              // RotaryEmbedding: all of it for sequences
-#include "xpos.hpp"                          // XPos: scores that decay with distance
-#include "key_cache.hpp"                     // rotated keys while decoding: append, shift, drop, fork
-#include "polar_embedding.hpp"               // PolarEmbedding: features are lengths, positions angles
-#include "pairing_conversion.hpp"            // weights of one pairing for the other
-#include "rotary_positional_embeddings.hpp"  // labml's module
-#include "attention.hpp"                     // labml's attention
+
+// core, tensor: what everything stands on
+#include "core/config.hpp"                    // version and macros
+#include "core/error.hpp"                     // how a wrong shape or value is reported
+#include "core/pairing.hpp"                   // which two features form a pair; directions
+#include "core/head_layout.hpp"               // which features of a head rotate
+#include "core/double_double.hpp"             // real numbers of 106 bits
+#include "tensor/strided_view.hpp"            // pointer, extents, strides: any tensor at all
+#include "tensor/tensor.hpp"                  // Eigen's tensors and matrices as such views
+#include "tensor/parallel.hpp"                // whose threads share the work
+#include "rotate_half.hpp"                    // (a, b) → (−b, a)
+#include "broadcat.hpp"                       // broadcast, then concatenate
+
+// positions: where tokens are
+#include "positions/fixed_position.hpp"       // exact whole and fractional numbers
+#include "positions/axis_positions.hpp"       // coordinates of tokens along one axis
+#include "positions.hpp"                      // offsets, lists, grids
+#include "positions/position_ids.hpp"         // packed, padded, sliced and stretched sequences
+#include "positions/dual_chunk_positions.hpp" // distances that are limited beyond a chunk
+#include "positions/token_positions.hpp"      // tokens with several coordinates, patches in merge blocks
+#include "positions/mrope_positions.hpp"      // text, images and videos of a prompt
+
+// frequencies: how far a pair rotates from one position to the next
+#include "frequencies.hpp"                    // lang, pixel, constant, custom
+#include "frequencies/mrope_axes.hpp"         // which coordinate rotates which pair
+#include "frequencies/ntk.hpp"                // longer contexts: a larger theta
+#include "frequencies/yarn.hpp"               // fast pairs stay, slow ones are interpolated
+#include "frequencies/ntk_by_parts.hpp"       // the forerunner of YaRN
+#include "frequencies/grok.hpp"               // YaRN as Grok-1 has it
+#include "frequencies/longrope.hpp"           // a divisor for every pair
+#include "frequencies/llama3.hpp"             // interpolated by wavelength
+#include "frequencies/proportional.hpp"       // slow pairs do not rotate
+#include "frequencies/fope.hpp"               // pairs that rotate less than once do not rotate
+#include "frequencies/vision.hpp"             // images and video, model by model
+#include "frequencies/mixed.hpp"              // learned directions for every head
+#include "frequencies/gradients/frequency_gradients.hpp" // gradients of theta, factors, divisors
+#include "frequencies/gradients/yarn_gradients.hpp"      // gradients of the parameters of YaRN
+#include "frequencies/embedding_options.hpp"  // the arguments of rotary-embedding-torch
+
+// phases and rows: positions × frequencies, and their cosines and sines
+#include "phases/phases.hpp"                  // exact phases: integer multiples of 2^-64 or 2^-128 of a turn
+#include "phases/angles.hpp"                  // tensors of angles, in radians
+#include "cos_sin_table.hpp"                  // rows of cosines and sines
+#include "tables/row_cache.hpp"               // rows that are computed once
+#include "tables/row_source.hpp"              // rows of any positions
+#include "tables/reference_float32.hpp"       // the float32 cosines of other systems, errors included
+#include "axial_frequencies.hpp"              // grids: images and video
+
+// apply: rows × tensors
+#include "apply/rotate_options.hpp"           // what a call says
+#include "apply/rotate_sequence.hpp"          // rows of any positions × tensors
+#include "apply/apply_table.hpp"              // rows of a table × tensor
+#include "apply/scaled_rows.hpp"              // rows times a tensor of scales
+#include "apply/rotation_gradients.hpp"       // gradients of angles, magnitudes and scales
+#include "apply_rotary_emb.hpp"               // angles or a table × tensor
+#include "apply/apply_gradients.hpp"          // the gradients of apply_rotary_emb
+#include "apply/learned_rotations.hpp"        // angles that a network computes
+#include "apply/pairing_conversion.hpp"       // weights of one pairing for the other
+
+// what users construct
+#include "rotary_embedding.hpp"               // RotaryEmbedding: all of it for sequences
+#include "xpos.hpp"                           // XPos: scores that decay with distance
+#include "polar_embedding.hpp"                // PolarEmbedding: features are lengths, positions angles
+#include "key_cache.hpp"                      // rotated keys while decoding: append, shift, drop, fork
+#include "labml.hpp"                          // labml's module
+#include "attention.hpp"                      // labml's attention
 // clang-format on

@@ -3,11 +3,11 @@
 
 #include <utility>
 
+#include "apply/rotation_gradients.hpp"
+#include "apply/rotator.hpp"
+#include "apply/scaled_rows.hpp"
 #include "axial_frequencies.hpp"
-#include "embedding_options.hpp"
-#include "rotation_gradients.hpp"
-#include "rotator.hpp"
-#include "scaled_rows.hpp"
+#include "frequencies/embedding_options.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 

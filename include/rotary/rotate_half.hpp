@@ -1,8 +1,8 @@
 // rotate_half: every pair (a, b) becomes (−b, a).
 #pragma once
 
-#include "head_layout.hpp"
-#include "tensor.hpp"
+#include "core/head_layout.hpp"
+#include "tensor/tensor.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 

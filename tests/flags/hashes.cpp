@@ -4,17 +4,17 @@
 // It uses the standard library and Eigen for nothing but memory, so that a difference is the library's own.
 #include <cstdint>
 #include <cstdio>
+#include <rotary/apply/learned_rotations.hpp>
+#include <rotary/apply/pairing_conversion.hpp>
 #include <rotary/attention.hpp>
 #include <rotary/broadcat.hpp>
-#include <rotary/dual_chunk_positions.hpp>
 #include <rotary/key_cache.hpp>
-#include <rotary/learned_rotations.hpp>
-#include <rotary/mrope_positions.hpp>
 #include <rotary/operators/flash_attention.hpp>
 #include <rotary/operators/ggml.hpp>
 #include <rotary/operators/onnx.hpp>
-#include <rotary/pairing_conversion.hpp>
 #include <rotary/polar_embedding.hpp>
+#include <rotary/positions/dual_chunk_positions.hpp>
+#include <rotary/positions/mrope_positions.hpp>
 #include <rotary/rotary.hpp>
 #include <rotary/rotate_half.hpp>
 

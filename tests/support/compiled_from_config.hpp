@@ -5,8 +5,8 @@
 
 #include <concepts>
 #include <nlohmann/json.hpp>
-#include <rotary/from_config/options.hpp>
-#include <rotary/model_configuration.hpp>
+#include <rotary/models/from_config/options.hpp>
+#include <rotary/models/model_configuration.hpp>
 #include <string_view>
 #include <vector>
 

@@ -2,7 +2,7 @@
 // another type than the arithmetic of the tensor would ask for.
 #pragma once
 
-#include <rotary/compiled.hpp>
+#include <rotary/apply/compiled.hpp>
 
 #if defined(ROTARY_COMPILED)
 namespace rotary::inline ROTARY_ABI::kernels {

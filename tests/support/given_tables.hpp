@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <rotary/tensor.hpp>
+#include <rotary/tensor/tensor.hpp>
 
 #include "random.hpp"
 

@@ -7,7 +7,7 @@
 #include <initializer_list>
 #include <map>
 #include <optional>
-#include <rotary/tensor.hpp>
+#include <rotary/tensor/tensor.hpp>
 #include <set>
 #include <string>
 #include <string_view>

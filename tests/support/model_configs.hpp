@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <rotary/model_configuration.hpp>
+#include <rotary/models/model_configuration.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <string>

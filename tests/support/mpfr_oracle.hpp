@@ -3,7 +3,7 @@
 #pragma once
 
 #include <mpfr.h>
-#include <rotary/double_double.hpp>
+#include <rotary/core/double_double.hpp>
 
 #include <cmath>
 #include <cstdint>

@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <cstring>
+#include <rotary/frequencies/mrope_axes.hpp>
 #include <rotary/kernels/cos_sin_of_angles.hpp>
 #include <rotary/kernels/cos_sin_rows.hpp>
-#include <rotary/mrope.hpp>
 #include <span>
 #include <vector>
 

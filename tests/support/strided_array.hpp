@@ -7,7 +7,7 @@
 #include <cstring>
 #include <numeric>
 #include <ostream>
-#include <rotary/tensor.hpp>
+#include <rotary/tensor/tensor.hpp>
 #include <string>
 #include <utility>
 #include <vector>

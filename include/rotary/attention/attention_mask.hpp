@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "../tensor.hpp"
+#include "../tensor/tensor.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "../rotary_positional_embeddings.hpp"
+#include "../labml.hpp"
 #include "../xpos.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {

@@ -7,7 +7,7 @@
 #include <string>
 #include <type_traits>
 
-#include "../tensor.hpp"
+#include "../tensor/tensor.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 

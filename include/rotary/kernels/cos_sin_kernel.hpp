@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "../phases.hpp"
+#include "../phases/phases.hpp"
 #include "../positions.hpp"
 #include "cos_sin_of_phases.hpp"
 #include "nearest_cos_sin.hpp"

@@ -6,7 +6,7 @@
 #include <limits>
 #include <span>
 
-#include "../phases.hpp"
+#include "../phases/phases.hpp"
 #include "../positions.hpp"
 #include "cos_sin_kernel.hpp"
 #include "nearest_cos_sin.hpp"

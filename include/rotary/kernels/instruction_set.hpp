@@ -8,7 +8,7 @@
 
 #include <atomic>
 
-#include "../config.hpp"
+#include "../core/config.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS && defined(__x86_64__)
 #include <cpuid.h>

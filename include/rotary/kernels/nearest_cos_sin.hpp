@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "../phases.hpp"
+#include "../phases/phases.hpp"
 
 namespace rotary::inline ROTARY_ABI::kernels {
 

@@ -1,7 +1,7 @@
 // The gradients of a rotation with respect to its angles and magnitudes.
 #pragma once
 
-#include "../double_double.hpp"
+#include "../core/double_double.hpp"
 #include "rotation_job.hpp"
 
 namespace rotary::inline ROTARY_ABI::kernels {

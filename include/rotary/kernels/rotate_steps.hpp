@@ -1,7 +1,7 @@
 // How a few pairs with contiguous features are rotated: their row in registers, for every pairing and scalar.
 #pragma once
 
-#include "../pairing.hpp"
+#include "../core/pairing.hpp"
 #include "bfloat16_words.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS

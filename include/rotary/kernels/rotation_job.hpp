@@ -1,8 +1,8 @@
 // What every rotation is reduced to: pointers, strides and pairings.
 #pragma once
 
-#include "../pairing.hpp"
-#include "../tensor.hpp"
+#include "../core/pairing.hpp"
+#include "../tensor/tensor.hpp"
 
 namespace rotary::inline ROTARY_ABI::kernels {
 

@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "../tensor.hpp"
+#include "../tensor/tensor.hpp"
 #include "fused.hpp"
 #include "instruction_set.hpp"
 

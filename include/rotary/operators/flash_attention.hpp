@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "../position_ids.hpp"
+#include "../positions/position_ids.hpp"
 #include "given_tables.hpp"
 
 namespace rotary::inline ROTARY_ABI::flash_attention {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "../rotary_embedding.hpp"
-#include "../variants/reference_float32.hpp"
+#include "../tables/reference_float32.hpp"
 #include "ggml_parameters.hpp"
 
 namespace rotary::inline ROTARY_ABI::ggml {

@@ -7,10 +7,10 @@
 #include <span>
 #include <vector>
 
-#include "../mrope.hpp"
-#include "../pairing.hpp"
-#include "../variants/check_parameter.hpp"
-#include "../variants/correction_range.hpp"
+#include "../core/checks.hpp"
+#include "../core/pairing.hpp"
+#include "../frequencies/correction_range.hpp"
+#include "../frequencies/mrope_axes.hpp"
 
 namespace rotary::inline ROTARY_ABI::ggml {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "../rotate_sequence.hpp"
-#include "../rotation_gradients.hpp"
+#include "../apply/rotate_sequence.hpp"
+#include "../apply/rotation_gradients.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 

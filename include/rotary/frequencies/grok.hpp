@@ -1,0 +1,60 @@
+// The four ways of Grok-1's `extra_method`: YaRN's mixture as a mean or a geometric one, or a larger theta.
+#pragma once
+
+#include "../frequencies.hpp"
+#include "correction_range.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// With μ_i as in YaRN and s the factor:
+///
+///     original      f_i
+///     yarn_linear   (1 − μ_i) f_i / s + μ_i f_i
+///     yarn_log      f_i^μ_i · (f_i / s)^(1 − μ_i)
+///     theta_scale   theta'^(−2i/dim),  theta' = theta^(ln(L s / 2π) / ln(L / 2π)),  L the original context
+enum class GrokMethod { original, yarn_linear, yarn_log, theta_scale };
+
+/// The parameters of the Grok-1 family.
+struct GrokOptions {
+  double factor = 1;                            ///< s: how many times longer contexts become
+  double original_max_position_embeddings = 0;  ///< L, the context of pretraining; must be given
+  double beta_fast = 32;                        ///< pairs that make as many turns over it stay as they are
+  double beta_slow = 1;                         ///< pairs that make no more turns are interpolated
+  bool truncate = true;                         ///< rounds the range of pairs between outwards
+  double extrapolation_factor = 1;              ///< multiplies μ
+  GrokMethod method = GrokMethod::yarn_log;
+};
+
+/// The frequencies vLLM gives Grok-1. The magnitude is 1: YaRN's is computed there and then not applied.
+///
+/// @code
+///   const rotary::Frequencies frequencies =
+///       rotary::grok_frequencies(128, 10000, {.factor = 16, .original_max_position_embeddings = 8192});
+/// @endcode
+inline Frequencies grok_frequencies(Index dim, const DoubleDouble& theta, const GrokOptions& options) {
+  const DoubleDouble factor = options.factor;
+  detail::check_positive("factor", factor);
+  detail::check_finite("extrapolation_factor", options.extrapolation_factor);
+  if (options.method < GrokMethod::original || options.method > GrokMethod::theta_scale)
+    detail::fail("method is ", static_cast<int>(options.method), ", which GrokMethod has not");
+  if (options.method == GrokMethod::original) return language_frequencies(dim, theta);
+  if (options.method == GrokMethod::theta_scale) {
+    const DoubleDouble turns = options.original_max_position_embeddings / (2 * kPi);
+    if (!isfinite(turns) || turns <= 1)
+      detail::fail("original_max_position_embeddings is ", options.original_max_position_embeddings,
+                   ", it must be finite and more than 2 pi");
+    return language_frequencies(dim, pow(theta, log(turns * factor) / log(turns)));
+  }
+  const CorrectionRange range = correction_range(dim, theta, options.original_max_position_embeddings,
+                                                 options.beta_fast, options.beta_slow, options.truncate);
+  Frequencies frequencies = language_frequencies(dim, theta);
+  Index pair = 0;
+  for (DoubleDouble& f : frequencies.values) {
+    const DoubleDouble kept = options.extrapolation_factor * (1 - correction_ramp(range, pair++));
+    f = options.method == GrokMethod::yarn_log ? f * pow(factor, kept - 1)
+                                               : f / factor * (1 - kept) + f * kept;
+  }
+  return frequencies;
+}
+
+}  // namespace rotary::inline ROTARY_ABI

@@ -1,0 +1,62 @@
+// Llama 3's smoothing: short waves stay, long ones are interpolated, those between in part.
+#pragma once
+
+#include <algorithm>
+
+#include "../frequencies.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// The parameters of `llama3`, called as configurations call them; the values of Llama 3.1.
+struct Llama3Options {
+  double factor = 8;                               ///< s: how many times longer contexts become
+  double low_freq_factor = 1;                      ///< up to so many turns over the original context: f / s
+  double high_freq_factor = 4;                     ///< from so many turns on: f
+  double original_max_position_embeddings = 8192;  ///< L, the context of pretraining
+};
+
+namespace detail {
+
+inline void check(const Llama3Options& options) {
+  check_positive("factor", options.factor);
+  check_positive("original_max_position_embeddings", options.original_max_position_embeddings);
+  check_not_negative("low_freq_factor", options.low_freq_factor);
+  check_not_negative("high_freq_factor", options.high_freq_factor);
+  if (options.high_freq_factor < options.low_freq_factor)
+    fail("high_freq_factor is ", options.high_freq_factor, ", it must not be less than low_freq_factor, ",
+         options.low_freq_factor);
+}
+
+/// t, the share of a frequency that stays.
+inline DoubleDouble llama3_kept(const DoubleDouble& f, const Llama3Options& options) {
+  const DoubleDouble turns = f * options.original_max_position_embeddings / (2 * kPi);
+  const DoubleDouble low = options.low_freq_factor, high = options.high_freq_factor;
+  if (low == high) return turns > high ? 1 : 0;
+  return std::clamp((turns - low) / (high - low), DoubleDouble(0), DoubleDouble(1));
+}
+
+}  // namespace detail
+
+/// With low and high the two freq_factors, and L the original context:
+///
+///     f' = (1 − t) f / s + t f,   t = clamp((L f / 2π − low) / (high − low), 0, 1)
+///
+/// If both factors are the same, as in Llama 4, waves shorter than L / low stay and all others, those of
+/// exactly this length too, are interpolated. ggml's `freq_factors` are f / f'.
+///
+/// @code
+///   const rotary::Frequencies llama31 =
+///       rotary::llama3_scaled(rotary::language_frequencies(128, 500000), rotary::Llama3Options{});
+///   const rotary::CosSinTable<float> table(llama31, rotary::Positions::consecutive(16));
+/// @endcode
+inline Frequencies llama3_scaled(Frequencies frequencies, const Llama3Options& options) {
+  detail::check(frequencies);
+  detail::check(options);
+  for (DoubleDouble& f : frequencies.values) {
+    const DoubleDouble kept = detail::llama3_kept(f, options);
+    f = f / options.factor * (1 - kept) + f * kept;
+  }
+  return frequencies;
+}
+
+}  // namespace rotary::inline ROTARY_ABI

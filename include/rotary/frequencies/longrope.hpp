@@ -1,0 +1,84 @@
+// LongRoPE: a divisor of its own for every pair, found by search; one set for short texts, one for long ones.
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <vector>
+
+#include "../frequencies.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// The parameters of LongRoPE, called as configurations call them.
+struct LongRopeOptions {
+  std::vector<double> short_factor = {}, long_factor = {};  ///< dim/2 divisors each
+  double original_max_position_embeddings = 0;              ///< L, the context of pretraining; must be given
+  double max_position_embeddings = 0;                       ///< M; not needed where the magnitude is
+  std::optional<double> factor = {};                        ///< s; by default M / L
+  std::optional<double> attention_factor = {};              ///< takes the place of the magnitude
+  std::optional<double> short_mscale = {}, long_mscale = {};  ///< and these, of the set they name
+};
+
+namespace detail {
+
+inline bool is_long(const LongRopeOptions& options, double length) {
+  check_not_negative("length", length);
+  check_positive("original_max_position_embeddings", options.original_max_position_embeddings);
+  return length > options.original_max_position_embeddings;
+}
+
+inline void check_divisors(const char* name, const std::vector<double>& divisors, std::size_t pairs) {
+  if (divisors.size() != pairs)
+    fail(name, " has ", divisors.size(), " entries, it must have one for each of ", pairs, " pairs");
+  for (const double& divisor : divisors)
+    if (!finite_bits(divisor) || divisor <= 0)
+      fail(name, " has an entry ", divisor, ", every entry must be positive and finite");
+}
+
+}  // namespace detail
+
+/// A = √(1 + ln s / ln L), and 1 for s ≤ 1, unless a parameter names it.
+inline double longrope_magnitude(const LongRopeOptions& options, double length) {
+  const auto& of_set = detail::is_long(options, length) ? options.long_mscale : options.short_mscale;
+  if (const auto& given = of_set ? of_set : options.attention_factor) {
+    detail::check_finite(of_set ? "the mscale of the set" : "attention_factor", *given);
+    return *given;
+  }
+  const double original = options.original_max_position_embeddings;
+  if (!options.factor) detail::check_positive("max_position_embeddings", options.max_position_embeddings);
+  const double factor = options.factor.value_or(options.max_position_embeddings / original);
+  detail::check_positive("factor", factor);
+  if (factor <= 1) return 1;
+  if (original <= 1)
+    detail::fail("original_max_position_embeddings is ", original,
+                 ", it must be more than 1 for the magnitude to follow from it");
+  return std::sqrt(1 + std::log(factor) / std::log(original));
+}
+
+/// f'_i = f_i / long_factor_i if `length` is more than original_max_position_embeddings, else
+/// f_i / short_factor_i; the magnitude is `longrope_magnitude` (Ding et al. 2024; `longrope` or `su` of
+/// Phi-3 and later).
+///
+/// Hugging Face asks with one more than the largest position of the call, vLLM with the longest context it
+/// was started for; MLX-LM takes the long set always. Keys of one set do not go with queries of the other.
+///
+/// @code
+///   const rotary::LongRopeOptions options{.short_factor = std::vector<double>(32, 1.0),
+///                                         .long_factor = std::vector<double>(32, 4.0),
+///                                         .original_max_position_embeddings = 4096,
+///                                         .max_position_embeddings = 131072};
+///   const rotary::Frequencies of_long_texts = rotary::longrope_frequencies(64, 10000, options, 100000);
+/// @endcode
+inline Frequencies longrope_frequencies(Index dim, const DoubleDouble& theta, const LongRopeOptions& options,
+                                        double length) {
+  Frequencies frequencies = language_frequencies(dim, theta);
+  detail::check_divisors("short_factor", options.short_factor, frequencies.values.size());
+  detail::check_divisors("long_factor", options.long_factor, frequencies.values.size());
+  frequencies.magnitude = longrope_magnitude(options, length);
+  const auto& divisors = detail::is_long(options, length) ? options.long_factor : options.short_factor;
+  for (std::size_t i = 0; i < divisors.size(); ++i)
+    frequencies.values[i] = frequencies.values[i] / divisors[i];
+  return frequencies;
+}
+
+}  // namespace rotary::inline ROTARY_ABI

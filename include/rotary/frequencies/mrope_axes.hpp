@@ -1,0 +1,188 @@
+// Which coordinate turns which pair, where a token has several: M-RoPE's sections and their relatives.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "../core/error.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+// M-RoPE keeps the frequencies of plain RoPE and deals the pairs out to the axes (time, height, width): pair
+// i turns by φ_i = p^(a(i)) f_i. All of the orders in use are lists a(0), a(1), ... for `on_axes`, which
+// refuses a list whose sections do not add up to the pairs there are. A text token, whose coordinates are
+// equal, turns as by plain RoPE whatever the list. None of this says which two features form a pair: see
+// Pairing.
+
+namespace detail {
+
+/// The number of pairs in all sections; fails on negative ones, and on more of them than memory could hold.
+template <class Sections>
+Index checked_pairs(const Sections& sections) {
+  if (sections.empty()) fail("found no section, M-RoPE needs one for every axis");
+  Index pairs = 0;
+  for (std::size_t axis = 0; axis < sections.size(); ++axis) {
+    if (sections[axis] < 0)
+      fail("section ", axis, " has ", sections[axis], " pairs, the number must not be negative");
+    pairs = checked_sum(pairs, sections[axis]);
+  }
+  checked_product(pairs, sizeof(Index));
+  return pairs;
+}
+
+}  // namespace detail
+
+/// Whole sections, one after the other: Qwen2-VL and Qwen2.5-VL (`mrope_section`), GLM-4.1V, and HunYuan's
+/// XD-RoPE, whose four sections and axes are (plain, width, height, time).
+///
+///     [2, 3, 3]:   T T H H H W W W
+///
+/// @code
+///   const auto text = rotary::language_frequencies(128, 1e6);
+///   const auto image = rotary::on_axes(text, rotary::mrope_axes_chunked({16, 24, 24}), 3);
+/// @endcode
+inline std::vector<Index> mrope_axes_chunked(const std::vector<Index>& sections) {
+  std::vector<Index> axis_of_pair;
+  axis_of_pair.reserve(static_cast<std::size_t>(detail::checked_pairs(sections)));
+  for (std::size_t axis = 0; axis < sections.size(); ++axis)
+    for (Index n = 0; n < sections[axis]; ++n) axis_of_pair.push_back(static_cast<Index>(axis));
+  return axis_of_pair;
+}
+
+/// Axes in turn, for as long as their sections last: Qwen3-VL and later (`mrope_interleaved`).
+///
+/// Of n axes, axis k > 0 takes the pairs k, k + n, k + 2n, ... below n · sections[k]; axis 0 has all others.
+/// A section larger than every n-th pair gets what there is, in the published code as here.
+///
+///     [4, 2, 2]:   T H W T H W T T
+///
+/// @code
+///   const auto axes = rotary::mrope_axes_interleaved({24, 20, 20});
+///   const auto frequencies = rotary::on_axes(rotary::language_frequencies(128, 5e6), axes, 3);
+/// @endcode
+inline std::vector<Index> mrope_axes_interleaved(const std::vector<Index>& sections) {
+  const Index pairs = detail::checked_pairs(sections), axes = static_cast<Index>(sections.size());
+  std::vector<Index> axis_of_pair(static_cast<std::size_t>(pairs), 0);
+  for (Index i = 0; i < pairs; ++i) {
+    const Index axis = i % axes, turn = i / axes;
+    if (turn < sections[static_cast<std::size_t>(axis)]) axis_of_pair[static_cast<std::size_t>(i)] = axis;
+  }
+  return axis_of_pair;
+}
+
+/// Height and width alternating, then time: ERNIE-4.5-VL, whose configuration lists the sections as (height,
+/// width, time). The axes of the result are (time, height, width), the order of its positions.
+///
+///     {2, 2, 3}:   H W H W T T T
+inline std::vector<Index> mrope_axes_ernie(const std::array<Index, 3>& height_width_time) {
+  const auto [height, width, time] = height_width_time;
+  const Index pairs = detail::checked_pairs(height_width_time);
+  if (height != width)
+    detail::fail("ERNIE's sections are ", height, " for height and ", width,
+                 " for width, they must be equal");
+  std::vector<Index> axis_of_pair(static_cast<std::size_t>(pairs), 0);
+  for (Index i = 0; i < pairs - time; ++i) axis_of_pair[static_cast<std::size_t>(i)] = 1 + i % 2;
+  return axis_of_pair;
+}
+
+/// Height and width alternating, then time: Ling and Ming (rope_type `video_rope`), whose configurations list
+/// the sections as (time, height, width), the order of the axes.
+///
+///     [3, 2, 2]:   H W H W T T T
+inline std::vector<Index> mrope_axes_video(const std::vector<Index>& sections) {
+  if (sections.size() != 3) detail::fail("video_rope has 3 sections, found ", sections.size());
+  const Index pairs = detail::checked_pairs(sections);
+  std::vector<Index> axis_of_pair(static_cast<std::size_t>(pairs), 0);
+  for (Index i = 0; i < pairs - sections[0]; ++i) axis_of_pair[static_cast<std::size_t>(i)] = 1 + i % 2;
+  return axis_of_pair;
+}
+
+/// Axes in turn, each until its section is used up: GLM (`mrope_interleaved_glm`). Pair i belongs to axis
+/// i mod n of n axes, or to the next axis whose section is not used up.
+///
+///     [2, 3, 3]:   T H W T H W H W
+inline std::vector<Index> mrope_axes_glm(const std::vector<Index>& sections) {
+  const Index pairs = detail::checked_pairs(sections);
+  std::vector<Index> left = sections, axis_of_pair;
+  axis_of_pair.reserve(static_cast<std::size_t>(pairs));
+  for (Index i = 0; i < pairs; ++i) {
+    std::size_t axis = static_cast<std::size_t>(i) % left.size();
+    while (left[axis] == 0) axis = (axis + 1) % left.size();
+    --left[axis];
+    axis_of_pair.push_back(static_cast<Index>(axis));
+  }
+  return axis_of_pair;
+}
+
+/// Pair by pair, each to the axis that is furthest behind: openPangu.
+///
+/// Among the axes with pairs left, and not the one just served if there is another, the one with the smallest
+/// share placed is next, the first of equals. Three sections (time, height, width) keep one pair of time back
+/// and place it last; two are (height, width).
+///
+///     [2, 3, 3]:   T H W H W H W T
+inline std::vector<Index> mrope_axes_openpangu(const std::vector<Index>& sections) {
+  const Index pairs = detail::checked_pairs(sections), axes = static_cast<Index>(sections.size());
+  if (axes != 2 && axes != 3) detail::fail("openPangu has 2 or 3 sections, found ", axes);
+  const bool time_is_last = axes == 3;
+  std::vector<Index> counts = sections;
+  if (time_is_last && --counts[0] < 0)
+    detail::fail("openPangu's section of time has no pair, it must have at least 1");
+
+  std::vector<Index> placed(counts.size(), 0), axis_of_pair;
+  axis_of_pair.reserve(static_cast<std::size_t>(pairs));
+  const auto share = [&](std::size_t axis) {
+    return static_cast<double>(placed[axis]) / static_cast<double>(counts[axis]);
+  };
+  const Index none = -1;
+  Index previous = none;
+  for (Index i = 0; i < pairs - (time_is_last ? 1 : 0); ++i) {
+    Index next = none;
+    for (std::size_t axis = 0; axis < counts.size(); ++axis)
+      if (placed[axis] < counts[axis] && static_cast<Index>(axis) != previous &&
+          (next == none || share(axis) < share(static_cast<std::size_t>(next))))
+        next = static_cast<Index>(axis);
+    if (next == none) next = previous;  // the only one with pairs left
+    ++placed[static_cast<std::size_t>(next)];
+    axis_of_pair.push_back(next);
+    previous = next;
+  }
+  if (time_is_last) axis_of_pair.push_back(0);
+  return axis_of_pair;
+}
+
+/// ggml's MROPE: whole sections of its four streams (t, h, w, e), begun anew where the pairs outnumber them.
+inline std::vector<Index> mrope_axes_ggml(const std::array<Index, 4>& sections, Index pairs) {
+  const Index period = detail::checked_pairs(sections);
+  if (pairs < 0) detail::fail("there cannot be ", pairs, " pairs");
+  if (period == 0 && pairs > 0) detail::fail("all sections are empty, there must be a pair in one of them");
+  std::vector<Index> axis_of_pair;
+  detail::checked_product(pairs, sizeof(Index));
+  axis_of_pair.reserve(static_cast<std::size_t>(pairs));
+  for (Index i = 0; i < pairs; ++i) {
+    Index axis = 0, end = sections[0];
+    while (axis < 3 && i % period >= end) end += sections[static_cast<std::size_t>(++axis)];
+    axis_of_pair.push_back(axis);
+  }
+  return axis_of_pair;
+}
+
+/// ggml's IMROPE: t, h and w in turn for as long as their sections last, and the fourth stream e after that.
+///
+/// Where `mrope_axes_interleaved` has time take over, as Hugging Face and vLLM do, ggml goes on to e: with
+/// [24, 20, 20, 0] pairs 61 and 62 differ. Run a model the way it was trained; this order is for comparing
+/// with ggml.
+///
+///     [4, 2, 2, 0], 8 pairs:   T H W T H W T E
+inline std::vector<Index> mrope_axes_ggml_interleaved(const std::array<Index, 4>& sections, Index pairs) {
+  // As many pairs as sections go round, and the same checks.
+  std::vector<Index> axis_of_pair = mrope_axes_ggml(sections, pairs);
+  const Index period = detail::checked_pairs(sections);
+  for (Index i = 0; i < pairs; ++i) {
+    const Index axis = i % period % 3, turn = i % period / 3;
+    axis_of_pair[static_cast<std::size_t>(i)] = turn < sections[static_cast<std::size_t>(axis)] ? axis : 3;
+  }
+  return axis_of_pair;
+}
+
+}  // namespace rotary::inline ROTARY_ABI

@@ -1,0 +1,111 @@
+// NTK-aware scaling: longer contexts by a larger theta, so that fast pairs hardly change and slow ones do.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "../frequencies.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+namespace detail {
+
+/// rescaled_theta, whose errors call the factor `name`.
+inline DoubleDouble ntk_theta(const char* name, const DoubleDouble& theta, const DoubleDouble& factor,
+                              Index dim) {
+  check_positive(name, factor);
+  if (dim <= 2 && factor != 1)
+    fail(name, " is ", factor.hi, " with dim ", dim,
+         ", which has no second pair to slow down: it must be 1, or dim at least 3");
+  return rescaled_theta(theta, factor, dim);
+}
+
+}  // namespace detail
+
+/// f_i = (theta · alpha^(dim/(dim − 2)))^(−2i/dim): the first pair stays, the last is alpha times slower.
+///
+/// The form of the YaRN repository, of rotary-embedding-torch (`theta_rescale_factor`) and of HunYuan
+/// (`alpha`). Fails for alpha other than 1 with dim 2, where the exponent has no value.
+///
+/// @code
+///   const rotary::Frequencies frequencies = rotary::ntk_frequencies(128, 10000, 8);
+///   const rotary::CosSinTable<float> table(frequencies, rotary::Positions::consecutive(16));
+/// @endcode
+inline Frequencies ntk_frequencies(Index dim, const DoubleDouble& theta, const DoubleDouble& alpha) {
+  return language_frequencies(dim, detail::ntk_theta("alpha", theta, alpha, dim));
+}
+
+/// f_i · factor^(−((i + 1) / (dim/2))^mixed_b): what vLLM calls `ntk`, where even the first pair slows down.
+///
+/// Without `mixed_b` it is 1, which makes this (theta · factor)^(−2i/dim) / factor^(2/dim).
+inline Frequencies ntk_frequencies_vllm(Index dim, const DoubleDouble& theta, const DoubleDouble& factor,
+                                        std::optional<double> mixed_b = {}) {
+  const DoubleDouble exponent = mixed_b.value_or(1);
+  detail::check_positive("factor", factor);
+  detail::check_finite("mixed_b", exponent);
+  Frequencies frequencies = language_frequencies(dim, theta);
+  Index next = 1;
+  for (DoubleDouble& f : frequencies.values)
+    f = f * pow(factor, -pow(DoubleDouble(2 * next++) / dim, exponent));
+  return frequencies;
+}
+
+/// The alpha form with alpha = factor · L/M − (factor − 1), L being the larger of `length` and M, the
+/// `max_position_embeddings`: plain frequencies up to M, slower ones the longer the text.
+///
+/// The rule of Hugging Face's `dynamic`. Its length is one more than the largest position; the state it keeps
+/// between calls is `dynamic_ntk_length`.
+///
+/// @code
+///   const rotary::Frequencies of_16k = rotary::dynamic_ntk_frequencies(128, 10000, 10, 2048, 16384);
+/// @endcode
+inline Frequencies dynamic_ntk_frequencies(Index dim, const DoubleDouble& theta, const DoubleDouble& factor,
+                                           double max_position_embeddings, double length) {
+  const DoubleDouble limit = max_position_embeddings;
+  detail::check_positive("factor", factor);
+  detail::check_positive("max_position_embeddings", limit);
+  detail::check_not_negative("length", length);
+  const DoubleDouble excess = std::max(length - limit, DoubleDouble(0));
+  return language_frequencies(
+      dim, detail::ntk_theta("the stretch of theta", theta, 1 + factor * excess / limit, dim));
+}
+
+/// Those of the final length, factor · max_position_embeddings, whatever the length: theta is stretched by
+/// factor² − factor + 1.
+///
+/// What vLLM and SGLang make of `dynamic`, also for short texts.
+inline Frequencies frozen_dynamic_ntk_frequencies(Index dim, const DoubleDouble& theta,
+                                                  const DoubleDouble& factor) {
+  detail::check_positive("factor", factor);
+  return language_frequencies(
+      dim, detail::ntk_theta("the stretch of theta", theta, 1 + factor * (factor - 1), dim));
+}
+
+/// The length whose frequencies hold from now on: the longest so far, until a text shorter than
+/// `max_position_embeddings` starts over.
+///
+/// Hugging Face's state between two calls, as a function of it. The first length in use is
+/// `max_position_embeddings`.
+///
+/// @code
+///   double in_use = 2048;
+///   in_use = rotary::dynamic_ntk_length(in_use, 5000, 2048);   // 5000
+///   in_use = rotary::dynamic_ntk_length(in_use, 3000, 2048);   // still 5000
+///   in_use = rotary::dynamic_ntk_length(in_use, 12, 2048);     // 2048
+/// @endcode
+inline double dynamic_ntk_length(double length_in_use, double length, double max_position_embeddings) {
+  detail::check_not_negative("length_in_use", length_in_use);
+  detail::check_not_negative("length", length);
+  detail::check_positive("max_position_embeddings", max_position_embeddings);
+  return length < max_position_embeddings ? max_position_embeddings : std::max(length_in_use, length);
+}
+
+/// The alpha of Qwen-1's `use_dynamic_ntk`: 2^⌈log2(length / original) + 1⌉ − 1, at least 1.
+inline double qwen_ntk_alpha(double length, double original_max_position_embeddings) {
+  detail::check_positive("length", length);
+  detail::check_positive("original_max_position_embeddings", original_max_position_embeddings);
+  const double doublings = std::ceil(std::log2(length / original_max_position_embeddings) + 1);
+  return std::max(std::exp2(doublings) - 1, 1.0);
+}
+
+}  // namespace rotary::inline ROTARY_ABI

@@ -1,0 +1,52 @@
+// NTK-by-parts, YaRN's forerunner: from linear scaling over the alpha form of NTK to plain frequencies, by
+// pair.
+#pragma once
+
+#include "../frequencies.hpp"
+#include "correction_range.hpp"
+#include "ntk.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// The parameters of NTK-by-parts.
+struct NtkByPartsOptions {
+  double factor = 1;                            ///< s: how many times longer contexts become
+  double original_max_position_embeddings = 0;  ///< the context of pretraining; must be given
+  double ntk_factor = 1;                        ///< how much of the NTK form is taken
+  double extrapolation_factor = 1;              ///< how much of the plain frequencies is kept
+};
+
+/// Pairs of under 0.75 turns over the original context are interpolated, those of 1.25 to 2 turns scaled as
+/// by `ntk_frequencies`, those of more than 16 stay as they are; between, in part.
+///
+///     g_i  = (1 − μ_i) f_i / s + μ_i ntk_i     μ = ntk_factor · (1 − ramp), betas 1.25 and 0.75
+///     f'_i = (1 − ν_i) g_i     + ν_i f_i       ν = extrapolation_factor · (1 − ramp), betas 16 and 2
+///
+/// `PartNTK` of YaRN's repository. Fails if the original context is not longer than 4π tokens.
+///
+/// @code
+///   const rotary::Frequencies frequencies = rotary::ntk_by_parts_frequencies(
+///       128, 10000, {.factor = 8, .original_max_position_embeddings = 2048});
+/// @endcode
+inline Frequencies ntk_by_parts_frequencies(Index dim, const DoubleDouble& theta,
+                                            const NtkByPartsOptions& options) {
+  const DoubleDouble factor = options.factor;
+  detail::check_positive("factor", factor);
+  detail::check_finite("ntk_factor", options.ntk_factor);
+  detail::check_finite("extrapolation_factor", options.extrapolation_factor);
+  const double length = options.original_max_position_embeddings;
+  const CorrectionRange to_ntk = correction_range(dim, theta, length, 1.25, 0.75);
+  const CorrectionRange to_plain = correction_range(dim, theta, length, 16, 2);
+  const Frequencies ntk = language_frequencies(dim, detail::ntk_theta("factor", theta, factor, dim));
+  Frequencies frequencies = language_frequencies(dim, theta);
+  for (Index pair = 0; pair < frequencies.pairs(); ++pair) {
+    const auto i = static_cast<std::size_t>(pair);
+    DoubleDouble& f = frequencies.values[i];
+    const DoubleDouble taken = options.ntk_factor * (1 - correction_ramp(to_ntk, pair));
+    const DoubleDouble kept = options.extrapolation_factor * (1 - correction_ramp(to_plain, pair));
+    f = (f / factor * (1 - taken) + ntk.values[i] * taken) * (1 - kept) + f * kept;
+  }
+  return frequencies;
+}
+
+}  // namespace rotary::inline ROTARY_ABI

@@ -1,0 +1,31 @@
+// Proportional RoPE: the frequencies of a whole head, of which the slow ones are zero.
+#pragma once
+
+#include <cmath>
+
+#include "../frequencies.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// f_i = theta^(−2i/head_dim) / factor for i < ⌊partial_rotary_factor · head_dim / 2⌋, else 0 (Gemma 4's
+/// layers of full attention; Barbero et al. 2024, p-RoPE).
+///
+/// Not the same as a partial rotation: exponents are over head_dim, and with `Pairing::half` the members of a
+/// pair stand head_dim/2 apart.
+///
+/// @code
+///   const rotary::Frequencies gemma4 = rotary::proportional_frequencies(512, 1000000, 0.25);
+/// @endcode
+inline Frequencies proportional_frequencies(Index head_dim, const DoubleDouble& theta,
+                                            double partial_rotary_factor = 1, double factor = 1) {
+  detail::check_positive("partial_rotary_factor", partial_rotary_factor);
+  if (partial_rotary_factor > 1)
+    detail::fail("partial_rotary_factor is ", partial_rotary_factor, ", it must be at most 1");
+  Frequencies frequencies = scaled(language_frequencies(head_dim, theta), factor);
+  const double turning = std::floor(partial_rotary_factor * static_cast<double>(head_dim) / 2);
+  for (auto i = static_cast<std::size_t>(turning); i < frequencies.values.size(); ++i)
+    frequencies.values[i] = 0;
+  return frequencies;
+}
+
+}  // namespace rotary::inline ROTARY_ABI

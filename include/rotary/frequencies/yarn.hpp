@@ -1,0 +1,133 @@
+// YaRN: fast pairs stay, slow ones are interpolated, those between in part; and a magnitude for the scores.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "../frequencies.hpp"
+#include "correction_range.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// How the magnitude A follows from the parameters: implementations differ. With s the factor and g(s, m) =
+/// `yarn_mscale`:
+///
+///     hf         attention_factor if given; else g(s, 1), or if both are given and not zero
+///                g(s, mscale) / g(s, mscale_all_dim)
+///     original   g(s, 1) · attn_factor                 YaRN's repository, older vLLM
+///     deepseek   g(s, mscale) / g(s, mscale_all_dim) · attn_factor, of 1 and 0 where not given
+///     mlx        the same without attn_factor          MLX-LM
+///     ggml       g(s, 1) · attn_factor, and attn_factor alone if extrapolation_factor is 0
+///
+/// `deepseek` is vLLM's deepseek_yarn; with an mscale of 0.7, TeleChat3's 1 + 0.07 ln s.
+enum class YarnMagnitude { hf, original, deepseek, mlx, ggml };
+
+/// The parameters of YaRN, called as configurations call them.
+struct YarnOptions {
+  double factor = 1;                            ///< s: how many times longer contexts become
+  double original_max_position_embeddings = 0;  ///< the context of pretraining; must be given
+  double beta_fast = 32;                        ///< pairs that make as many turns over it stay as they are
+  double beta_slow = 1;                         ///< pairs that make no more turns are interpolated
+  bool truncate = true;                         ///< rounds the range of pairs between outwards
+  double extrapolation_factor = 1;              ///< how much of what stays does stay; `ext_factor` of ggml
+  std::optional<double> mscale = {}, mscale_all_dim = {};
+  std::optional<double> attention_factor = {};  ///< takes the place of the magnitude
+  double attn_factor = 1;                       ///< multiplies the magnitude
+  YarnMagnitude magnitude = YarnMagnitude::hf;
+};
+
+/// g(s, m) = 1 + 0.1 m ln s, and 1 for s ≤ 1.
+inline double yarn_mscale(double factor, double mscale = 1) {
+  detail::check_positive("factor", factor);
+  detail::check_finite("mscale", mscale);
+  return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
+}
+
+namespace detail {
+
+/// Every rule is A = g(s, above) / g(s, below) · times.
+struct YarnMagnitudeTerms {
+  double above, below, times;
+};
+
+inline YarnMagnitudeTerms yarn_magnitude_terms(const YarnOptions& options) {
+  const double above = options.mscale.value_or(1), below = options.mscale_all_dim.value_or(0);
+  const double times = options.attn_factor;
+  check_finite("mscale", above);
+  check_finite("mscale_all_dim", below);
+  switch (options.magnitude) {
+    case YarnMagnitude::hf:
+      if (options.attention_factor) return {0, 0, *options.attention_factor};
+      return !is_equal(options.mscale.value_or(0), 0.0) && !is_equal(below, 0)
+                 ? YarnMagnitudeTerms{above, below, 1}
+                 : YarnMagnitudeTerms{1, 0, 1};
+    case YarnMagnitude::original:
+      return {1, 0, times};
+    case YarnMagnitude::deepseek:
+      return {above, below, times};
+    case YarnMagnitude::mlx:
+      return {above, below, 1};
+    case YarnMagnitude::ggml:
+      return {!is_equal(options.extrapolation_factor, 0) ? 1.0 : 0.0, 0, times};
+  }
+  fail("magnitude is ", static_cast<int>(options.magnitude), ", which is none of the rules of YarnMagnitude");
+}
+
+}  // namespace detail
+
+/// A: what cos and sin are multiplied by, so that scores are by A².
+inline double yarn_magnitude(const YarnOptions& options) {
+  const auto [above, below, times] = detail::yarn_magnitude_terms(options);
+  const double magnitude = yarn_mscale(options.factor, above) / yarn_mscale(options.factor, below) * times;
+  detail::check_finite("the magnitude from attention_factor, attn_factor and mscale", magnitude);
+  return magnitude;
+}
+
+/// g(s, mscale_all_dim)²: what DeepSeek-V2 and V3 multiply the scale of their softmax by.
+inline double yarn_softmax_scale(const YarnOptions& options) {
+  const double scale = yarn_mscale(options.factor, options.mscale_all_dim.value_or(0));
+  return scale * scale;
+}
+
+/// f'_i = (1 − μ_i) f_i / factor + μ_i f_i, with μ_i = extrapolation_factor · (1 − ramp_i) over the range of
+/// `correction_range`; cos and sin are multiplied by `yarn_magnitude` (Peng et al. 2023).
+///
+/// Factor 1 leaves the frequencies as they are, with magnitude 1. Fails where `correction_range` does: above
+/// all if the original context is not longer than 2π · beta_slow.
+///
+/// @code
+///   const rotary::Frequencies qwen = rotary::yarn_frequencies(
+///       128, 1000000, {.factor = 4, .original_max_position_embeddings = 32768});
+///   const rotary::CosSinTable<float> table(qwen, rotary::Positions::consecutive(16),
+///                                          {.pairing = rotary::Pairing::half});
+/// @endcode
+inline Frequencies yarn_frequencies(Index dim, const DoubleDouble& theta, const YarnOptions& options) {
+  const double magnitude = yarn_magnitude(options);
+  detail::check_finite("extrapolation_factor", options.extrapolation_factor);
+  const CorrectionRange range = correction_range(dim, theta, options.original_max_position_embeddings,
+                                                 options.beta_fast, options.beta_slow, options.truncate);
+  Frequencies frequencies = language_frequencies(dim, theta);
+  frequencies.magnitude = magnitude;
+  Index pair = 0;
+  for (DoubleDouble& f : frequencies.values) {
+    const DoubleDouble kept = options.extrapolation_factor * (1 - correction_ramp(range, pair++));
+    f = f / options.factor * (1 - kept) + f * kept;
+  }
+  return frequencies;
+}
+
+/// YaRN for the text at hand: the factor is `length` / original_max_position_embeddings, and at least that of
+/// the options: 1 for a model that was not finetuned on longer contexts.
+///
+/// The dynamic form of YaRN's repository, which passes the longest length so far.
+inline Frequencies dynamic_yarn_frequencies(Index dim, const DoubleDouble& theta, YarnOptions options,
+                                            double length) {
+  detail::check_not_negative("length", length);
+  detail::check_positive("factor", options.factor);
+  detail::check_positive("original_max_position_embeddings", options.original_max_position_embeddings);
+  options.factor = std::max(options.factor, length / options.original_max_position_embeddings);
+  return yarn_frequencies(dim, theta, options);
+}
+
+}  // namespace rotary::inline ROTARY_ABI

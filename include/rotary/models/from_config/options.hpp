@@ -1,0 +1,27 @@
+// What a caller of `from_config` may settle himself.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "../../core/error.hpp"
+#include "../../core/pairing.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// Answers that the caller gives where a configuration, or this version of the reader, gives none. Each one
+/// that is used becomes a note of kind `assumed`.
+struct ConfigAssumptions {
+  std::string model_type = {};          ///< a known type; the language model is read as one of this type
+  std::optional<Pairing> pairing = {};  ///< how features are paired, whatever the type and the file say
+  std::optional<std::vector<Index>> rotating_layers = {};  ///< all others have no rotary embedding
+  std::vector<std::string> ignored_keys = {};  ///< keys that are left out: a whole path, or its last part
+};
+
+struct FromConfigOptions {
+  ConfigAssumptions assume = {};
+  bool list_unread_keys = false;  ///< adds a note of kind `unread` for every key that was not read
+};
+
+}  // namespace rotary::inline ROTARY_ABI

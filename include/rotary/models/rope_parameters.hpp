@@ -1,0 +1,210 @@
+// All that one layer's rotary embedding needs to know, under the names that model configurations use.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "../core/head_layout.hpp"
+#include "../frequencies.hpp"
+#include "../frequencies/grok.hpp"
+#include "../frequencies/llama3.hpp"
+#include "../frequencies/longrope.hpp"
+#include "../frequencies/mrope_axes.hpp"
+#include "../frequencies/ntk.hpp"
+#include "../frequencies/proportional.hpp"
+#include "../frequencies/yarn.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// f_i = theta^(−2i/rotary_dim).
+struct DefaultOptions {};
+
+/// f_i / factor (`linear`).
+struct LinearOptions {
+  double factor = 1;
+};
+
+/// `ntk_frequencies`: `dynamic` with an `alpha`, as HunYuan has it, and `xdrope`.
+struct NtkOptions {
+  double alpha = 1;
+};
+
+/// `ntk_frequencies_vllm` (`ntk`).
+struct VllmNtkOptions {
+  double factor = 1;
+  std::optional<double> mixed_b = {};
+};
+
+/// `dynamic_ntk_frequencies` (`dynamic`): frequencies that depend on the length, as in Hugging Face.
+struct DynamicNtkOptions {
+  double factor = 1;
+  double max_position_embeddings = 0;
+};
+
+/// `ntk_frequencies` with the alpha of `qwen_ntk_alpha` (`use_dynamic_ntk` of Qwen-1): they depend on the
+/// length too.
+struct QwenNtkOptions {
+  double original_max_position_embeddings = 0;
+};
+
+/// `proportional_frequencies` (`proportional`).
+struct ProportionalOptions {
+  double partial_rotary_factor = 1;
+  double factor = 1;
+};
+
+/// What is done to the frequencies. The type of the options tells which variant it is.
+using RopeScaling =
+    std::variant<DefaultOptions, LinearOptions, NtkOptions, VllmNtkOptions, DynamicNtkOptions, QwenNtkOptions,
+                 YarnOptions, LongRopeOptions, Llama3Options, ProportionalOptions, GrokOptions>;
+
+/// The order in which M-RoPE deals pairs out to axes: see frequencies/mrope_axes.hpp. HunYuan's XD-RoPE is chunked.
+enum class MropeOrder { chunked, interleaved, ernie, openpangu, video, glm };
+
+/// The rotary embedding of a layer.
+///
+/// What a model is published with (`from_config`), or what is known of it (`preset`), or filled in by hand:
+///
+/// @code
+///   const rotary::RopeParameters llama31{
+///       .theta = 500000, .head_dim = 128, .scaling = rotary::Llama3Options{.factor = 8}};
+///   const rotary::RotaryEmbedding<float> rotary_emb(llama31);                 // layout included
+/// @endcode
+struct RopeParameters {
+  double theta = 10000;             ///< the base of the frequencies
+  Index head_dim = 0;               ///< features of a head of queries and keys
+  Index rotary_dim = head_dim;      ///< of which as many rotate,
+  Index start_index = 0;            ///< from this one on; other than 0 where a head is [nope | rope]
+  Pairing pairing = Pairing::half;  ///< how the weights have the features of a pair: half in most checkpoints
+
+  /// How rotated features are left. Scores are the same for either, key caches are not. Only Hugging Face's
+  /// DeepSeek-V3 leaves them otherwise than it finds them, `Pairing::half`; here, as in DeepSeek's own code
+  /// and in vLLM, they stay as they are unless this is changed.
+  Pairing output_pairing = pairing;
+
+  RopeScaling scaling = {};
+  std::vector<Index> mrope_section = {};  ///< pairs of each axis; empty: positions have one coordinate
+  MropeOrder mrope_order = MropeOrder::chunked;
+  double softmax_scale = 1;  ///< multiplies 1/√head_dim in the scores: DeepSeek's other half of YaRN
+
+  /// The output of attention is rotated by minus the position of its query, with the frequencies of keys:
+  /// DeepSeek-V4, where values are the rotated keys.
+  bool rotates_output_back = false;
+
+  /// The frequencies and the magnitude. `length`, one more than the largest position, matters for dynamic
+  /// NTK, Qwen-1 and LongRoPE; 0 gives those of short texts. Throws for parameters that make no sense, naming
+  /// one.
+  Frequencies frequencies(double length = 0) const;
+
+  /// Which features of a head rotate and how they are paired: what an embedding of this layer carries.
+  [[nodiscard]] HeadLayout layout() const {
+    HeadLayout layout{.rotary_dim = rotary_dim, .start_index = start_index, .pairing = pairing};
+    if (output_pairing != pairing) layout.output_pairing = output_pairing;
+    return layout;
+  }
+
+  /// The frequencies that positions of these models take: of every axis where there is an `mrope_section`.
+  [[nodiscard]] Frequencies rope_frequencies(double length = 0) const {
+    return mrope_section.empty() ? frequencies(length) : frequencies_on_axes(length);
+  }
+
+  /// The axis whose coordinate rotates each pair; for `mrope_section` only.
+  std::vector<Index> axis_of_pair() const;
+
+  /// The frequencies of every axis, [axes, pairs], for positions with a coordinate for each section: (time,
+  /// height, width), and for XD-RoPE (plain, width, height, time).
+  Frequencies frequencies_on_axes(double length = 0) const {
+    const Index axes = static_cast<Index>(mrope_section.size());
+    return on_axes(frequencies(length), axis_of_pair(), axes);
+  }
+
+  /// What configurations call the variant.
+  std::string_view rope_type() const {
+    static constexpr std::array<std::string_view, std::variant_size_v<RopeScaling>> kNames = {
+        "default", "linear",   "ntk_alpha", "ntk",          "dynamic", "qwen_dynamic_ntk",
+        "yarn",    "longrope", "llama3",    "proportional", "grok"};
+    return kNames[scaling.index()];
+  }
+};
+
+namespace detail {
+
+/// Calls up the variant that the type of the options names.
+struct FrequenciesOf {
+  Index dim;
+  DoubleDouble theta;
+  double length;
+
+  Frequencies operator()(const DefaultOptions&) const { return language_frequencies(dim, theta); }
+  Frequencies operator()(const LinearOptions& options) const {
+    check_positive("factor", options.factor);
+    return scaled(language_frequencies(dim, theta), options.factor);
+  }
+  Frequencies operator()(const NtkOptions& options) const {
+    return ntk_frequencies(dim, theta, options.alpha);
+  }
+  Frequencies operator()(const VllmNtkOptions& options) const {
+    return ntk_frequencies_vllm(dim, theta, options.factor, options.mixed_b);
+  }
+  Frequencies operator()(const DynamicNtkOptions& options) const {
+    return dynamic_ntk_frequencies(dim, theta, options.factor, options.max_position_embeddings, length);
+  }
+  Frequencies operator()(const QwenNtkOptions& options) const {
+    const double original = options.original_max_position_embeddings;
+    check_positive("original_max_position_embeddings", original);
+    return ntk_frequencies(dim, theta, length > original ? qwen_ntk_alpha(length, original) : 1);
+  }
+  Frequencies operator()(const YarnOptions& options) const { return yarn_frequencies(dim, theta, options); }
+  Frequencies operator()(const LongRopeOptions& options) const {
+    return longrope_frequencies(dim, theta, options, length);
+  }
+  Frequencies operator()(const Llama3Options& options) const {
+    return llama3_scaled(language_frequencies(dim, theta), options);
+  }
+  Frequencies operator()(const ProportionalOptions& options) const {
+    return proportional_frequencies(dim, theta, options.partial_rotary_factor, options.factor);
+  }
+  Frequencies operator()(const GrokOptions& options) const { return grok_frequencies(dim, theta, options); }
+};
+
+}  // namespace detail
+
+inline Frequencies RopeParameters::frequencies(double length) const {
+  if (head_dim < 1) detail::fail("head_dim is ", head_dim, ", it must be positive");
+  if (rotary_dim < 2 || rotary_dim % 2 != 0)
+    detail::fail("rotary_dim is ", rotary_dim, ", it must be even and positive");
+  if (start_index < 0 || start_index > head_dim || rotary_dim > head_dim - start_index)
+    detail::fail("rotary_dim is ", rotary_dim, " from feature ", start_index, " on, head_dim is only ",
+                 head_dim);
+  detail::check_positive("theta", theta);
+  detail::check_not_negative("length", length);
+  Frequencies frequencies = std::visit(detail::FrequenciesOf{rotary_dim, theta, length}, scaling);
+  detail::check(frequencies);
+  return frequencies;
+}
+
+inline std::vector<Index> RopeParameters::axis_of_pair() const {
+  if (mrope_section.empty()) detail::fail("there is no mrope_section: positions have one coordinate");
+  switch (mrope_order) {
+    case MropeOrder::chunked:
+      return mrope_axes_chunked(mrope_section);
+    case MropeOrder::interleaved:
+      return mrope_axes_interleaved(mrope_section);
+    case MropeOrder::ernie:
+      if (mrope_section.size() != 3)
+        detail::fail("mrope_section has ", mrope_section.size(), " entries, ERNIE's has 3");
+      return mrope_axes_ernie({mrope_section[0], mrope_section[1], mrope_section[2]});
+    case MropeOrder::openpangu:
+      return mrope_axes_openpangu(mrope_section);
+    case MropeOrder::video:
+      return mrope_axes_video(mrope_section);
+    case MropeOrder::glm:
+      return mrope_axes_glm(mrope_section);
+  }
+  detail::fail("mrope_order is ", static_cast<int>(mrope_order), ", which MropeOrder has not");
+}
+
+}  // namespace rotary::inline ROTARY_ABI

@@ -1,0 +1,81 @@
+// FixedPosition: a position as an exact number, whole or fractional.
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <utility>
+
+#include "../core/double_double.hpp"
+#include "../tensor/tensor.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// A position as a 64.64-bit fixed-point number: `whole + fraction / 2^64`.
+///
+/// Every integer is exact, and so is every double of which no bit lies below 2^-64. Converts from integers,
+/// float and double, so that `.offset = 128` and `.offset = 2.5` both work; 16-bit floats do not compile,
+/// since bfloat16 cannot tell 256 from 257. Throws on NaN and on what is not below 2^62 in size.
+struct FixedPosition {
+  std::int64_t whole = 0;
+  std::uint64_t fraction = 0;
+
+  constexpr FixedPosition() = default;
+
+  template <std::integral I>
+  constexpr FixedPosition(I position) : whole(static_cast<std::int64_t>(position)) {
+    static_assert(!std::is_same_v<I, bool>, "rotary: a position is a number, not a bool");
+    constexpr std::int64_t kLimit = std::int64_t{1} << 62;
+    if constexpr (sizeof(I) >= 8)
+      if (std::cmp_greater_equal(position, kLimit) || std::cmp_less_equal(position, -kLimit))
+        detail::fail("position ", position, " is out of range, it must lie within -2^62 to 2^62");
+  }
+
+  template <std::floating_point F>
+  requires(sizeof(F) > 2) FixedPosition(const F& position) {  // by reference: see finite_bits
+    const double value = static_cast<double>(position), size = std::fabs(value);
+    if (!detail::finite_bits(value) || !(size < 0x1p62))
+      detail::fail("position ", value, " is out of range, it must be a number within -2^62 to 2^62");
+    // Of the size, since 1 − size would lose the last bits of a small negative number.
+    const double floor = std::floor(size);
+    whole = static_cast<std::int64_t>(floor);
+    fraction = static_cast<std::uint64_t>(std::nearbyint((size - floor) * 0x1p64));  // below 1 − 2^-54
+    if (value < 0) *this = -*this;
+  }
+
+  /// Does not compile: positions are never held in a 16-bit type.
+  template <class F>
+  requires(std::is_same_v<F, Eigen::half> || std::is_same_v<F, Eigen::bfloat16> ||
+           (std::floating_point<F> && sizeof(F) == 2)) FixedPosition(F) {
+    static_assert(sizeof(F) != 2,
+                  "rotary: positions are integers, float or double; bfloat16 cannot tell 256 from 257");
+  }
+
+  explicit constexpr operator double() const {
+    const FixedPosition size =
+        whole < 0 ? -*this : *this;  // unsigned, since the lowest whole has no negative
+    const double value = static_cast<double>(static_cast<std::uint64_t>(size.whole)) +
+                         static_cast<double>(size.fraction) * 0x1p-64;
+    return whole < 0 ? -value : value;
+  }
+  constexpr bool is_whole() const { return fraction == 0; }
+
+  friend constexpr FixedPosition operator+(FixedPosition a, FixedPosition b) {
+    FixedPosition sum;
+    sum.fraction = a.fraction + b.fraction;
+    sum.whole =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(a.whole) + static_cast<std::uint64_t>(b.whole) +
+                                  (sum.fraction < a.fraction ? 1u : 0u));
+    return sum;
+  }
+  friend constexpr FixedPosition operator-(FixedPosition a) {
+    FixedPosition negative;
+    negative.fraction = 0 - a.fraction;
+    negative.whole =
+        static_cast<std::int64_t>(0 - static_cast<std::uint64_t>(a.whole) - (a.fraction != 0 ? 1u : 0u));
+    return negative;
+  }
+  friend constexpr bool operator==(const FixedPosition&, const FixedPosition&) = default;
+};
+
+}  // namespace rotary::inline ROTARY_ABI

@@ -1,0 +1,362 @@
+// Pointer, extents, strides: the one form in which every tensor reaches the kernels.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <type_traits>
+
+#include "../core/error.hpp"
+
+namespace rotary::inline ROTARY_ABI {
+
+/// The largest number of axes a view can have.
+inline constexpr int kMaxRank = 12;
+
+namespace detail {
+
+/// An extent or stride of any integer type, so that those of std::size_t need no cast.
+struct AnyIndex {
+  Index value;
+  template <std::integral I>
+  constexpr AnyIndex(I index) : value(static_cast<Index>(index)) {}
+};
+
+template <class I>
+concept OtherInteger = std::integral<I> && !std::is_same_v<I, Index>;
+
+}  // namespace detail
+
+/// A tensor that somebody else owns: element (i_0, i_1, ...) is at data[i_0 · strides[0] + i_1 · strides[1] + ...].
+///
+/// For tensors that are not Eigen's. The last axis holds the features of a head. Strides count elements and may be
+/// negative, or 0 where an axis is broadcast (in inputs only). Extents and strides are of any integer type. Throws
+/// on more than 12 axes, negative extents, and sizes that do not fit into memory.
+///
+/// One token with its heads, [heads, head_dim], is what `rotate_token_in_place` takes. Functions for sequences
+/// would take the heads for tokens.
+///
+/// @code
+///   float q[2][3][8] = {};                                       // [heads, seq, head_dim]
+///   rotary::StridedView<float> view(&q[0][0][0], {2, 3, 8});     // row-major
+///   rotary::StridedView<float> first(&q[0][0][0], {3, 8}, {8, 1});
+/// @endcode
+template <class Scalar>
+struct StridedView {
+  Scalar* data = nullptr;
+  int rank = 0;
+  std::array<Index, kMaxRank> extents, strides;  // the first `rank` are set
+
+  StridedView() : extents{}, strides{} {}
+
+  /// For `view_of`: `axes` extents and strides are still to be set, and nothing else is, which would take as
+  /// long as all that.
+  static StridedView unset(Scalar* pointer, int axes) { return StridedView(pointer, axes); }
+
+  /// A row-major view of contiguous elements.
+  StridedView(Scalar* pointer, std::span<const Index> sizes) : data(pointer) { set_contiguous(sizes); }
+  StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes) : data(pointer) {
+    set_contiguous(sizes);
+  }
+  /// Sizes of another integer type, such as std::size_t.
+  template <detail::OtherInteger I>
+  StridedView(Scalar* pointer, std::span<const I> sizes) : data(pointer) {
+    set_contiguous(sizes);
+  }
+
+  /// A view with a stride, in elements, for every axis.
+  StridedView(Scalar* pointer, std::span<const Index> sizes, std::span<const Index> steps) : data(pointer) {
+    set_strided(sizes, steps);
+  }
+  StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes,
+              std::initializer_list<detail::AnyIndex> steps)
+      : data(pointer) {
+    set_strided(sizes, steps);
+  }
+  template <detail::OtherInteger I>
+  StridedView(Scalar* pointer, std::span<const I> sizes, std::span<const I> steps) : data(pointer) {
+    set_strided(sizes, steps);
+  }
+
+  /// What may be written may be read.
+  operator StridedView<const Scalar>() const requires(!std::is_const_v<Scalar>) {
+    auto view = StridedView<const Scalar>::unset(data, rank);
+    view.extents = extents;
+    view.strides = strides;
+    return view;
+  }
+
+  Index extent(int axis) const { return extents[at(axis)]; }
+  Index stride(int axis) const { return strides[at(axis)]; }
+
+  /// Has it no elements?
+  bool empty() const {
+    for (int axis = 0; axis < rank; ++axis)
+      if (extents[at(axis)] == 0) return true;
+    return false;
+  }
+
+  /// Number of elements.
+  Index size() const {
+    // Unsigned, since an empty view may have other extents of any size.
+    std::size_t product = 1;
+    for (int axis = 0; axis < rank; ++axis) product *= static_cast<std::size_t>(extents[at(axis)]);
+    return static_cast<Index>(product);
+  }
+
+  /// Does every axis step over all that the axes after it span, as in a row-major tensor or a part of one? Then no two
+  /// elements share memory, and all sizes fit. This is what nearly every view is, so it is asked before anything else.
+  ROTARY_ALWAYS_INLINE bool is_nested() const {
+    if (static_cast<unsigned>(rank) > static_cast<unsigned>(kMaxRank)) return false;
+    Index span = 1;
+    // Written out for a matrix, whose extents and strides the compiler often knows.
+    if (rank == 2) return nests(1, span) && nests(0, span);
+    for (int axis = rank - 1; axis >= 0; --axis)
+      if (!nests(axis, span)) return false;
+    return true;
+  }
+
+  /// Throws unless rank, extents and strides, which anybody may set, are those of a tensor that fits into
+  /// memory. All functions that take a view call it.
+  void check() const {
+    if (is_nested()) return;
+    check_sizes();
+  }
+
+  /// The view of indices [begin, begin + count) of an axis.
+  StridedView slice(int axis, Index begin, Index count) const {
+    StridedView part = *this;
+    part.data += begin * strides[at(axis)];
+    part.extents[at(axis)] = count;
+    return part;
+  }
+
+ private:
+  StridedView(Scalar* pointer, int axes) : data(pointer), rank(axes) {}
+
+  static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
+
+  /// Does an axis step over the `span` elements of those after it? Then `span` is that of all.
+  ROTARY_ALWAYS_INLINE bool nests(int axis, Index& span) const {
+    // So far the products of two of these, added up over all axes, fit whatever the scalar.
+    constexpr Index kLimit = Index{1} << 28;
+    const Index extent = extents[at(axis)], stride = strides[at(axis)];
+    if (extent == 1) return true;  // its stride is never taken
+    if (extent < 1 || extent > kLimit || stride < span || stride > kLimit) return false;
+    span += (extent - 1) * stride;
+    return true;
+  }
+
+  ROTARY_NOINLINE void check_sizes() const {
+    if (rank < 0 || rank > kMaxRank) detail::fail("a view has 0 to ", kMaxRank, " axes, found ", rank);
+    for (int axis = 0; axis < rank; ++axis)
+      if (extents[at(axis)] < 0)
+        detail::fail("extent of axis ", axis, " is ", extents[at(axis)], ", it must not be negative");
+    if (empty()) return;
+    constexpr Index kBytes = sizeof(Scalar);
+    Index bytes = kBytes, reach = 0;
+    for (int axis = 0; axis < rank; ++axis) {
+      const Index extent = extents[at(axis)], stride = strides[at(axis)];
+      bytes = detail::checked_product(bytes, extent);
+      if (extent == 1) continue;  // its stride is never taken
+      const Index last =
+          detail::checked_product(extent - 1, stride < 0 ? detail::checked_product(stride, -1) : stride);
+      reach = detail::checked_sum(reach, detail::checked_product(last, kBytes));
+    }
+  }
+
+  /// Strides of contiguous elements, for sizes of any integer type.
+  template <class Sizes>
+  ROTARY_ALWAYS_INLINE void set_contiguous(const Sizes& sizes) {
+    set_rank(std::size(sizes));
+    Index stride = 1;
+    bool fits = true;
+    for (int axis = rank - 1; axis >= 0; --axis) {
+      const Index extent = detail::AnyIndex(std::data(sizes)[axis]).value;
+      extents[at(axis)] = extent;
+      strides[at(axis)] = stride;
+      fits = extent > 0 && detail::multiplied(stride, extent, stride) && fits;
+    }
+    if (!fits || stride > PTRDIFF_MAX / Index{sizeof(Scalar)}) [[unlikely]] {
+      check_sizes();    // throws, unless there are no elements
+      strides.fill(0);  // and then there is nothing to step over
+    }
+  }
+
+  template <class Sizes, class Steps>
+  void set_strided(const Sizes& sizes, const Steps& steps) {
+    set_rank(std::size(sizes));
+    if (std::size(steps) != std::size(sizes))
+      detail::fail("a view of rank ", std::size(sizes), " needs as many strides, found ", std::size(steps));
+    for (int axis = 0; axis < rank; ++axis) {
+      extents[at(axis)] = detail::AnyIndex(std::data(sizes)[axis]).value;
+      strides[at(axis)] = detail::AnyIndex(std::data(steps)[axis]).value;
+    }
+    check();
+  }
+
+  void set_rank(std::size_t axes) {
+    if (axes > static_cast<std::size_t>(kMaxRank))
+      detail::fail("a view has 0 to ", kMaxRank, " axes, found ", axes);
+    rank = static_cast<int>(axes);
+  }
+};
+
+namespace detail {
+
+/// "[2, 3, 8]"
+ROTARY_COLD inline Text<256> shape_text(const Index* extents, int rank) {
+  Text<256> text;
+  text.add("[");
+  for (int axis = 0; axis < rank; ++axis) text.add(axis > 0 ? ", %td" : "%td", extents[axis]);
+  text.add("]");
+  return text;
+}
+template <class Scalar>
+Text<256> shape_text(const StridedView<Scalar>& view) {
+  return shape_text(view.extents.data(), view.rank);
+}
+
+template <class A, class B>
+bool same_shape(const StridedView<A>& a, const StridedView<B>& b) {
+  if (a.rank != b.rank) return false;
+  for (int axis = 0; axis < a.rank; ++axis)
+    if (a.extent(axis) != b.extent(axis)) return false;
+  return true;
+}
+
+/// to = from, element by element, for views of one shape.
+template <class From, class Scalar>
+void copy_elements(const StridedView<From>& from, const StridedView<Scalar>& to, int axis = 0) {
+  if (axis == 0 && from.empty()) return;  // whose other extents may be of any size
+  if (axis == from.rank) {
+    *to.data = *from.data;
+    return;
+  }
+  for (Index n = 0; n < from.extent(axis); ++n)
+    copy_elements(from.slice(axis, n, 1), to.slice(axis, n, 1), axis + 1);
+}
+
+/// An axis number as people write it, −1 being the last, made to lie in [0, rank).
+inline int resolve_axis(Index axis, int rank, const char* what) {
+  if (axis < -rank || axis >= rank)
+    fail(what, " is ", axis, ", a tensor of rank ", rank, " has axes ", -rank, " to ", rank - 1);
+  return static_cast<int>(axis < 0 ? axis + rank : axis);
+}
+
+template <class Scalar>
+Index step_size(const StridedView<Scalar>& view, int axis) {
+  return view.stride(axis) < 0 ? -view.stride(axis) : view.stride(axis);
+}
+
+/// Can every element of the view be told from every other by its address? True for anything but broadcast or
+/// overlapping axes; needed of what is written to.
+template <class Scalar>
+bool elements_are_distinct(const StridedView<Scalar>& view) {
+  if (view.is_nested()) return true;
+  // Mostly each axis steps over all that the ones after it span (row-major), or before it (column-major).
+  const auto nested = [&](int axis, int end, int step) {
+    for (Index span = 1; axis != end; axis += step) {
+      if (view.extent(axis) == 1) continue;
+      if (view.stride(axis) < span) return false;
+      span += (view.extent(axis) - 1) * view.stride(axis);
+    }
+    return true;
+  };
+  if (view.empty() || nested(view.rank - 1, -1, -1) || nested(0, view.rank, 1)) return true;
+  // Axes from the smallest stride to the largest: each must step over all that the ones before it span.
+  std::array<bool, kMaxRank> used{};
+  Index span = 1;
+  for (;;) {
+    int next = -1;
+    for (int axis = 0; axis < view.rank; ++axis)
+      if (!used[static_cast<std::size_t>(axis)] && view.extent(axis) > 1 &&
+          (next < 0 || step_size(view, axis) < step_size(view, next)))
+        next = axis;
+    if (next < 0) return true;
+    used[static_cast<std::size_t>(next)] = true;
+    if (step_size(view, next) < span) return false;
+    span += (view.extent(next) - 1) * step_size(view, next);
+  }
+}
+
+struct AddressRange {
+  std::uintptr_t first, last;
+};
+
+template <class Scalar>
+AddressRange address_range(const StridedView<Scalar>& view) {
+  const auto start = reinterpret_cast<std::uintptr_t>(view.data);
+  AddressRange range{start, start + sizeof(Scalar)};
+  for (int axis = 0; axis < view.rank; ++axis) {
+    // Unsigned, since an empty view may have extents and strides of any size.
+    const auto bytes = static_cast<std::uintptr_t>(view.extent(axis) - 1) *
+                       static_cast<std::uintptr_t>(view.stride(axis)) * sizeof(Scalar);
+    (static_cast<std::intptr_t>(bytes) < 0 ? range.first : range.last) += bytes;
+  }
+  return range;
+}
+
+template <class A, class B>
+bool ranges_are_apart(const StridedView<A>& a, const StridedView<B>& b) {
+  const AddressRange of_a = address_range(a), of_b = address_range(b);
+  return of_a.last <= of_b.first || of_b.last <= of_a.first;
+}
+
+/// Are there indices i into `a` and j into `b` with Σ (i − j) · stride = distance? The strides of both must
+/// agree, and each be larger than all that the smaller ones span.
+template <class A, class B>
+bool is_distance_between(const StridedView<A>& a, const StridedView<B>& b, Index distance,
+                         std::array<bool, kMaxRank> used = {}) {
+  int largest = -1;
+  for (int axis = 0; axis < a.rank; ++axis)
+    if (!used[static_cast<std::size_t>(axis)] && (a.extent(axis) > 1 || b.extent(axis) > 1) &&
+        (largest < 0 || step_size(a, axis) > step_size(a, largest)))
+      largest = axis;
+  if (largest < 0) return distance == 0;
+  used[static_cast<std::size_t>(largest)] = true;
+  const Index step = step_size(a, largest);
+  const bool backwards = a.stride(largest) < 0;
+  const Index of_a = a.extent(largest), of_b = b.extent(largest);
+  const Index furthest = (backwards ? of_b : of_a) - 1, nearest = 1 - (backwards ? of_a : of_b);
+  // The other axes span less than one step, so it is the last step before the goal or the first after it.
+  const Index before = distance / step - (distance % step < 0 ? 1 : 0);
+  for (const Index steps : {before, before + 1})
+    if (steps >= nearest && steps <= furthest && is_distance_between(a, b, distance - steps * step, used))
+      return true;
+  return false;
+}
+
+/// Is there an element of `a` in the memory of one of `b`? Views that interleave, such as queries and keys in
+/// one buffer, share none. Where strides differ that is hard to tell, and the answer is `if_unknown`.
+template <class A, class B>
+bool share_elements(const StridedView<A>& a, const StridedView<B>& b, bool if_unknown) {
+  if (a.empty() || b.empty() || ranges_are_apart(a, b)) return false;
+  constexpr Index kBytes = sizeof(A);
+  if (sizeof(A) != sizeof(B) || a.rank != b.rank) return if_unknown;
+  StridedView<A> both = a;
+  for (int axis = 0; axis < a.rank; ++axis) {
+    const Index extent = a.extent(axis) > b.extent(axis) ? a.extent(axis) : b.extent(axis);
+    both.extents[static_cast<std::size_t>(axis)] = extent;
+    if (extent > 1 && a.stride(axis) != b.stride(axis)) return if_unknown;
+  }
+  const auto bytes =
+      static_cast<Index>(reinterpret_cast<std::uintptr_t>(b.data) - reinterpret_cast<std::uintptr_t>(a.data));
+  if (bytes % kBytes != 0 || !elements_are_distinct(both)) return if_unknown;
+  return is_distance_between(a, b, bytes / kBytes);
+}
+
+/// Do two views of one shape share elements without being the same elements in the same places?
+template <class In, class Scalar>
+bool overlap_partly(const StridedView<In>& in, const StridedView<Scalar>& out) {
+  if (ranges_are_apart(in, out)) return false;  // as mostly
+  bool same = in.data == out.data;
+  for (int axis = 0; axis < in.rank; ++axis)
+    same = same && (in.extent(axis) <= 1 || in.stride(axis) == out.stride(axis));
+  return !same && share_elements(in, out, true);
+}
+
+}  // namespace detail
+}  // namespace rotary::inline ROTARY_ABI

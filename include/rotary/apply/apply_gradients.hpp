@@ -6,6 +6,20 @@
 
 namespace rotary::inline ROTARY_ABI {
 
+/// The gradients of a loss with respect to what went into `apply_rotary_emb`, each of the shape of its own
+/// tensor.
+template <class X, class F>
+struct ApplyGradients {
+  detail::Owned<X> t;
+  detail::Owned<F> freqs;
+};
+template <class X, class F, class S>
+struct ScaledApplyGradients {
+  detail::Owned<X> t;
+  detail::Owned<F> freqs;
+  detail::Owned<S> scale;
+};
+
 namespace detail {
 
 /// An argument as an owned tensor with strides of its own, so that a gradient can have the same layout.

@@ -1,12 +1,14 @@
 // AngleRows: a tensor of angles, and one of scales, as rows of cosines and sines for a tensor.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "../cos_sin_table.hpp"
 #include "../kernels/cos_sin_of_angles.hpp"
+#include "../tensor/broadcast.hpp"
 #include "window_job.hpp"
 
 namespace rotary::inline ROTARY_ABI {
@@ -25,24 +27,6 @@ struct ApplyOptions {
 };
 
 namespace detail {
-
-/// A view of angles or scales, widened to `rank` axes: extents of 1 in front, strides of 0 where it is
-/// broadcast.
-template <class S>
-StridedView<S> broadcastable(const StridedView<S>& x, int rank, const char* what) {
-  StridedView<S> view;
-  view.data = x.data;
-  view.rank = rank;
-  const int added = rank - x.rank;
-  if (added < 0)
-    fail(what, " of shape ", shape_text(x), " cannot be broadcast against a tensor of rank ", rank);
-  for (int axis = 0; axis < rank; ++axis) {
-    const auto at = static_cast<std::size_t>(axis);
-    view.extents[at] = axis < added ? 1 : x.extent(axis - added);
-    view.strides[at] = view.extents[at] == 1 ? 0 : x.stride(axis - added);
-  }
-  return view;
-}
 
 /// The angles as they meet the tensor `t`: axis by axis of `t`, right-aligned where there are more than
 /// wanted.
@@ -63,18 +47,8 @@ StridedView<const F> align_freqs(StridedView<const F> freqs, const StridedView<c
       fail("there are angles for ", found, " positions, the tensor ", shape_text(t), " has ", seq);
     if (found > seq) freqs = freqs.slice(of, found - seq, seq);
   }
-  if (freqs.rank == 2) {  // [seq, rotary_dim] belongs to the sequence axis, wherever that is
-    StridedView<const F> view;
-    view.data = freqs.data;
-    view.rank = t.rank;
-    view.extents.fill(1);
-    view.extents[static_cast<std::size_t>(seq_axis)] = freqs.extent(0);
-    view.strides[static_cast<std::size_t>(seq_axis)] = freqs.extent(0) == 1 ? 0 : freqs.stride(0);
-    view.extents[static_cast<std::size_t>(t.rank - 1)] = freqs.extent(1);
-    view.strides[static_cast<std::size_t>(t.rank - 1)] = freqs.stride(1);
-    return view;
-  }
-  return broadcastable(freqs, t.rank, "angles");
+  if (freqs.rank == 2) return along_sequence(freqs, t.rank, seq_axis);
+  return with_rank(freqs, t.rank, "angles");
 }
 
 template <class F, class X>
@@ -130,20 +104,13 @@ struct AngleRows {
   /// Calls visit(row, offset into freqs, offset into scale) for every row.
   template <class Visit>
   void for_each_row(Visit&& visit) const {
-    std::array<Index, kMaxRank> index{};
-    Index from = 0, scale_from = 0;
-    for (Index row = 0; row < rows; ++row) {
-      visit(row, from, scale_from);
-      for (int axis = static_cast<int>(shape.size()) - 1; axis >= 0; --axis) {
-        Index& at = index[static_cast<std::size_t>(axis)];
-        const Index extent = shape[static_cast<std::size_t>(axis)], step = freqs.stride(axis);
-        const Index scale_step = scale.data ? scale.stride(axis) : 0;
-        from += step, scale_from += scale_step;
-        if (++at < extent) break;
-        from -= extent * step, scale_from -= extent * scale_step;
-        at = 0;
-      }
-    }
+    if (rows == 0) return;
+    auto row_shape = view_of_ones(freqs.data, static_cast<int>(shape.size()));
+    std::copy(shape.begin(), shape.end(), row_shape.extents.begin());
+    Index row = 0;
+    const auto visit_row = [&](Index, Index from, Index scale_from) { visit(row++, from, scale_from); };
+    const int axes = row_shape.rank;
+    for_each_index(axes, visit_row, row_shape, freqs, scale);
   }
 
   double scale_at(Index scale_from, Index feature) const {

@@ -80,14 +80,7 @@ void apply_backward(const StridedView<const F>& freqs, const StridedView<const S
   std::vector<X> copy(static_cast<std::size_t>(grad.size()));
   StridedView<X> packed(copy.data(),
                         std::span<const Index>(grad.extents.data(), static_cast<std::size_t>(grad.rank)));
-  for (Index n = 0; n < grad.size(); ++n) {
-    Index from = 0, rest = n;
-    for (int axis = grad.rank - 1; axis >= 0; --axis) {
-      from += rest % grad.extent(axis) * grad.stride(axis);
-      rest /= grad.extent(axis);
-    }
-    copy[static_cast<std::size_t>(n)] = static_cast<X>(grad.data[from]);
-  }
+  copy_elements(grad, packed);
   apply_table(transposed, StridedView<const X>(packed), grad_t, Direction::transpose);
 
   // With respect to the angles and scales: per-feature sums over everything that shares a row, from unscaled

@@ -70,16 +70,9 @@ requires(is_tensor<P>) struct PositionList<P> {
     decltype(auto) source = stored(positions);
     const auto view = const_view_of(source);
     for (int axis = 0; axis < kRank; ++axis) shape[static_cast<std::size_t>(axis)] = view.extent(axis);
-    const Index size = view.size();
-    values.reserve(static_cast<std::size_t>(size));
-    for (Index n = 0; n < size; ++n) {
-      Index from = 0, rest = n;
-      for (int axis = kRank - 1; axis >= 0; --axis) {
-        from += rest % view.extent(axis) * view.stride(axis);
-        rest /= view.extent(axis);
-      }
-      values.push_back(static_cast<double>(view.data[from]));
-    }
+    values.reserve(static_cast<std::size_t>(view.size()));
+    for_each_index(
+        kRank, [&](Index at) { values.push_back(static_cast<double>(view.data[at])); }, view);
   }
 };
 

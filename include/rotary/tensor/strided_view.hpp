@@ -227,18 +227,6 @@ bool same_shape(const StridedView<A>& a, const StridedView<B>& b) {
   return true;
 }
 
-/// to = from, element by element, for views of one shape.
-template <class From, class Scalar>
-void copy_elements(const StridedView<From>& from, const StridedView<Scalar>& to, int axis = 0) {
-  if (axis == 0 && from.empty()) return;  // whose other extents may be of any size
-  if (axis == from.rank) {
-    *to.data = *from.data;
-    return;
-  }
-  for (Index n = 0; n < from.extent(axis); ++n)
-    copy_elements(from.slice(axis, n, 1), to.slice(axis, n, 1), axis + 1);
-}
-
 /// An axis number as people write it, −1 being the last, made to lie in [0, rank).
 inline int resolve_axis(Index axis, int rank, const char* what) {
   if (axis < -rank || axis >= rank)

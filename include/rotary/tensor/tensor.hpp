@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "for_each_index.hpp"
 #include "overlap.hpp"
 #include "type_checks.hpp"
 

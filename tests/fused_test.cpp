@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <rotary/kernels/fused.hpp>
-#include <rotary/kernels/simd.hpp>
+#include <rotary/kernels/simd_memory.hpp>
 #include <rotary/kernels/testing.hpp>
 #include <string>
 #include <vector>

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <rotary/apply_rotary_emb.hpp>
-#include <rotary/kernels/simd.hpp>
+#include <rotary/kernels/simd_memory.hpp>
 #include <rotary/kernels/testing.hpp>
 #include <rotary/rotary_embedding.hpp>
 #include <rotary/xpos.hpp>

@@ -1,7 +1,7 @@
 // bfloat16 two to a 32-bit word, which splits and joins them without a shuffle.
 #pragma once
 
-#include "simd.hpp"
+#include "simd_memory.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {

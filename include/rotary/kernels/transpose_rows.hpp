@@ -1,7 +1,7 @@
 // Transposed rows of cosines and sines: contiguous columns, one for every number of a row.
 #pragma once
 
-#include "simd.hpp"
+#include "simd_memory.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {

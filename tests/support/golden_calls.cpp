@@ -350,8 +350,11 @@ Tensor concatenated(const std::vector<Tensor>& tensors, const BroadcatOptions& o
   with_rank<1, 2, 3, 4, 5, 6>(rank, [&]<int R>(std::integral_constant<int, R>) {
     std::vector<Eigen::Tensor<T, R, Eigen::RowMajor>> same;
     for (const Tensor& x : tensors) same.push_back(to_eigen<T, R>(with_axes_in_front(x, R)));
-    with_rank<1, 2, 3, 4>(static_cast<int>(same.size()), [&]<int N>(std::integral_constant<int, N>) {
-      [&]<std::size_t... Each>(std::index_sequence<Each...>) { result = join(same[Each]...); }
+    result = from_eigen(broadcat(same, options));
+    if_rank<1, 2, 3, 4>(static_cast<int>(same.size()), [&]<int N>(std::integral_constant<int, N>) {
+      [&]<std::size_t... Each>(std::index_sequence<Each...>) {
+        expect_same_bits(join(same[Each]...), result, "one by one");
+      }
       (std::make_index_sequence<N>());
     });
     if (options.dim == -1 && same.size() == 1)
@@ -368,19 +371,16 @@ Tensor concatenated(const std::vector<Tensor>& tensors, const BroadcatOptions& o
   return result;
 }
 
-/// rotate_half; of a vector, which is no tensor to rotate here, as the only row of a matrix.
 template <class T>
 Tensor half_rotated(const Tensor& x) {
-  const Tensor rows = with_axes_in_front(x, 2);
   Tensor result;
-  with_scalar<T>(rows, [&]<class S>(S) {
-    with_rank<2, 3, 4, 5, 6>(rows, [&]<int R>(std::integral_constant<int, R>) {
-      result = from_eigen(rotate_half(to_eigen<S, R>(rows)));
-      expect_same_bits(from_eigen(rotate_half(to_eigen<S, R, Eigen::ColMajor>(rows))), result,
+  with_scalar<T>(x, [&]<class S>(S) {
+    with_rank<1, 2, 3, 4, 5, 6>(x, [&]<int R>(std::integral_constant<int, R>) {
+      result = from_eigen(rotate_half(to_eigen<S, R>(x)));
+      expect_same_bits(from_eigen(rotate_half(to_eigen<S, R, Eigen::ColMajor>(x))), result,
                        "column-major tensor");
     });
   });
-  result.shape = x.shape;
   return result;
 }
 

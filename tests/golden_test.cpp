@@ -71,6 +71,26 @@ TEST(Golden, EveryFileCanBeRead) {
     }
 }
 
+// What lies beside the folders is read by tests of its own, each a section.
+TEST(Golden, EverySectionOfADocumentIsRead) {
+  const fs::path root = ROTARY_TEST_DATA_DIR;
+  std::ostringstream sources;
+  for (const auto& entry : fs::directory_iterator(root.parent_path()))
+    if (entry.path().filename().string().ends_with("_test.cpp"))
+      sources << std::ifstream(entry.path()).rdbuf();
+  for (const auto& entry : fs::directory_iterator(root)) {
+    if (entry.path().extension() != ".json") continue;
+    std::ifstream stream(entry.path());
+    const Json json = Json::parse(stream);
+    for (const auto& [section, value] : json.items()) {
+      // These are for the reader.
+      if (section == "format" || section == "description" || section == "not_included") continue;
+      EXPECT_NE(sources.str().find("at(\"" + section + "\")"), std::string::npos)
+          << "no test reads " << section << " of " << entry.path().filename();
+    }
+  }
+}
+
 TEST(Golden, FilesThatNobodyRunsAreFound) {
   const TemporaryFolder folder;
   const fs::path root = folder / "golden";

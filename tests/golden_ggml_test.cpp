@@ -122,10 +122,11 @@ void check_policy(const Case& c) {
 
 const std::vector<CaseName> kCases = cases_of("golden_ggml_test");
 
-[[maybe_unused]] const bool registered = register_tests("GoldenGgmlInDouble", kCases, check_case<double>) &&
-                                         register_tests("GoldenGgmlInFloat", kCases, check_case<float>) &&
-                                         register_tests("GoldenGgmlFloat32Policy", kCases, check_policy) &&
-                                         register_altered("GoldenGgmlAltered", kCases, check_case<double>);
+[[maybe_unused]] const bool registered =
+    register_tests("GoldenGgmlInDouble", kCases, check_case<double>) &&
+    register_tests("GoldenGgmlInFloat", kCases, check_case<float>) &&
+    register_tests("GoldenGgmlFloat32Policy", kCases, check_policy) &&
+    register_altered("GoldenGgmlAltered", kCases, check_case<double>, check_case<float>);
 
 TEST(Ggml, FloatPolicyInDoubleHasTheSameRows) {
   const std::vector<std::int32_t> positions = {0, 1000, 131071};

@@ -44,7 +44,7 @@ const std::vector<CaseName> kCases = cases_of("golden_lucidrains_test");
 [[maybe_unused]] const bool registered =
     register_tests("GoldenLucidrainsInDouble", kCases, check_case<double>, Part::results) &&
     register_tests("GoldenLucidrainsInFloat", kCases, check_case<float>, Part::results) &&
-    register_altered("GoldenLucidrainsAltered", kCases, check_case<double>, Part::results);
+    register_altered("GoldenLucidrainsAltered", kCases, check_case<double>, check_case<float>, Part::results);
 
 }  // namespace
 }  // namespace rotary::testing::golden

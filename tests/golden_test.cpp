@@ -6,6 +6,7 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 
 #include "support/golden_calls.hpp"
@@ -24,18 +25,42 @@ TEST(Golden, EveryFileIsRunByExactlyOneProgram) {
   for (const std::string& problem : unclaimed(ROTARY_TEST_DATA_DIR)) ADD_FAILURE() << problem;
 }
 
+void expect_registered(const std::string& program, const std::string& cases) {
+  const fs::path source = fs::path(ROTARY_TEST_DATA_DIR).parent_path() / (program + ".cpp");
+  std::ifstream stream(source);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  for (const std::string& word :
+       {"kCases = " + cases + ';', std::string("register_tests("), std::string("register_altered(")})
+    EXPECT_NE(text.str().find(word), std::string::npos) << source << " has no " << word;
+}
+
 TEST(Golden, EveryProgramRunsWhatItClaims) {
   for (const Runner& runner : runners()) {
     EXPECT_FALSE(cases_of(runner.program).empty()) << runner.program;
-    const fs::path source =
-        fs::path(ROTARY_TEST_DATA_DIR).parent_path() / (runner.program + std::string(".cpp"));
-    std::ifstream stream(source);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    EXPECT_NE(text.str().find(std::string("cases_of(\"") + runner.program + "\")"), std::string::npos)
-        << source;
+    expect_registered(runner.program, std::string("cases_of(\"") + runner.program + "\")");
   }
   EXPECT_FALSE(cases_with_gradients().empty());
+  expect_registered("golden_gradients_test", "cases_with_gradients()");
+}
+
+// A case that the reference refuses needs a decision of ours, and a decision needs a case.
+TEST(Golden, EveryRefusalIsDecided) {
+  std::set<std::string> refused, decided;
+  for (const std::string& set : sets())
+    for (const std::string& file : files(set))
+      if (const Case c = load(set, file); c.expected_error) refused.insert(set + '/' + c.name);
+  for (const Decision& decision : decisions())
+    EXPECT_TRUE(decided.insert(decision.name).second) << decision.name;
+  EXPECT_EQ(refused, decided);
+}
+
+TEST(Golden, EveryUnnoticedArgumentIsOfACase) {
+  for (const Unnoticed& argument : unnoticed_arguments()) {
+    const std::string name = argument.name;
+    const std::size_t slash = name.find('/');
+    EXPECT_NO_THROW(load(name.substr(0, slash), name.substr(slash + 1))) << name;
+  }
 }
 
 TEST(Golden, EveryFileCanBeRead) {
@@ -44,6 +69,26 @@ TEST(Golden, EveryFileCanBeRead) {
       SCOPED_TRACE(set + '/' + file);
       EXPECT_NO_THROW(load(set, file));
     }
+}
+
+// What lies beside the folders is read by tests of its own, each a section.
+TEST(Golden, EverySectionOfADocumentIsRead) {
+  const fs::path root = ROTARY_TEST_DATA_DIR;
+  std::ostringstream sources;
+  for (const auto& entry : fs::directory_iterator(root.parent_path()))
+    if (entry.path().filename().string().ends_with("_test.cpp"))
+      sources << std::ifstream(entry.path()).rdbuf();
+  for (const auto& entry : fs::directory_iterator(root)) {
+    if (entry.path().extension() != ".json") continue;
+    std::ifstream stream(entry.path());
+    const Json json = Json::parse(stream);
+    for (const auto& [section, value] : json.items()) {
+      // These are for the reader.
+      if (section == "format" || section == "description" || section == "not_included") continue;
+      EXPECT_NE(sources.str().find("at(\"" + section + "\")"), std::string::npos)
+          << "no test reads " << section << " of " << entry.path().filename();
+    }
+  }
 }
 
 TEST(Golden, FilesThatNobodyRunsAreFound) {
@@ -83,6 +128,10 @@ Json call(const char* function, Json args, std::vector<std::string> out) {
 /// A case of calls with inputs, to which results are added.
 Json case_of(Json constructor, std::vector<Json> calls, Json inputs) {
   return {{"name", "small"},
+          {"set", ""},
+          {"source", ""},
+          {"commit", ""},
+          {"seed", nullptr},
           {"notes", ""},
           {"dtype", "float32"},
           {"tags", Json::array()},
@@ -159,15 +208,45 @@ TEST(GoldenHarness, WhatIsNotUnderstoodFails) {
   expect("outputs or an expected error", [](Json& json) {
     json["expected_error"] = {{"kind", "assertion"}, {"type", "AssertionError"}, {"message", ""}};
   });
+  expect("no field commit", [](Json& json) { json.erase("commit"); });
+  expect("no float16", [](Json& json) { json["dtype"] = "float16"; });
+  expect("the tag half", [](Json& json) { json["tags"] = {"half"}; });
+  expect("the tag raises", [](Json& json) { json["tags"] = {"raises"}; });
+  expect("is no integer", [](Json& json) { json["inputs"]["t"] = tensor({2, 2}, {1, 0, 0.5, 0}, "int64"); });
+  expect("other was measured", [](Json& json) { json["tolerance"]["measured_f32_vs_f64"]["other"] = 0; });
   expect("calls itself large", [](Json& json) { json["name"] = "large"; });
-  expect("argument dim of the intended constructor",
-         [](Json& json) { json["intended_constructor"] = json["constructor"]; });
-  expect("argument t of the intended", [](Json& json) { json["intended_calls"] = json["calls"]; });
+  expect("argument dim of the intended constructor", [](Json& json) {
+    json["intended_constructor"] = json["constructor"];
+    json["intended_outputs_f64"] = json["outputs_f64"];
+  });
+  expect("argument t of the intended", [](Json& json) {
+    json["intended_calls"] = json["calls"];
+    json["intended_outputs_f64"] = json["outputs_f64"];
+  });
+  expect("no outputs of it", [](Json& json) { json["intended_calls"] = json["calls"]; });
+  expect("which is no quirk", [](Json& json) {
+    json["tags"] = {"reference_quirk"};
+    json["intended_outputs_f64"] = json["outputs_f64"];
+  });
   expect("argument w of params", [](Json& json) { json["params"]["w"] = "@t"; });
   expect("out[1, 1]", [](Json& json) { json["outputs_f64"]["out"]["data"][3] = 0; });
   expect("nobody knows the loss", [](Json& json) {
     json["grad"] = {{"loss", "max"}, {"weights", Json::object()}, {"wrt", Json::object()}};
   });
+  expect("gradient other is not among the outputs", [](Json& json) {
+    json["grad"] = {{"loss", "sum over outputs o of sum(weights[o] * o)"},
+                    {"weights", Json::object()},
+                    {"wrt", {{"other", "@t"}}}};
+  });
+}
+
+TEST(GoldenHarness, NamesThatStandTwiceFail) {
+  std::string text = rotation().dump();
+  text.insert(text.find("\"offset\""), "\"offset\":0,");
+  EXPECT_EQ(Json::parse(text), rotation()) << "the parser does not tell";
+  const std::string found =
+      report_of([&] { return parse("lucidrains", "small", text); }, run_case<double>, Part::results);
+  EXPECT_NE(found.find("field offset twice"), std::string::npos) << found;
 }
 
 // A gradient in a program that has none, and an error where nobody expects one.
@@ -186,32 +265,51 @@ TEST(GoldenHarness, WhatIsNotComparedFails) {
 
   json = rotation();
   for (const char* field : {"outputs", "outputs_f64", "tolerance"}) json.erase(field);
+  json["tags"] = {"raises"};
   json["expected_error"] = {{"kind", "assertion"}, {"type", "AssertionError"}, {"message", ""}};
   EXPECT_NE(report(json).find("nobody looked at the expected error"), std::string::npos);
   json["expected_error"]["kind"] = "whim";
   EXPECT_NE(report(json).find("unknown kind whim"), std::string::npos);
 }
 
-// What the reference checks on purpose must be refused; where something inside fails, we may return.
+template <Outcome kDecided>
+void run_refused(const Case& c) {
+  Session session(c, true);
+  expect_refused(
+      c, {"small", kDecided, "8"}, [&] { run<double>(session, c, c.constructor, c.calls); }, [] {});
+}
+
+// What the reference checks on purpose must be refused; where something inside fails, we do what we decided.
 TEST(GoldenHarness, ErrorsByKind) {
   Json json = rotation();
   for (const char* field : {"outputs", "outputs_f64", "tolerance"}) json.erase(field);
-  const auto check = [](const Case& c) {
-    Session session(c, true);
-    expect_refused(
-        c, [&] { run<double>(session, c, c.constructor, c.calls); }, [] {});
-  };
-  const auto with_kind = [&](const char* kind) {
+  json["tags"] = {"raises"};
+  const auto with_kind = [&](const char* kind, RunCase run) {
     json["expected_error"] = {{"kind", kind}, {"type", "Error"}, {"message", ""}};
-    return report(json, check, Part::all);
+    return report(json, run, Part::all);
   };
-  EXPECT_NE(with_kind("assertion").find("is refused by the reference"), std::string::npos);
-  EXPECT_NE(with_kind("value error").find("is refused by the reference"), std::string::npos);
-  EXPECT_EQ(with_kind("accidental"), "");
-  json["constructor"]["args"]["dim"] = 4;  // more than there are features
-  EXPECT_EQ(with_kind("assertion"), "");
+  const RunCase refused = run_refused<Outcome::refused>, returned = run_refused<Outcome::returned>,
+                not_offered = run_refused<Outcome::not_offered>;
+  for (const char* kind : {"assertion", "value error"}) {
+    EXPECT_NE(with_kind(kind, returned).find("is refused by the reference"), std::string::npos) << kind;
+    EXPECT_NE(with_kind(kind, refused).find("is not what was decided"), std::string::npos) << kind;
+  }
+  EXPECT_EQ(with_kind("accidental", returned), "");
+  EXPECT_NE(with_kind("accidental", refused).find("is not what was decided"), std::string::npos);
+
+  json["constructor"]["args"]["dim"] = 8;  // more than there are features
+  for (const char* kind : {"assertion", "value error", "accidental"}) {
+    EXPECT_EQ(with_kind(kind, refused), "");
+    EXPECT_NE(with_kind(kind, not_offered).find("is not what was decided"), std::string::npos);
+  }
+  EXPECT_NE(with_kind("accidental", returned).find("is not what was decided"), std::string::npos);
+  json["constructor"]["args"]["dim"] = 6;
+  EXPECT_NE(with_kind("assertion", refused).find("for another reason"), std::string::npos);
   json["constructor"]["args"]["extra"] = 1;
-  EXPECT_NE(with_kind("assertion").find("argument extra"), std::string::npos);
+  EXPECT_NE(with_kind("assertion", refused).find("argument extra"), std::string::npos);
+
+  const Case undecided = parse("lucidrains", "small", json.dump());
+  EXPECT_THROW(decision_for(undecided), std::runtime_error);
 }
 
 std::vector<Index> twos(int rank) { return std::vector<Index>(static_cast<std::size_t>(rank), 2); }
@@ -392,6 +490,8 @@ TEST(Golden, SixteenBitResultsMustBeRoundedOnce) {
     rounded.push_back(static_cast<double>(static_cast<Eigen::bfloat16>(static_cast<float>(value))));
   Json json = case_of(nullptr, {call("rotate_half", {{"x", "@x"}}, {"out"})},
                       {{"x", tensor({100}, rounded, "bfloat16")}});
+  json["dtype"] = "bfloat16";
+  json["tags"] = {"half"};
   add_output(json, "out", {100}, exact);
   json["outputs"]["out"] = tensor({100}, rounded, "bfloat16");
   json["tolerance"]["f32_atol"]["out"] = 0.02;

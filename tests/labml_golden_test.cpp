@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <rotary/attention.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -219,15 +222,12 @@ class LabmlRun {
   std::map<std::string, Tensor> gradients_;  // by "@input" or "self.parameter"
 };
 
-// What labml stumbles over with a mismatch of shapes inside, we refuse with a sentence: an odd d and an odd
-// share of a head when constructing, and in the listing, which cannot rotate a part of the features, a tensor
-// of another width.
 template <class T>
 void check_case(const Case& c) {
   LabmlRun<T> run(c);
   if (c.expected_error) {
     expect_refused(
-        c, [&] { run.run(); }, [&] { ADD_FAILURE() << c.name << " is not refused"; });
+        c, decision_for(c), [&] { run.run(); }, [&] { ADD_FAILURE() << c.name << " is not refused"; });
   } else {
     run.run();
     run.check();
@@ -236,22 +236,49 @@ void check_case(const Case& c) {
 
 const std::vector<CaseName> kCases = cases_of("labml_golden_test");
 
-[[maybe_unused]] const bool registered = register_tests("LabmlGoldenInDouble", kCases, check_case<double>) &&
-                                         register_tests("LabmlGoldenInFloat", kCases, check_case<float>) &&
-                                         register_altered("LabmlGoldenAltered", kCases, check_case<double>);
+[[maybe_unused]] const bool registered =
+    register_tests("LabmlGoldenInDouble", kCases, check_case<double>) &&
+    register_tests("LabmlGoldenInFloat", kCases, check_case<float>) &&
+    register_altered("LabmlGoldenAltered", kCases, check_case<double>, check_case<float>);
 
-// The example printed with labml's listing, d = 3 on four features: theta = {1, 10000^(−2/3)}.
-TEST(LabmlListing, ItsOwnExample) {
-  const RotaryPositionalEmbeddingsListing<double> rotary_pe(3);
-  rotary::Tensor<double, 4> x(3, 1, 1, 4);
-  x.setValues({{{{1, 2, 3, 4}}}, {{{4, 5, 6, 7}}}, {{{7, 8, 9, 10}}}});
-  const auto y = rotary_pe(x);
-  const double wanted[3][4] = {
-      {1.0, 2.0, 3.0, 4.0},
-      {-2.8876166853748202, 4.9849073648688451, 6.6076977744404243, 7.0107559195621941},
-      {-11.096704697261132, 7.9568371742261372, 2.6197604588554904, 10.034378016740899}};
-  for (Index n = 0; n < 3; ++n)
-    for (Index f = 0; f < 4; ++f) EXPECT_NEAR(y(n, 0, 0, f), wanted[n][f], 1e-14) << n << ", " << f;
+// The examples printed in labml's file over the years, tests/golden/expected_frequencies.json.
+
+using Json = nlohmann::json;
+
+Tensor printed_tensor(const Json& rows) {
+  Tensor x{"printed", "float64", {static_cast<Index>(rows.size()), 1, 1, 4}, {}};
+  for (const Json& row : rows) x.values.insert(x.values.end(), row.begin(), row.end());
+  return x;
+}
+
+template <class Module>
+void expect_printed(const Module& module, const Json& entry) {
+  const Json& wanted = entry.at("computed_in_double");
+  const std::vector<double> theta = wanted.at("theta");
+  compare(module.theta(), {"theta", "float64", {static_cast<Index>(theta.size())}, theta}, 1e-15);
+  const auto x = to_eigen<double, 4>(printed_tensor(entry.at("input").at("x")));
+  compare(module(x), printed_tensor(wanted.at("y")), 1e-14);
+}
+
+TEST(Labml, PrintedExamples) {
+  std::ifstream stream(ROTARY_TEST_DATA_DIR "/expected_frequencies.json");
+  const Json entries = Json::parse(stream).at("labml");
+  ASSERT_FALSE(entries.empty());
+  for (const Json& entry : entries) {
+    const std::string id = entry.at("id");
+    SCOPED_TRACE(id);
+    const Json& input = entry.at("input");
+    const Index d = input.at("d");
+    const double base = input.value("base", 10000.0);
+    if (entry.contains("expected")) {
+      ASSERT_TRUE(entry.at("expected").get<std::string>().starts_with("raises"));
+      EXPECT_THROW(RotaryPositionalEmbeddings<double>(d, base), std::invalid_argument);
+    } else if (id.starts_with("labml_listing")) {
+      expect_printed(RotaryPositionalEmbeddingsListing<double>(d, base), entry);
+    } else {
+      expect_printed(RotaryPositionalEmbeddings<double>(d, base), entry);
+    }
+  }
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 #if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
 #error "rotary needs C++20: compile with -std=c++20 (MSVC: /std:c++20)"
-#include <rotary_needs_c++20>  // There is no such file: the compiler stops here, after one message.
+#include <rotary_needs_c++20>  // This file does not exist, so the compiler stops here after one message.
 #endif
 
 #include <cstddef>

@@ -73,8 +73,8 @@ class AxisPositions {
 
   enum class Source : std::uint8_t { consecutive, int32, uint32, int64, uint64, float32, float64 };
 
-  /// What a list of `P` is read as; `consecutive` for types that are no positions. By size, since `long` and
-  /// `long long` are different types of the same numbers.
+  /// How a list of `P` is read; `consecutive` for types that cannot be positions. Decided by size, since `long` and
+  /// `long long` are different types of the same integers.
   template <class P>
   static constexpr Source source_of() {
     if (std::is_same_v<P, float>) return Source::float32;

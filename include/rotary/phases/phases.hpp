@@ -101,7 +101,7 @@ inline TurnStep to_turn_step(double turns) {
 
 }  // namespace detail
 
-/// A frequency in radians per unit of position, converted to turns: f / 2π within 2^-125 + 2^-160 |f|. Throws on NaN and
+/// A frequency in radians per unit of position, converted into turns: f / 2π within 2^-125 + 2^-160 |f|. Throws on NaN and
 /// on 2^62 turns and more.
 inline TurnStep turn_step(const DoubleDouble& frequency) {
   // 1 / 2π in three doubles. Each product is exact, and so is their sum, which is one of integers.

@@ -1,4 +1,5 @@
-// Positions of tokens: consecutive from an offset, listed, per sequence, on a grid, or with several coordinates.
+// Positions of tokens: consecutive from an offset, listed, per sequence, on a grid, or with several
+// coordinates.
 #pragma once
 
 #include <array>
@@ -18,8 +19,8 @@ inline constexpr int kMaxPositionAxes = 4;
 /// The positions of the tokens of a call; cheap to copy, and a view of the lists it was made from.
 ///
 /// A token has one coordinate, or several (height and width; time, height and width). Row n is at position
-/// `at(n, axis)`. The rows belong to one sequence that the whole batch shares, or to each sequence of a batch, or to the
-/// cells of a grid, whose last axis runs fastest:
+/// `at(n, axis)`. The rows belong to one sequence that the whole batch shares, or to each sequence of a
+/// batch, or to the cells of a grid, whose last axis runs fastest:
 ///
 ///     from(p)                        p, p + 1, ..., for every token of the rotated sequence
 ///     consecutive(n, p)              p, ..., p + n − 1
@@ -29,8 +30,8 @@ inline constexpr int kMaxPositionAxes = 4;
 ///     together({t, h, w})            several coordinates for each token (M-RoPE)
 ///     grid({rows, columns})          every combination of coordinates (images)
 ///
-/// Functions that rotate take any of these, or directly a number (`from`), a list or tensor of ids (`listed`) or
-/// `TokenPositions`.
+/// Functions that rotate take any of these, or directly a number (`from`), a list or tensor of ids (`listed`)
+/// or `TokenPositions`.
 ///
 /// @code
 ///   const std::vector<std::int32_t> lengths = {17, 4, 99};                    // tokens cached so far
@@ -54,7 +55,8 @@ class Positions {
   [[nodiscard]] static Positions consecutive(Index count, FixedPosition first = {}) {
     return AxisPositions::consecutive(count, first);
   }
-  /// One position for each token, plus `offset`. The list must outlive the use, so a temporary vector does not compile.
+  /// One position for each token, plus `offset`. The list must outlive the use, so a temporary vector does
+  /// not compile.
   template <class P>
   [[nodiscard]] static Positions listed(std::span<const P> list, FixedPosition offset = {}) {
     return AxisPositions::listed(list, offset);
@@ -66,9 +68,10 @@ class Positions {
   template <class P>
   static Positions listed(std::vector<P>&& list, FixedPosition offset = {}) = delete;
 
-  /// The entries of an Eigen tensor, matrix, map or view: one position for each token, [seq], or for each token of
-  /// every sequence, [batch, seq]. Functions that rotate take tensors of integers, and float tensors of one axis, without
-  /// this; a float tensor of more axes would be taken for keys. The tensor must outlive the use.
+  /// The entries of an Eigen tensor, matrix, map or view: one position for each token, [seq], or for each
+  /// token of every sequence, [batch, seq]. Functions that rotate take tensors of integers, and float tensors
+  /// of one axis, without this; a float tensor of more axes would be taken for keys. The tensor must outlive
+  /// the use.
   template <class X>
   requires(detail::is_stored<X>() && !detail::is_owner<X>) [[nodiscard]] static Positions
       listed(const X& ids);
@@ -77,8 +80,8 @@ class Positions {
   template <class X>
   requires(detail::is_owner<X>) static Positions listed(X&& ids) = delete;
 
-  /// Token n of sequence b is at starts[b] + n, for sequences that are decoded in one batch. The list must outlive the
-  /// use.
+  /// Token n of sequence b is at starts[b] + n, for sequences that are decoded in one batch. The list must
+  /// outlive the use.
   template <class P>
   [[nodiscard]] static Positions per_sequence(std::span<const P> starts) {
     return per_sequence(AxisPositions::listed(starts));
@@ -121,8 +124,8 @@ class Positions {
     return positions;
   }
 
-  /// These positions for `batch` sequences of one length: entry b · seq + n is token n of sequence b, as in position_ids
-  /// of shape [batch, seq]. Throws if the count is no multiple of `batch`.
+  /// These positions for `batch` sequences of one length: entry b · seq + n is token n of sequence b, as in
+  /// position_ids of shape [batch, seq]. Throws if the count is no multiple of `batch`.
   [[nodiscard]] Positions in_batches(Index batch) const {
     if (open_) detail::fail("positions without a length cannot be dealt out to ", batch, " sequences");
     if (batch < 1 || count_ % batch != 0)
@@ -146,8 +149,8 @@ class Positions {
     return positions;
   }
 
-  /// These positions for sequences of `seq` tokens: `from` and `per_sequence` have no length of their own, the
-  /// others are returned as they are.
+  /// These positions for sequences of `seq` tokens: `from` and `per_sequence` have no length of their own,
+  /// the others are returned as they are.
   [[nodiscard]] Positions for_length(Index seq) const {
     if (!open_) return *this;
     if (!starts_) return consecutive(seq, first());
@@ -251,8 +254,8 @@ requires(detail::is_owner<X>) Positions Positions::listed(const X& ids) {
 
 namespace detail {
 
-/// `Positions` from anything that names positions; they are a view of `at`. Issues one static_assert message for types
-/// that cannot be positions.
+/// `Positions` from anything that names positions; they are a view of `at`. Issues one static_assert message
+/// for types that cannot be positions.
 template <class P>
 Positions positions_of(const P& at) {
   constexpr bool kNumber = std::is_arithmetic_v<P> || std::is_same_v<P, FixedPosition>;

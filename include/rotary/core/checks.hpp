@@ -28,7 +28,8 @@ inline void check_positive(const char* name, const DoubleDouble& x) {
   if (!isfinite(x) || x <= 0) fail(name, " is ", x.hi, ", it must be positive and finite");
 }
 
-/// `count` frequencies or features as a std::size_t. Throws on negative counts and on more than fit into memory.
+/// `count` frequencies or features as a std::size_t. Throws on negative counts and on more than fit into
+/// memory.
 inline std::size_t checked_count(const char* name, Index count) {
   if (count < 0) fail(name, " is ", count, ", it must not be negative");
   if (count > PTRDIFF_MAX / static_cast<Index>(sizeof(DoubleDouble)))

@@ -16,8 +16,8 @@ namespace detail {
 
 /// An optimisation barrier: `x`, as a double of which the optimiser knows nothing.
 ///
-/// The arithmetic below depends on the exact rounding of every single operation. GCC fuses a * b + c by default
-/// and -ffast-math reorders sums, so each result passes through here, which costs no instruction.
+/// The arithmetic below depends on the exact rounding of every single operation. GCC fuses a * b + c by
+/// default and -ffast-math reorders sums, so each result passes through here, which costs no instruction.
 constexpr double rounded(double x) {
   if (!std::is_constant_evaluated()) {
 #if defined(__GNUC__) && defined(__SSE2__)
@@ -34,16 +34,17 @@ constexpr double rounded(double x) {
   return x;
 }
 
-/// An optimisation barrier for a number given by a user. It goes through memory: under -ffast-math Clang assumes that
-/// every double which is passed as an argument, or comes out of the barrier above, is finite.
+/// An optimisation barrier for a number given by a user. It goes through memory: under -ffast-math Clang
+/// assumes that every double which is passed as an argument, or comes out of the barrier above, is finite.
 constexpr void make_opaque(double& x) {
 #if defined(__GNUC__)
   if (!std::is_constant_evaluated()) asm("" : "+m"(x));
 #endif
 }
 
-/// Is `x` neither infinite nor NaN? Compares bits, since under -ffast-math std::isfinite is always true, and those of an
-/// opaque copy, since the compiler also assumes that the bits of a number it has just computed are finite.
+/// Is `x` neither infinite nor NaN? Compares bits, since under -ffast-math std::isfinite is always true, and
+/// those of an opaque copy, since the compiler also assumes that the bits of a number it has just computed
+/// are finite.
 constexpr bool finite_bits(const double& x) {
   double copy = x;
   make_opaque(copy);

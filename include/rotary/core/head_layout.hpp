@@ -8,8 +8,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Where the rotated features of a head are. This is a fact about a model's weights and tensors, so it is fixed when an
-/// embedding or a table is constructed, and everything made from that carries it.
+/// Where the rotated features of a head are. This is a fact about a model's weights and tensors, so it is
+/// fixed when an embedding or a table is constructed, and everything made from that carries it.
 ///
 ///     [ features before start_index | rotary_dim features in pairs | the rest ]
 ///
@@ -26,8 +26,8 @@ struct HeadLayout {
   Index start_index = 0;                   ///< the first feature that rotates
   Pairing pairing = Pairing::interleaved;  ///< how the features to rotate are paired
 
-  /// The pairing in which rotated pairs are written; left out, `pairing`. Direction::inverse and transpose go back: they
-  /// read pairs in this pairing and write them in `pairing`.
+  /// The pairing in which rotated pairs are written; left out, `pairing`. Direction::inverse and transpose go
+  /// back: they read pairs in this pairing and write them in `pairing`.
   std::optional<Pairing> output_pairing = {};
 
   Index seq_dim = -2;  ///< the sequence axis; −3 for [batch, seq, heads, head_dim]
@@ -59,7 +59,8 @@ inline void check_forward(Direction direction) {
         "out");
 }
 
-/// `layout` with rotary_dim filled in for `pairs` frequencies. Throws if it contradicts that number or itself.
+/// `layout` with rotary_dim filled in for `pairs` frequencies. Throws if it contradicts that number or
+/// itself.
 inline HeadLayout completed(HeadLayout layout, Index pairs) {
   if (layout.rotary_dim != 0 && layout.rotary_dim != 2 * pairs)
     fail("rotary_dim is ", layout.rotary_dim, ", but there are ", pairs, " frequencies, which rotate ",

@@ -1,4 +1,5 @@
-// CorrectionRange: which pairs YaRN and its relatives interpolate, by how often they rotate over the original context.
+// CorrectionRange: which pairs YaRN and its relatives interpolate, by how often they rotate over the original
+// context.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +22,8 @@ struct CorrectionRange {
 /// `truncate = false` leaves out the rounding, as gpt-oss does. `high` may be past the last pair: every
 /// implementation bounds it by dim − 1 and not by dim/2 − 1. In an empty range `high` becomes low + 0.001.
 ///
-/// Throws where implementations contradict each other: if L ≤ 2π · beta_slow, so that no pair makes beta_slow turns, or
-/// if `low` would exceed dim − 1. Source: Peng et al. 2023 (YaRN), and their repository.
+/// Throws where implementations contradict each other: if L ≤ 2π · beta_slow, so that no pair makes beta_slow
+/// turns, or if `low` would exceed dim − 1. Source: Peng et al. 2023 (YaRN), and their repository.
 inline CorrectionRange correction_range(Index dim, const DoubleDouble& theta,
                                         double original_max_position_embeddings, double beta_fast = 32,
                                         double beta_slow = 1, bool truncate = true) {
@@ -54,8 +55,8 @@ inline CorrectionRange correction_range(Index dim, const DoubleDouble& theta,
   return range;
 }
 
-/// The share by which a pair is interpolated: clamp((pair − low) / (high − low), 0, 1). At 0 its frequency is unchanged,
-/// at 1 it is divided by the factor.
+/// The share by which a pair is interpolated: clamp((pair − low) / (high − low), 0, 1). At 0 its frequency is
+/// unchanged, at 1 it is divided by the factor.
 inline DoubleDouble correction_ramp(const CorrectionRange& range, Index pair) {
   return std::clamp((pair - range.low) / (range.high - range.low), DoubleDouble(0), DoubleDouble(1));
 }

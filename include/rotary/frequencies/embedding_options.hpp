@@ -8,8 +8,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The constructor arguments of rotary-embedding-torch, with its defaults, and the pairing. They are converted to
-/// frequencies, a layout, and the size of a cache. An argument without effect throws.
+/// The constructor arguments of rotary-embedding-torch, with its defaults, and the pairing. They are
+/// converted to frequencies, a layout, and the size of a cache. An argument without effect throws.
 struct RotaryEmbeddingOptions {
   Index dim = 0;                          ///< features that rotate; even
   std::vector<double> custom_freqs = {};  ///< frequencies in radians per position, in place of `freqs_for`

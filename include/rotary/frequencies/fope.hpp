@@ -7,11 +7,11 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// f_i = theta^(−2i/dim), and 0 for pairs that make less than one turn over `max_position_embeddings` positions. If
-/// `num_inv_freq` is given, 0 for all pairs but the first `num_inv_freq` instead.
+/// f_i = theta^(−2i/dim), and 0 for pairs that make less than one turn over `max_position_embeddings`
+/// positions. If `num_inv_freq` is given, 0 for all pairs but the first `num_inv_freq` instead.
 ///
-/// FoPE (Hua et al. 2024) then multiplies the cosines of a head by a learned matrix, and the sines by another. That is
-/// not a rotation, and not part of this library.
+/// FoPE (Hua et al. 2024) then multiplies the cosines of a head by a learned matrix, and the sines by
+/// another. That is not a rotation, and not part of this library.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies = rotary::fope_frequencies(64, 10000, 512);

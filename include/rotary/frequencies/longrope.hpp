@@ -55,12 +55,13 @@ inline double longrope_magnitude(const LongRopeOptions& options, double length) 
   return std::sqrt(1 + std::log(factor) / std::log(original));
 }
 
-/// LongRoPE's frequencies: f'_i = f_i / long_factor_i if `length` is more than original_max_position_embeddings, else
-/// f_i / short_factor_i. The magnitude is `longrope_magnitude`. Source: Ding et al. 2024; `longrope` or `su` of Phi-3 and
-/// later.
+/// LongRoPE's frequencies: f'_i = f_i / long_factor_i if `length` is more than
+/// original_max_position_embeddings, else f_i / short_factor_i. The magnitude is `longrope_magnitude`.
+/// Source: Ding et al. 2024; `longrope` or `su` of Phi-3 and later.
 ///
-/// In Hugging Face `length` is one more than the largest position of the call, in vLLM the longest context it was started
-/// for; MLX-LM always takes the long set. Keys rotated with one set do not match queries rotated with the other.
+/// In Hugging Face `length` is one more than the largest position of the call, in vLLM the longest context it
+/// was started for; MLX-LM always takes the long set. Keys rotated with one set do not match queries rotated
+/// with the other.
 ///
 /// @code
 ///   const rotary::LongRopeOptions options{.short_factor = std::vector<double>(32, 1.0),

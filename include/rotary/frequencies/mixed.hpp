@@ -10,8 +10,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The initial frequencies of a head whose axes are rotated by `angle`, on axes (y, x): a patch at (y, x) rotates pair i
-/// by y · f(0, i) + x · f(1, i). Training changes them from there.
+/// The initial frequencies of a head whose axes are rotated by `angle`, on axes (y, x): a patch at (y, x)
+/// rotates pair i by y · f(0, i) + x · f(1, i). Training changes them from there.
 ///
 ///     m_i = theta^(−4i/D), i < D/4
 ///     x:  m_i cos ω   −m_i sin ω        the first D/4 pairs rotate along the direction of ω,

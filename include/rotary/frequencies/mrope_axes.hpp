@@ -49,10 +49,11 @@ inline std::vector<Index> mrope_axes_chunked(const std::vector<Index>& sections)
   return axis_of_pair;
 }
 
-/// Axes interleaved pair by pair, for as long as their sections last: Qwen3-VL and later (`mrope_interleaved`).
+/// Axes interleaved pair by pair, for as long as their sections last: Qwen3-VL and later
+/// (`mrope_interleaved`).
 ///
-/// Of n axes, axis k > 0 has the pairs k, k + n, k + 2n, ... below n · sections[k]; axis 0 has all others. A section
-/// larger than every n-th pair is cut off, as in the published code.
+/// Of n axes, axis k > 0 has the pairs k, k + n, k + 2n, ... below n · sections[k]; axis 0 has all others. A
+/// section larger than every n-th pair is cut off, as in the published code.
 ///
 ///     [4, 2, 2]:   T H W T H W T T
 ///
@@ -97,8 +98,8 @@ inline std::vector<Index> mrope_axes_video(const std::vector<Index>& sections) {
   return axis_of_pair;
 }
 
-/// Axes interleaved pair by pair, each until its section is used up: GLM (`mrope_interleaved_glm`). Pair i belongs to
-/// axis i mod n of n axes, or to the next axis whose section is not used up.
+/// Axes interleaved pair by pair, each until its section is used up: GLM (`mrope_interleaved_glm`). Pair i
+/// belongs to axis i mod n of n axes, or to the next axis whose section is not used up.
 ///
 ///     [2, 3, 3]:   T H W T H W H W
 inline std::vector<Index> mrope_axes_glm(const std::vector<Index>& sections) {
@@ -116,8 +117,9 @@ inline std::vector<Index> mrope_axes_glm(const std::vector<Index>& sections) {
 
 /// Each pair goes to the axis of which the smallest share has been placed: openPangu.
 ///
-/// The axis of the previous pair is skipped if another has pairs left; of equal shares the first axis is taken. With
-/// three sections (time, height, width) one pair of time is placed last; two sections are (height, width).
+/// The axis of the previous pair is skipped if another has pairs left; of equal shares the first axis is
+/// taken. With three sections (time, height, width) one pair of time is placed last; two sections are
+/// (height, width).
 ///
 ///     [2, 3, 3]:   T H W H W H W T
 inline std::vector<Index> mrope_axes_openpangu(const std::vector<Index>& sections) {
@@ -168,8 +170,9 @@ inline std::vector<Index> mrope_axes_ggml(const std::array<Index, 4>& sections, 
 
 /// ggml's IMROPE: t, h and w interleaved for as long as their sections last, then the fourth stream e.
 ///
-/// Pairs left over go to e in ggml, but to time in `mrope_axes_interleaved`, Hugging Face and vLLM: with
-/// [24, 20, 20, 0] pairs 61 and 62 differ. Use the order of a model's training; this one is for comparisons with ggml.
+/// Pairs left over go to e in ggml, but to time in `mrope_axes_interleaved`, Hugging Face and vLLM: with [24,
+/// 20, 20, 0] pairs 61 and 62 differ. Use the order of a model's training; this one is for comparisons with
+/// ggml.
 ///
 ///     [4, 2, 2, 0], 8 pairs:   T H W T H W T E
 inline std::vector<Index> mrope_axes_ggml_interleaved(const std::array<Index, 4>& sections, Index pairs) {

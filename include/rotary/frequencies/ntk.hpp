@@ -1,4 +1,5 @@
-// NTK-aware scaling: a larger theta for longer contexts, which hardly changes fast pairs and slows the others down.
+// NTK-aware scaling: a larger theta for longer contexts, which hardly changes fast pairs and slows the others
+// down.
 #pragma once
 
 #include <algorithm>
@@ -22,8 +23,8 @@ inline DoubleDouble ntk_theta(const char* name, const DoubleDouble& theta, const
 
 }  // namespace detail
 
-/// NTK-aware frequencies f_i = (theta · alpha^(dim/(dim − 2)))^(−2i/dim): the first pair is unchanged, the last is alpha
-/// times slower.
+/// NTK-aware frequencies f_i = (theta · alpha^(dim/(dim − 2)))^(−2i/dim): the first pair is unchanged, the
+/// last is alpha times slower.
 ///
 /// The form of the YaRN repository, of rotary-embedding-torch (`theta_rescale_factor`) and of HunYuan
 /// (`alpha`). Throws for alpha other than 1 with dim 2, where the exponent is undefined.
@@ -51,8 +52,9 @@ inline Frequencies ntk_frequencies_vllm(Index dim, const DoubleDouble& theta, co
   return frequencies;
 }
 
-/// Dynamic NTK: `ntk_frequencies` with alpha = factor · L/M − (factor − 1), where M is `max_position_embeddings` and L the
-/// larger of `length` and M. Up to M the frequencies are plain; the longer the text, the slower they are.
+/// Dynamic NTK: `ntk_frequencies` with alpha = factor · L/M − (factor − 1), where M is
+/// `max_position_embeddings` and L the larger of `length` and M. Up to M the frequencies are plain; the
+/// longer the text, the slower they are.
 ///
 /// The rule of Hugging Face's `dynamic`, where `length` is one more than the largest position so far: see
 /// `dynamic_ntk_length`.

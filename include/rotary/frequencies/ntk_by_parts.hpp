@@ -1,4 +1,5 @@
-// NTK-by-parts, YaRN's predecessor: slow pairs are interpolated, middle ones scaled as by NTK, fast ones unchanged.
+// NTK-by-parts, YaRN's predecessor: slow pairs are interpolated, middle ones scaled as by NTK, fast ones
+// unchanged.
 #pragma once
 
 #include "../frequencies.hpp"
@@ -15,8 +16,8 @@ struct NtkByPartsOptions {
   double extrapolation_factor = 1;              ///< the weight of plain frequencies; multiplies ν
 };
 
-/// Pairs of under 0.75 turns over the original context are interpolated, pairs of 1.25 to 2 turns are scaled as by
-/// `ntk_frequencies`, and pairs of more than 16 are unchanged; between these ranges, in part.
+/// Pairs of under 0.75 turns over the original context are interpolated, pairs of 1.25 to 2 turns are scaled
+/// as by `ntk_frequencies`, and pairs of more than 16 are unchanged; between these ranges, in part.
 ///
 ///     g_i  = (1 − μ_i) f_i / s + μ_i ntk_i     μ = ntk_factor · (1 − ramp), betas 1.25 and 0.75
 ///     f'_i = (1 − ν_i) g_i     + ν_i f_i       ν = extrapolation_factor · (1 − ramp), betas 16 and 2

@@ -1,8 +1,8 @@
 // Frequencies of images and video, one function for each layout in use.
 //
 // The axes of an image are (y, x), those of video (t, y, x): the order in which Positions::grid numbers the
-// tokens of a [height, width] or [frames, height, width] grid. Tokens that are not patches have coordinate 0 on
-// every axis, and do not rotate.
+// tokens of a [height, width] or [frames, height, width] grid. Tokens that are not patches have coordinate 0
+// on every axis, and do not rotate.
 #pragma once
 
 #include <algorithm>
@@ -53,7 +53,8 @@ inline Frequencies llama4_vision_frequencies(Index head_dim, const DoubleDouble&
 }
 
 /// The axial form of rope-vit (Heo et al. 2024): pairs [0, D/4) rotate by x, pairs [D/4, D/2) by y, both at
-/// theta^(−2i/(D/2)) with theta 100. `Pairing::interleaved`, patches counted from 0, the class token not rotated.
+/// theta^(−2i/(D/2)) with theta 100. `Pairing::interleaved`, patches counted from 0, the class token not
+/// rotated.
 inline Frequencies rope_vit_frequencies(Index head_dim, const DoubleDouble& theta = 100) {
   return llama4_vision_frequencies(head_dim, theta);
 }
@@ -101,7 +102,8 @@ inline std::vector<double> dinov3_coordinates(Index patches) {
   return centres;
 }
 
-/// Each axis a rotates its own axis_dims[a] / 2 pairs, at (ntk_factor · theta)^(−2i/axis_dims[a]) / linear_factor.
+/// Each axis a rotates its own axis_dims[a] / 2 pairs, at (ntk_factor · theta)^(−2i/axis_dims[a]) /
+/// linear_factor.
 ///
 /// FLUX with axis_dims (16, 56, 56), and other models of diffusers: `Pairing::interleaved`, any coordinates.
 ///
@@ -127,7 +129,8 @@ inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, const
   return on_axes(of_all_axes, detail::span_of(axis_of_pair), static_cast<Index>(axis_dims.size()));
 }
 
-/// Frequencies on axes (t, y, x): y and x have 2 ⌊D/6⌋ features each, t the rest; exponents are over the axis's size.
+/// Frequencies on axes (t, y, x): y and x have 2 ⌊D/6⌋ features each, t the rest; exponents are over the
+/// axis's size.
 ///
 /// Wan's video models: `Pairing::interleaved`, coordinates from 0.
 inline Frequencies wan_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {

@@ -1,4 +1,5 @@
-// YaRN: fast pairs are unchanged, slow ones interpolated, those between in part; and a magnitude for the scores.
+// YaRN: fast pairs are unchanged, slow ones interpolated, those between in part; and a magnitude for the
+// scores.
 #pragma once
 
 #include <algorithm>
@@ -89,11 +90,12 @@ inline double yarn_softmax_scale(const YarnOptions& options) {
   return scale * scale;
 }
 
-/// YaRN's frequencies: f'_i = (1 − μ_i) f_i / factor + μ_i f_i, with μ_i = extrapolation_factor · (1 − ramp_i) over the
-/// range of `correction_range`; cos and sin are multiplied by `yarn_magnitude`. Source: Peng et al. 2023.
+/// YaRN's frequencies: f'_i = (1 − μ_i) f_i / factor + μ_i f_i, with μ_i = extrapolation_factor · (1 −
+/// ramp_i) over the range of `correction_range`; cos and sin are multiplied by `yarn_magnitude`. Source: Peng
+/// et al. 2023.
 ///
-/// Factor 1 changes nothing, and has magnitude 1. Throws where `correction_range` does: above all if the original context
-/// is not longer than 2π · beta_slow.
+/// Factor 1 changes nothing, and has magnitude 1. Throws where `correction_range` does: above all if the
+/// original context is not longer than 2π · beta_slow.
 ///
 /// @code
 ///   const rotary::Frequencies qwen = rotary::yarn_frequencies(
@@ -116,8 +118,8 @@ inline Frequencies yarn_frequencies(Index dim, const DoubleDouble& theta, const 
   return frequencies;
 }
 
-/// Dynamic YaRN: the factor is `length` / original_max_position_embeddings, and at least that of the options, which is 1
-/// for a model that was not finetuned on longer contexts.
+/// Dynamic YaRN: the factor is `length` / original_max_position_embeddings, and at least that of the options,
+/// which is 1 for a model that was not finetuned on longer contexts.
 ///
 /// The dynamic form of YaRN's repository, where `length` is the longest so far.
 inline Frequencies dynamic_yarn_frequencies(Index dim, const DoubleDouble& theta, YarnOptions options,

@@ -12,7 +12,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// An angle: (high · 2^64 + low) · 2^-128 of a turn. Integer overflow wraps it at a full turn, for angles of either sign.
+/// An angle: (high · 2^64 + low) · 2^-128 of a turn. Integer overflow wraps it at a full turn, for angles of
+/// either sign.
 struct Phase128 {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
@@ -101,8 +102,8 @@ inline TurnStep to_turn_step(double turns) {
 
 }  // namespace detail
 
-/// A frequency in radians per unit of position, converted into turns: f / 2π within 2^-125 + 2^-160 |f|. Throws on NaN and
-/// on 2^62 turns and more.
+/// A frequency in radians per unit of position, converted into turns: f / 2π within 2^-125 + 2^-160 |f|.
+/// Throws on NaN and on 2^62 turns and more.
 inline TurnStep turn_step(const DoubleDouble& frequency) {
   // 1 / 2π in three doubles. Each product is exact, and so is their sum, which is one of integers.
   constexpr double inverse_two_pi[3] = {0x1.45f306dc9c883p-3, -0x1.6b01ec5417056p-57,
@@ -124,9 +125,10 @@ inline TurnStep turn_step(const DoubleDouble& frequency) {
 /// Exact for whole positions, of any size and sign, so that phase(m) − phase(n) = phase(m − n) bit for bit;
 /// else within 2^-127 of a turn.
 ///
-/// The error of the angle is that of the step times the position: 2^-98 of the angle plus 2^-125 of a turn per position,
-/// so 2^-80 rad at position 131,071. That is enough to round floats correctly: of the 75 million cosines and sines that
-/// are tested, none is closer than 2^-50, relative to itself, to a point halfway between two floats.
+/// The error of the angle is that of the step times the position: 2^-98 of the angle plus 2^-125 of a turn
+/// per position, so 2^-80 rad at position 131,071. That is enough to round floats correctly: of the 75
+/// million cosines and sines that are tested, none is closer than 2^-50, relative to itself, to a point
+/// halfway between two floats.
 constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step) {
   Phase128 phase = position.whole * step.fraction();
   if (position.fraction != 0) {
@@ -138,7 +140,8 @@ constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step)
   return phase;
 }
 
-/// An angle as an exact multiple of 2^-54 of a turn and a small rest: the form in which vectors of doubles compute.
+/// An angle as an exact multiple of 2^-54 of a turn and a small rest: the form in which vectors of doubles
+/// compute.
 struct SplitPhase {
   std::uint64_t word;  ///< in 2^-64 of a turn; its last ten bits are 0
   double rest;         ///< in radians, at most 2^-52.3, within a few units in its last place
@@ -200,8 +203,9 @@ class TurnSteps {
   /// The steps of a token whose coordinates are all equal, such as a text token of M-RoPE: one axis, with the
   /// sum of the steps along all axes.
   ///
-  /// At a whole position the phase of the sum is the sum of the phases, bit for bit. At a fractional one this also holds
-  /// if every pair has a step along one axis only, as in M-RoPE; else it is within 2^-125 of a turn.
+  /// At a whole position the phase of the sum is the sum of the phases, bit for bit. At a fractional one this
+  /// also holds if every pair has a step along one axis only, as in M-RoPE; else it is within 2^-125 of a
+  /// turn.
   ///
   /// @code
   ///   const auto sections = rotary::mrope_axes_chunked({16, 24, 24});
@@ -262,8 +266,8 @@ struct CosSin {
 
 namespace detail {
 
-/// n, below 2^52, as a double, assembled from its bits: the conversion instruction has a false dependency on its output
-/// register, which made cos_sin half as fast with Clang.
+/// n, below 2^52, as a double, assembled from its bits: the conversion instruction has a false dependency on
+/// its output register, which made cos_sin half as fast with Clang.
 constexpr double exact_double(std::uint64_t n) {
   return rounded(std::bit_cast<double>(n | std::uint64_t{0x433} << 52) - 0x1p52);
 }
@@ -303,8 +307,8 @@ ROTARY_ALWAYS_INLINE constexpr CosSin cos_sin_of_octant(double x, double x_low) 
 
 /// Cosine and sine of an angle, within 1e-16 of the truth everywhere, 0 and ±1 exact at quarter turns.
 ///
-/// cos(−φ) = cos φ and sin(−φ) = −sin φ hold bit for bit. Every operation is rounded separately, in a fixed order, so
-/// that the bits are the same on every machine and under every compiler flag.
+/// cos(−φ) = cos φ and sin(−φ) = −sin φ hold bit for bit. Every operation is rounded separately, in a fixed
+/// order, so that the bits are the same on every machine and under every compiler flag.
 constexpr CosSin cos_sin(const Phase128& phase) {
   // Fold onto the upper half turn, then onto the distance to the nearest quarter turn: at most an eighth.
   // Phases look random, so nothing here branches on them.

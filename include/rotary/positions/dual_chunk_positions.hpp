@@ -1,4 +1,5 @@
-// Positions of dual chunk attention: distances beyond a chunk are clamped, so that none exceeds those of training.
+// Positions of dual chunk attention: distances beyond a chunk are clamped, so that none exceeds those of
+// training.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ struct DualChunk {
   Index local_size = 0;  ///< at least 0 and less than chunk_size
 };
 
-/// Which keys a query is rotated for: a query is rotated once for each of these, and scored against these keys only.
+/// Which keys a query is rotated for: a query is rotated once for each of these, and scored against these
+/// keys only.
 enum class DualChunkQuery {
   intra,                ///< those of its own chunk:        p mod n
   successive,           ///< those of the chunk before:     n + min(p mod n, local_size)

@@ -15,9 +15,11 @@ enum class NextStart {
   after_extent    ///< the start of the grid + max(height, width) / merge: newer Hugging Face
 };
 
-/// The time from one merged frame of a video to the next, as a fraction: exact where a double would be rounded.
+/// The time from one merged frame of a video to the next, as a fraction: exact where a double would be
+/// rounded.
 ///
-/// Qwen2.5-VL: tokens_per_second · temporal_patch_size / frames per second, 2 · 2 / 49 for 49 frames a second.
+/// Qwen2.5-VL: tokens_per_second · temporal_patch_size / frames per second, 2 · 2 / 49 for 49 frames a
+/// second.
 struct FrameInterval {
   std::int64_t numerator = 1;
   std::int64_t denominator = 1;
@@ -25,8 +27,8 @@ struct FrameInterval {
 
 namespace detail {
 
-/// ⌊t · interval⌋ for an interval that may be a rounded fraction. A product within 2^-50 of a whole number counts as
-/// whole, so that 49 · (4/49) is 4 and not 3: three roundings are less than 2^-50.
+/// ⌊t · interval⌋ for an interval that may be a rounded fraction. A product within 2^-50 of a whole number
+/// counts as whole, so that 49 · (4/49) is 4 and not 3: three roundings are less than 2^-50.
 inline double frame_time(Index t, double interval) {
   const double product = static_cast<double>(t) * interval, nearest = std::round(product);
   constexpr double exact_below = 0x1p45;
@@ -53,13 +55,13 @@ struct VisionTokens {
 
 /// The coordinates (t, h, w) of every token of a prompt, as Qwen2-VL and Qwen2.5-VL number them.
 ///
-/// n text tokens from position a on have a, a + 1, ..., a + n − 1 on all three axes. The tokens of an image or a video
-/// come frame by frame and row by row; for merged frame t, row h and column w the coordinates are
+/// n text tokens from position a on have a, a + 1, ..., a + n − 1 on all three axes. The tokens of an image
+/// or a video come frame by frame and row by row; for merged frame t, row h and column w the coordinates are
 ///
 ///     (a + ⌊t · interval⌋,  a + h,  a + w)
 ///
-/// The next text or grid starts at `next_start()`. While decoding, token n of the sequence is at n + delta() on all
-/// axes. Qwen3-VL treats each frame of a video as an image of its own, after text with its time.
+/// The next text or grid starts at `next_start()`. While decoding, token n of the sequence is at n + delta()
+/// on all axes. Qwen3-VL treats each frame of a video as an image of its own, after text with its time.
 ///
 /// @code
 ///   rotary::MropePositions prompt;
@@ -83,8 +85,8 @@ class MropePositions {
   const TokenPositions& tokens() const&& = delete;  // of a temporary: the reference would dangle
   /// Where the next text or grid starts.
   std::int64_t next_start() const { return next_start_; }
-  /// The position of a token after the prompt minus its index, padding counted: 1 + the largest coordinate − the number
-  /// of tokens (`rope_deltas` of Hugging Face, `mrope_position_delta` of vLLM).
+  /// The position of a token after the prompt minus its index, padding counted: 1 + the largest coordinate −
+  /// the number of tokens (`rope_deltas` of Hugging Face, `mrope_position_delta` of vLLM).
   std::int64_t delta() const { return end_ - tokens_.tokens(); }
 
   /// Appends `count` tokens of text.
@@ -96,8 +98,8 @@ class MropePositions {
     end_ = std::max(end_, end);
   }
 
-  /// Appends `count` tokens that attention never sees. All their coordinates are `id`; the next token starts where it
-  /// would have without them.
+  /// Appends `count` tokens that attention never sees. All their coordinates are `id`; the next token starts
+  /// where it would have without them.
   void append_padding(Index count, std::int64_t id = 0) {
     if (count < 0) detail::fail("there cannot be ", count, " tokens of padding");
     tokens_.reserve(count);
@@ -107,9 +109,9 @@ class MropePositions {
   /// Appends the tokens of an image.
   void append_image(const VisionGrid& grid) { append_video(grid, 1); }
 
-  /// Appends the tokens of a video. `interval` is the time from one merged frame to the next: 1 for Qwen2-VL, and
-  /// tokens_per_second · seconds per merged frame for Qwen2.5-VL, where newer versions of Hugging Face first truncate the
-  /// seconds to an integer. A rounded fraction counts as the exact one.
+  /// Appends the tokens of a video. `interval` is the time from one merged frame to the next: 1 for Qwen2-VL,
+  /// and tokens_per_second · seconds per merged frame for Qwen2.5-VL, where newer versions of Hugging Face
+  /// first truncate the seconds to an integer. A rounded fraction counts as the exact one.
   void append_video(const VisionGrid& grid, const double& interval) {
     const Index frames = detail::merged("frames", grid.frames, options_.temporal_merge);
     const auto time = [interval](Index t) { return detail::frame_time(t, interval); };
@@ -137,8 +139,8 @@ class MropePositions {
     append_frames(grid, frames, [numerator, denominator](Index t) { return t * numerator / denominator; });
   }
 
-  /// Appends the tokens `input_ids`, in which an image or a video is a run of its token id, as long as its grid has
-  /// tokens after merging. Throws if the runs and the grids do not match; then nothing is appended.
+  /// Appends the tokens `input_ids`, in which an image or a video is a run of its token id, as long as its
+  /// grid has tokens after merging. Throws if the runs and the grids do not match; then nothing is appended.
   ///
   /// @code
   ///   const std::vector<int> input_ids = {11, 12, 151655, 151655, 13};
@@ -220,18 +222,20 @@ class MropePositions {
   std::int64_t end_ = 0;  // 1 + the largest coordinate, without padding
 };
 
-/// The grid of an image among the tokens of a prompt: `height` rows of `width` tokens and a token that ends the row.
+/// The grid of an image among the tokens of a prompt: `height` rows of `width` tokens and a token that ends
+/// the row.
 struct IndexedImage {
   Index first = 0;   ///< the token at which row 0 begins
   Index height = 0;  ///< rows, after merging
   Index width = 0;   ///< tokens of a row after merging, without the token that ends it
 };
 
-/// The coordinates (plain, width, height, image) of every token of a prompt: HunYuan-VL's XD-RoPE (`indexed_images`).
+/// The coordinates (plain, width, height, image) of every token of a prompt: HunYuan-VL's XD-RoPE
+/// (`indexed_images`).
 ///
-/// Token n has n on all axes. Tokens of the m-th grid have column, row and m on the last three instead; the token that
-/// ends a row counts as column `width`. With 3 axes the plain one is left out. In a prompt of HunYuan-VL the grid begins
-/// two tokens after the token that announces the image.
+/// Token n has n on all axes. Tokens of the m-th grid have column, row and m on the last three instead; the
+/// token that ends a row counts as column `width`. With 3 axes the plain one is left out. In a prompt of
+/// HunYuan-VL the grid begins two tokens after the token that announces the image.
 ///
 /// @code
 ///   const std::vector<rotary::IndexedImage> images = {{.first = 2, .height = 2, .width = 1}};

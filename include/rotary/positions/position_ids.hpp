@@ -64,9 +64,9 @@ void check_cu_seqlens(const CuSeqlens& cu_seqlens) {
 ///
 ///     p = t − cu_seqlens[k] + first[k]
 ///
-/// `cu_seqlens` is FlashAttention's: 0, then the end of every sequence. Empty sequences are allowed. `first` is the
-/// position of every sequence's first token, for instance the number of its cached tokens; left out, 0. Throws unless
-/// `cu_seqlens` starts with 0 and never decreases.
+/// `cu_seqlens` is FlashAttention's: 0, then the end of every sequence. Empty sequences are allowed. `first`
+/// is the position of every sequence's first token, for instance the number of its cached tokens; left out,
+/// 0. Throws unless `cu_seqlens` starts with 0 and never decreases.
 ///
 /// @code
 ///   const std::vector<int> cu_seqlens = {0, 3, 5};
@@ -102,7 +102,8 @@ struct PaddedBatch {
 ///
 ///     p = (how many of the row's mask so far are 1) − 1, or `padding` where the mask is 0
 ///
-/// Left-padded prompts of different lengths all start at 0. `mask` [batch, seq] has 1 for tokens and 0 for padding.
+/// Left-padded prompts of different lengths all start at 0. `mask` [batch, seq] has 1 for tokens and 0 for
+/// padding.
 ///
 /// @code
 ///   const std::vector<int> mask = {0, 0, 1, 1, 1,  1, 1, 1, 1, 1};
@@ -139,8 +140,8 @@ struct ContextParallelSlice {
 
 /// The positions of a rank's tokens in the whole sequence, in the order in which the rank holds them.
 ///
-/// The sequence is cut into 2 · ranks chunks of g tokens. Rank r holds the r-th from the front and the r-th from the
-/// back, so that causal attention is the same work for every rank (Transformer Engine):
+/// The sequence is cut into 2 · ranks chunks of g tokens. Rank r holds the r-th from the front and the r-th
+/// from the back, so that causal attention is the same work for every rank (Transformer Engine):
 ///
 ///     r g ... (r + 1) g − 1,   seq_len − (r + 1) g ... seq_len − r g − 1
 ///

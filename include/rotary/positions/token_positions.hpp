@@ -1,4 +1,5 @@
-// TokenPositions: the coordinates of tokens, stored axis by axis; grids of image patches in the order of merging.
+// TokenPositions: the coordinates of tokens, stored axis by axis; grids of image patches in the order of
+// merging.
 #pragma once
 
 #include <algorithm>

@@ -1,8 +1,9 @@
 // Gradients with respect to the parameters of frequencies: theta, factors, divisors. Those of YaRN and its
 // relatives are in yarn_gradients.hpp.
 //
-// A rotation gives ∂L/∂f' for every pair, and ∂L/∂A for the magnitude; these functions multiply them by the derivatives
-// of f' and A, in closed form. At a corner of a formula (a clamp, a rounded range) they differentiate the piece in use.
+// A rotation gives ∂L/∂f' for every pair, and ∂L/∂A for the magnitude; these functions multiply them by the
+// derivatives of f' and A, in closed form. At a corner of a formula (a clamp, a rounded range) they
+// differentiate the piece in use.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +38,8 @@ inline void check_gradient(std::span<const double> grad, std::size_t count) {
     fail("the gradient has ", grad.size(), " entries, it must have one for each of ", count, " frequencies");
 }
 
-/// Σ_i grad_i · (−2i/dim) f_i / theta: ∂L/∂theta for frequencies theta^(−2i/dim) · c_i, if no c_i depends on theta.
+/// Σ_i grad_i · (−2i/dim) f_i / theta: ∂L/∂theta for frequencies theta^(−2i/dim) · c_i, if no c_i depends on
+/// theta.
 inline double theta_gradient(const Frequencies& frequencies, Index dim, double theta,
                              std::span<const double> grad) {
   check_gradient(grad, frequencies.values.size());
@@ -101,7 +103,8 @@ inline VllmNtkGradients ntk_vllm_gradients(Index dim, double theta, double facto
   return gradients;
 }
 
-/// Gradients of `dynamic_ntk_frequencies`: those of `ntk_gradients`, with ∂alpha/∂factor = max(length/M − 1, 0).
+/// Gradients of `dynamic_ntk_frequencies`: those of `ntk_gradients`, with ∂alpha/∂factor = max(length/M − 1,
+/// 0).
 inline ThetaGradients dynamic_ntk_gradients(Index dim, double theta, double factor,
                                             double max_position_embeddings, double length,
                                             std::span<const double> grad) {
@@ -114,7 +117,8 @@ inline ThetaGradients dynamic_ntk_gradients(Index dim, double theta, double fact
   return gradients;
 }
 
-/// Gradients of `frozen_dynamic_ntk_frequencies`: those of `ntk_gradients`, with ∂alpha/∂factor = 2 factor − 1.
+/// Gradients of `frozen_dynamic_ntk_frequencies`: those of `ntk_gradients`, with ∂alpha/∂factor = 2 factor −
+/// 1.
 inline ThetaGradients frozen_dynamic_ntk_gradients(Index dim, double theta, double factor,
                                                    std::span<const double> grad) {
   detail::check_positive("factor", factor);
@@ -156,7 +160,8 @@ inline Llama3Gradients llama3_gradients(const Frequencies& frequencies, const Ll
   return gradients;
 }
 
-/// ∂A/∂s of `longrope_magnitude`: 1 / (2 A s ln L) if A is computed from the factor s, and 0 if A is given or s ≤ 1.
+/// ∂A/∂s of `longrope_magnitude`: 1 / (2 A s ln L) if A is computed from the factor s, and 0 if A is given or
+/// s ≤ 1.
 inline double longrope_magnitude_gradient(const LongRopeOptions& options, double length) {
   const double magnitude = longrope_magnitude(options, length);
   const double original = options.original_max_position_embeddings;
@@ -188,7 +193,8 @@ inline LongRopeGradients longrope_gradients(Index dim, double theta, const LongR
   return gradients;
 }
 
-/// Gradients of `proportional_frequencies`: ∂L/∂theta and ∂L/∂factor. Pairs of frequency 0 contribute nothing.
+/// Gradients of `proportional_frequencies`: ∂L/∂theta and ∂L/∂factor. Pairs of frequency 0 contribute
+/// nothing.
 inline ThetaGradients proportional_gradients(Index head_dim, double theta, double partial_rotary_factor,
                                              double factor, std::span<const double> grad) {
   const Frequencies frequencies = proportional_frequencies(head_dim, theta, partial_rotary_factor, factor);
@@ -205,8 +211,8 @@ inline double fope_theta_gradient(Index dim, double theta, double max_position_e
                                 theta, grad);
 }
 
-/// Gradient of `on_axes`: from ∂L/∂f(a, i), [axes, pairs], to the frequencies before `on_axes`. That of pair i is on the
-/// pair's own axis.
+/// Gradient of `on_axes`: from ∂L/∂f(a, i), [axes, pairs], to the frequencies before `on_axes`. That of pair
+/// i is on the pair's own axis.
 ///
 /// @code
 ///   const auto axis_of_pair = rotary::mrope_axes_chunked({16, 24, 24});

@@ -1,4 +1,5 @@
-// Gradients with respect to the parameters of YaRN and its relatives, which mix frequencies over a range of pairs.
+// Gradients with respect to the parameters of YaRN and its relatives, which mix frequencies over a range of
+// pairs.
 #pragma once
 
 #include <cmath>
@@ -52,8 +53,8 @@ RampSlopes ramp_slopes(const CorrectionRange& range, Index pair, Index dim, doub
           .beta_slow = -of_high * each / options.beta_slow};
 }
 
-/// Gradients of f_i / s and f_i mixed by μ_i: as the mean (1 − μ_i) f_i / s + μ_i f_i, or as the geometric mean
-/// (f_i / s)^(1 − μ_i) · f_i^μ_i.
+/// Gradients of f_i / s and f_i mixed by μ_i: as the mean (1 − μ_i) f_i / s + μ_i f_i, or as the geometric
+/// mean (f_i / s)^(1 − μ_i) · f_i^μ_i.
 template <class Options>
 YarnGradients mixture_gradients(const Frequencies& mixed, bool geometric, Index dim, double theta,
                                 const Options& options, std::span<const double> grad) {
@@ -86,7 +87,8 @@ YarnGradients mixture_gradients(const Frequencies& mixed, bool geometric, Index 
 ///     ∂L/∂s     = −Σ g_i f_i (1 − μ_i) / s² + grad_magnitude · ∂A/∂s
 ///     ∂L/∂theta = Σ g_i (−2i/dim) f'_i / theta + Σ ∂L/∂μ_i ∂μ_i/∂theta,   ∂L/∂μ_i = g_i (1 − 1/s) f_i
 ///
-/// The extrapolation factor, and without `truncate` the original context and the two betas, act through μ_i alone.
+/// The extrapolation factor, and without `truncate` the original context and the two betas, act through μ_i
+/// alone.
 ///
 /// @code
 ///   const rotary::YarnOptions yarn{.factor = 4, .original_max_position_embeddings = 32768};

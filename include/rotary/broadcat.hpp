@@ -16,7 +16,7 @@ struct BroadcatOptions {
 
 namespace detail {
 
-/// `x` with `rank` axes: new ones of extent 1 in front.
+/// `x` with `rank` axes: axes of extent 1 are added in front.
 template <class S>
 StridedView<S> with_rank(const StridedView<S>& x, int rank) {
   StridedView<S> view;
@@ -86,8 +86,9 @@ inline constexpr int kRankOf =
 /// Broadcasts tensors against each other, and concatenates them along `dim`.
 ///
 /// Axes are aligned from the last; a tensor of lower rank gets axes of extent 1 in front, and an extent of 1
-/// stretches to that of the others, along `dim` too. All tensors must have the same scalar; the result is
-/// row-major, of the highest rank, and along `dim` as many times as long as there are tensors.
+/// is broadcast to that of the others, along `dim` too. All tensors must have the same scalar. The result is
+/// row-major, of the highest rank; its extent along `dim` is the broadcast extent times the number of
+/// tensors.
 ///
 /// @code
 ///   // The angles of an image: rows [h, 1, d] and columns [1, w, d] become [h, w, 2 d].
@@ -116,8 +117,8 @@ requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broa
   return join(detail::stored(first), detail::stored(rest)...);
 }
 
-/// Broadcasts a list of tensors of one type, built at run time, against each other, and concatenates them along `dim`.
-/// Throws if the list is empty.
+/// Broadcasts a list of tensors of one type, built at run time, against each other, and concatenates them
+/// along `dim`. Throws if the list is empty.
 ///
 /// @code
 ///   std::vector<rotary::Tensor<double, 3>> axes(3);               // as many as there are axes of positions

@@ -137,7 +137,7 @@ TEST(FrequencyGradients, Llama3) {
     EXPECT_GT(std::abs(g), 1e-6) << "nothing to see";
   Index between = 0;
   for (std::size_t i = 0; i < 64; ++i) {
-    const double t = detail::llama3_kept(plain.values[i], options).hi;
+    const double t = detail::llama3_unscaled_share(plain.values[i], options).hi;
     between += t > 0 && t < 1;
     expect_gradient(found.frequencies[i],
                     difference(plain.values[i].hi,

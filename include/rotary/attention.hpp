@@ -5,20 +5,20 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// What a RotaryMultiHeadAttention is. labml's first listing is `.rope_percentage = 1, .bias = false`, its
-/// plain MultiHeadAttention `.rope_percentage = 0`.
+/// The options of RotaryMultiHeadAttention. labml's first listing is `.rope_percentage = 1, .bias = false`,
+/// its plain MultiHeadAttention is `.rope_percentage = 0`.
 struct RotaryMultiHeadAttentionOptions {
   Index heads = 0;
   Index d_model = 0;             ///< a multiple of `heads`; a head has d_k = d_model / heads features
   double rope_percentage = 0.5;  ///< the first int(d_k · rope_percentage) features of queries and keys rotate
   double dropout_prob = 0.1;     ///< of attention probabilities, in calls with a `dropout_seed`
-  bool bias = true;              ///< whether the projections of queries and keys have one
+  bool bias = true;              ///< do the projections of queries and keys have a bias?
   double base = 10000;
   std::optional<double> xpos_scale_base = {};  ///< if given, scores decay as in XPos: for causal attention
 };
 
-/// What a RotaryValueMultiHeadAttention is: the options of RotaryMultiHeadAttention, and the share of the features of
-/// values that rotate.
+/// The options of RotaryValueMultiHeadAttention: those of RotaryMultiHeadAttention, and the share of the
+/// features of values that rotate.
 struct RotaryValueMultiHeadAttentionOptions {
   Index heads = 0;
   Index d_model = 0;
@@ -30,13 +30,13 @@ struct RotaryValueMultiHeadAttentionOptions {
   std::optional<double> xpos_scale_base = {};
 };
 
-/// The gradients of a loss with respect to what attention was given, [seq, batch, d_model] each.
+/// The gradients of a loss with respect to the inputs of attention, [seq, batch, d_model] each.
 template <RowScalar T>
 struct AttentionInputGradients {
   Tensor<T, 3> query, key, value;
 };
 
-/// The gradients of a loss with respect to what scores were made from, [seq, batch, heads, d_k] each.
+/// The gradients of a loss with respect to the queries and keys of scores, [seq, batch, heads, d_k] each.
 template <RowScalar T>
 struct ScoreGradients {
   Tensor<T, 4> query, key;
@@ -48,17 +48,17 @@ struct ScoreGradients {
 /// position m:
 ///
 ///     s_ij = ⟨R(i) q_i, R(j) k_j⟩ / √d_k        a_i = dropout(softmax_j s_ij)
-///     out_i = (Σ_j a_ij v_j, the heads side by side) W_oᵀ + b_o
+///     out_i = (Σ_j a_ij v_j, heads concatenated) W_oᵀ + b_o
 ///
 /// Tensors are [seq, batch, d_model], of any storage order and strides; queries and keys both count positions
-/// from 0. A query that sees no key gathers zeros, so that its output is b_o and nothing flows back (labml
-/// answers NaN). With XPos there must be as many queries as keys. Wrong shapes and values throw
-/// std::invalid_argument before anything is written.
+/// from 0. The output of a query that sees no key is b_o, and its gradients are 0 (labml returns NaN). With
+/// XPos there must be as many queries as keys. Throws std::invalid_argument on wrong shapes and values,
+/// before anything is written.
 ///
-/// All but `weights` is const: threads may share the object, each with some sequences of a batch and with
-/// activations and gradients of its own. Probabilities are not kept but computed again in backward, so that
-/// memory grows with seq and not with its square; which of them are dropped follows from the seed and their
-/// place alone.
+/// All members but the non-const `weights` are const: threads may share the object, each with some sequences
+/// of a batch and with its own activations and gradients. Backward recomputes the probabilities, so memory
+/// grows with seq and not with its square. Which probabilities are dropped depends on the seed and their
+/// indices alone.
 ///
 /// @code
 ///   const rotary::RotaryMultiHeadAttention<float> attention({.heads = 2, .d_model = 16}, /*seed=*/1);
@@ -76,7 +76,7 @@ class RotaryMultiHeadAttention {
   using Weights = AttentionWeights<T>;
   using Activations = AttentionActivations<T>;
 
-  /// Weights are drawn from `seed`, see AttentionWeights::initialize.
+  /// Draws the weights from `seed`: see AttentionWeights::initialize.
   explicit RotaryMultiHeadAttention(const RotaryMultiHeadAttentionOptions& options, std::uint64_t seed = 0)
       : RotaryMultiHeadAttention(options, 0, seed) {}
 
@@ -88,12 +88,12 @@ class RotaryMultiHeadAttention {
 
   [[nodiscard]] Weights& weights() & { return core_.weights; }
   [[nodiscard]] const Weights& weights() const& { return core_.weights; }
-  const Weights& weights() const&& = delete;  // they would be gone
+  const Weights& weights() const&& = delete;  // of a temporary: the reference would dangle
   /// Zeros of the shape of the weights, for `backward` to add to.
   Weights make_gradients() const { return Weights(options_.d_model, options_.bias); }
 
-  /// The result, [seq_q, batch, d_model], of query [seq_q, batch, d_model] with key and value [seq_k, batch,
-  /// d_model].
+  /// Attention of query [seq_q, batch, d_model] to key and value [seq_k, batch, d_model]; the result has the
+  /// shape of query. `activations` receives what `backward` needs.
   template <class Q, class K, class V>
   Tensor<T, 3> forward(const Q& query, const K& key, const V& value, const AttendOptions& options,
                        Activations& activations) const {
@@ -102,15 +102,16 @@ class RotaryMultiHeadAttention {
     forward_into(query, key, value, out, options, activations);
     return out;
   }
-  /// The result where no backward follows, so that no activations are wanted.
+  /// Attention of query [seq_q, batch, d_model] to key and value [seq_k, batch, d_model], without activations
+  /// for `backward`.
   template <class Q, class K, class V>
   Tensor<T, 3> forward(const Q& query, const K& key, const V& value,
                        const AttendOptions& options = {}) const {
     Activations activations;
     return forward(query, key, value, options, activations);
   }
-  /// Writes the result to `out`, which may be one of the inputs. Activations of an earlier call of these shapes have all
-  /// the memory it takes.
+  /// Writes the result of `forward` to `out`, which may be one of the inputs. With the activations of an
+  /// earlier call of these shapes it does not allocate.
   template <class Q, class K, class V, class Y>
   void forward_into(const Q& query, const K& key, const V& value, Y&& out, const AttendOptions& options,
                     Activations& activations) const {
@@ -121,8 +122,8 @@ class RotaryMultiHeadAttention {
                   activations);
   }
 
-  /// From the gradient with respect to the result of the last forward with these activations: returns those
-  /// with respect to query, key and value, and adds those with respect to the weights to `gradients`.
+  /// The gradients with respect to query, key and value, given that with respect to the result of the last
+  /// forward with these activations. Adds the gradients with respect to the weights to `gradients`.
   template <class G>
   AttentionInputGradients<T> backward(const G& grad_out, Activations& activations, Weights& gradients) const {
     const Index seq_q = activations.seq_q(), seq_k = activations.seq_k(), batch = activations.batch(),
@@ -132,8 +133,9 @@ class RotaryMultiHeadAttention {
     backward_into(grad_out, activations, gradients, result.query, result.key, result.value);
     return result;
   }
-  /// `backward`, written to three tensors. One passed more than once receives the sum, as self-attention wants
-  /// it: `backward_into(grad_out, activations, gradients, grad_x, grad_x, grad_x)`.
+  /// Writes the gradients of `backward` to three tensors. A tensor that is passed more than once receives the
+  /// sum, which self-attention needs: `backward_into(grad_out, activations, gradients, grad_x, grad_x,
+  /// grad_x)`.
   template <class G, class Q, class K, class V>
   void backward_into(const G& grad_out, Activations& activations, Weights& gradients, Q&& grad_query,
                      K&& grad_key, V&& grad_value) const {
@@ -145,8 +147,8 @@ class RotaryMultiHeadAttention {
                     output<3>(grad_value, of_key, "the gradient of value")});
   }
 
-  /// labml's get_scores: ⟨R(i) q_i, R(j) k_j⟩, [seq_q, seq_k, batch, heads], not divided by √d_k, of queries
-  /// and keys that are projected already, [seq, batch, heads, d_k].
+  /// labml's get_scores: ⟨R(i) q_i, R(j) k_j⟩, [seq_q, seq_k, batch, heads], not divided by √d_k. `query` and
+  /// `key` are projected already, [seq, batch, heads, d_k].
   template <class Q, class K>
   Tensor<T, 4> get_scores(const Q& query, const K& key) const {
     const Index seq_q = checked<4>(query, {kAny, kAny, heads(), d_k()}, "query").extent(0);
@@ -168,7 +170,8 @@ class RotaryMultiHeadAttention {
     ScoreGradients<T> result{Tensor<T, 4>(q.dimensions()), Tensor<T, 4>(k.dimensions())};
     detail::dot_products_backward(detail::const_view_of(q), detail::const_view_of(k), grad,
                                   view_of(result.query), view_of(result.key));
-    core_.rotation().turn_queries_and_keys(view_of(result.query), view_of(result.key), Direction::transpose);
+    core_.rotation().rotate_queries_and_keys(view_of(result.query), view_of(result.key),
+                                             Direction::transpose);
     return result;
   }
 
@@ -196,7 +199,7 @@ class RotaryMultiHeadAttention {
     return options;
   }
 
-  /// The view of a tensor of the wanted shape, in which kAny stands for any extent.
+  /// The view of a tensor. Throws unless it has the wanted shape, in which kAny matches any extent.
   template <int kRank, class X>
   static StridedView<const T> checked(const X& x,
                                       const std::array<Index, static_cast<std::size_t>(kRank)>& shape,
@@ -227,7 +230,8 @@ class RotaryMultiHeadAttention {
                      Tensor<T, 4>(k.extent(0), k.extent(1), heads(), d_k())};
     detail::copy_elements(q, view_of(result.first));
     detail::copy_elements(k, view_of(result.second));
-    core_.rotation().turn_queries_and_keys(view_of(result.first), view_of(result.second), Direction::forward);
+    core_.rotation().rotate_queries_and_keys(view_of(result.first), view_of(result.second),
+                                             Direction::forward);
     return result;
   }
 
@@ -235,8 +239,8 @@ class RotaryMultiHeadAttention {
   detail::AttentionCore<T> core_;
 };
 
-/// RoPER: attention whose values are rotated too, and what they add up to is rotated back (labml's
-/// RotaryValuePEMultiHeadAttention). All else is as in RotaryMultiHeadAttention.
+/// RoPER (labml's RotaryValuePEMultiHeadAttention): RotaryMultiHeadAttention with rotated values, whose
+/// weighted sum is rotated back.
 ///
 ///     out_i = R(−i) Σ_j a_ij R(j) v_j = Σ_j a_ij R(j − i) v_j
 template <RowScalar T>

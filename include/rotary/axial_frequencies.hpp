@@ -31,12 +31,12 @@ inline constexpr bool kSizesThenOffsets = are_sizes_then_offsets<Arguments...>()
 
 /// The angles of a grid: every axis rotates its own block of `dim` features, all with the same frequencies.
 ///
-/// Along an axis of n cells, coordinates are 0 ... n − 1; with `FreqsFor::pixel` they run from −1 to 1, and
-/// a single cell is at −1. With `dim` / 2 = P frequencies, pairs [0, P) rotate by the first axis, pairs [P, 2 P)
-/// by the second, and so on; for interleaved pairs that is features [0, dim), [dim, 2 dim), ...
+/// Along an axis of n cells, coordinates are 0 ... n − 1; with `FreqsFor::pixel` they run from −1 to 1, and a
+/// single cell is at −1. With `dim` / 2 = P frequencies, pairs [0, P) rotate by the first axis, pairs [P, 2
+/// P) by the second, and so on; for interleaved pairs that is features [0, dim), [dim, 2 dim), ...
 ///
-/// It takes the arguments of `RotaryEmbedding`, and throws on those that a grid does not have: interpolation, learned
-/// frequencies, and the order of sequence and heads.
+/// The constructor takes the options of `RotaryEmbedding`, and throws on those without meaning for a grid:
+/// interpolation, learned frequencies, and the order of sequence and heads.
 ///
 /// @code
 ///   const rotary::AxialFrequencies<float> pixels(
@@ -53,8 +53,8 @@ class AxialFrequencies {
   explicit AxialFrequencies(const RotaryEmbeddingOptions& options)
       : AxialFrequencies(frequencies_of(options), options.freqs_for, {.pairing = options.pairing}) {}
 
-  /// From the frequencies of one axis; `FreqsFor::pixel` takes coordinates from −1 to 1. The layout's rotary_dim is
-  /// that of all axes of a grid, and is filled in for each.
+  /// From the frequencies of one axis; with `FreqsFor::pixel` coordinates run from −1 to 1. The layout's
+  /// rotary_dim is that of all axes together, and is set for each grid.
   AxialFrequencies(Frequencies of_one_axis, FreqsFor freqs_for, const HeadLayout& layout)
       : frequencies_(std::move(of_one_axis)), freqs_for_(freqs_for), layout_(layout) {
     layout_.rotary_dim = 0;
@@ -78,8 +78,9 @@ class AxialFrequencies {
   [[nodiscard]] Index rotary_dim() const { return 2 * frequencies_.pairs(); }
   [[nodiscard]] Pairing pairing() const { return layout_.pairing; }
 
-  /// The angles of a grid, [sizes..., axes · rotary_dim], row-major, in double: `get_axial_freqs(32, 32)`. After the
-  /// sizes may follow offsets, one added to the coordinates along each axis: `get_axial_freqs(32, 32, offsets)`.
+  /// The angles of a grid, [sizes..., axes · rotary_dim], row-major, in double: `get_axial_freqs(32, 32)`. An
+  /// array of offsets may follow the sizes, one for the coordinates of each axis: `get_axial_freqs(32, 32,
+  /// offsets)`.
   template <class... Sizes>
   requires(sizeof...(Sizes) >= 1 && (std::is_integral_v<Sizes> && ...))
       [[nodiscard]] auto get_axial_freqs(Sizes... sizes) const {
@@ -120,8 +121,8 @@ class AxialFrequencies {
     return angles;
   }
 
-  /// Cosines and sines of the same angles, from exact phases: what to rotate with again and again, and the
-  /// only exact way for double.
+  /// The table of a grid: cosines and sines of the angles of `get_axial_freqs`, from exact phases. Faster for
+  /// repeated use, and exact for double too.
   template <std::size_t Axes>
   [[nodiscard]] CosSinTable<T> table(const std::array<Index, Axes>& sizes,
                                      std::span<const double> offsets = {}) const {
@@ -151,7 +152,7 @@ class AxialFrequencies {
   }
 
  private:
-  /// The coordinates along every axis, and the grid of them.
+  /// The coordinates along every axis, and their grid.
   template <std::size_t Axes>
   struct Coordinates {
     std::array<std::vector<double>, Axes> lists;
@@ -173,7 +174,7 @@ class AxialFrequencies {
       std::array<AxisPositions, Axes> axes;
       for (std::size_t axis = 0; axis < Axes; ++axis) {
         const Index size = sizes[axis];
-        if (angles == 0) {  // no cell has coordinates, of which there may be any number
+        if (angles == 0) {  // an empty grid, whose other sizes may be of any size
           axes[axis] = AxisPositions::consecutive(size);
           continue;
         }
@@ -188,7 +189,7 @@ class AxialFrequencies {
       }
       positions = Positions::grid(axes);
     }
-    Coordinates(const Coordinates&) = delete;  // the positions look into the lists
+    Coordinates(const Coordinates&) = delete;  // the positions are a view of the lists
   };
 
   static Frequencies frequencies_of(const RotaryEmbeddingOptions& options) {

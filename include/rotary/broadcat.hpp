@@ -57,8 +57,9 @@ inline constexpr int kRankOf =
 /// Broadcasts tensors against each other, and concatenates them along `dim`.
 ///
 /// Axes are aligned from the last; a tensor of lower rank gets axes of extent 1 in front, and an extent of 1
-/// stretches to that of the others, along `dim` too. All tensors must have the same scalar; the result is
-/// row-major, of the highest rank, and along `dim` as many times as long as there are tensors.
+/// is broadcast to that of the others, along `dim` too. All tensors must have the same scalar. The result is
+/// row-major, of the highest rank; its extent along `dim` is the broadcast extent times the number of
+/// tensors.
 ///
 /// @code
 ///   // The angles of an image: rows [h, 1, d] and columns [1, w, d] become [h, w, 2 d].
@@ -87,8 +88,8 @@ requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broa
   return join(detail::stored(first), detail::stored(rest)...);
 }
 
-/// Broadcasts a list of tensors of one type, built at run time, against each other, and concatenates them along `dim`.
-/// Throws if the list is empty.
+/// Broadcasts a list of tensors of one type, built at run time, against each other, and concatenates them
+/// along `dim`. Throws if the list is empty.
 ///
 /// @code
 ///   std::vector<rotary::Tensor<double, 3>> axes(3);               // as many as there are axes of positions

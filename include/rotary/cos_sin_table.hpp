@@ -11,7 +11,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Which axes of a tensor the rows of a table belong to.
+/// Which axes of a tensor the rows of a table are for.
 enum class RowAxes {
   sequence,         ///< [seq]: the sequence axis of the layout
   before_features,  ///< [height, width]: the last axes before the features, those of a grid
@@ -25,13 +25,13 @@ class CosSinTable;
 
 namespace detail {
 
-/// Rows that are being filled, and become a table.
+/// The rows of a table under construction.
 template <class T>
 struct RowStorage {
   std::vector<Index> shape;
   RowAxes axes;
   HeadLayout layout;
-  bool separate_angles = false;  // the members of a pair have a cosine and a sine each
+  bool separate_angles = false;  // each member of a pair has its own cosine and sine
   Index row_count = 1;
   AlignedVector<T> values = {};
 
@@ -50,7 +50,7 @@ struct RowStorage {
   CosSinTable<T> table() && { return CosSinTable<T>(std::move(*this)); }
 
  private:
-  /// An empty table may have other extents of any size.
+  /// The number of rows, checked to fit into memory. An empty table may have other extents of any size.
   Index checked_row_count() const {
     bool empty = false;
     for (const Index extent : shape) {
@@ -65,16 +65,17 @@ struct RowStorage {
 
 }  // namespace detail
 
-/// Cosines and sines, one row for each position, with the magnitude folded in. Immutable.
+/// Cosines and sines, one row for each position, multiplied by the magnitude. Immutable.
 ///
-/// Row n holds A cos φ and A sin φ of every pair, φ = Σ_axis position(n, axis) · frequency(axis, pair), from exact
-/// phases: within 3.1e-8 (float) and 2e-16 (double) of the truth at any position. Floats are correctly rounded:
-/// the magnitude is taken as the double it is, and its product with the real cosine is rounded once. A row is laid
-/// out as the features of its layout's pairing: the cosine in place of a pair's first member, the sine in place
-/// of its second.
+/// Row n holds A cos φ and A sin φ of every pair, φ = Σ_axis position(n, axis) · frequency(axis, pair), from
+/// exact phases: within 3.1e-8 (float) and 2e-16 (double) of the exact values at any position. Floats are
+/// correctly rounded: the product of the magnitude, a double, and the real cosine is rounded once. A row is
+/// laid out as the features of its layout's pairing: the cosine is where a pair has its first member, the
+/// sine where it has its second.
 ///
-/// A table carries the layout of the heads it is for, so `apply_rotary_emb(table, q)` needs no other argument.
-/// Throws if tokens have more or fewer coordinates than the frequencies, and on positions without a length.
+/// A table carries the layout of the heads it is for, so `apply_rotary_emb(table, q)` needs no other
+/// argument. Throws if tokens have more or fewer coordinates than the frequencies, and on positions without a
+/// length.
 ///
 /// @code
 ///   const rotary::CosSinTable<float> table(rotary::language_frequencies(64), rotary::Positions::consecutive(1024),
@@ -93,16 +94,16 @@ class CosSinTable {
   CosSinTable(const Frequencies& frequencies, const Positions& positions, const HeadLayout& layout = {})
       : CosSinTable(TurnSteps(frequencies), frequencies.magnitude, positions, layout) {}
 
-  /// From steps that an embedding holds, which saves computing them again.
+  /// From the steps of an embedding, which saves recomputing them.
   CosSinTable(const TurnSteps& steps, double magnitude, const Positions& positions, const HeadLayout& layout)
       : CosSinTable(rows_at(steps, magnitude, positions, layout)) {}
 
-  /// Rows for heads that have frequencies of their own (RoPE-Mixed), [heads, seq].
+  /// Rows for heads of which each has its own frequencies (RoPE-Mixed), [heads, seq].
   CosSinTable(std::span<const Frequencies> of_heads, const Positions& positions,
               const HeadLayout& layout = {})
       : CosSinTable(rows_of_heads(of_heads, positions, layout)) {}
 
-  /// The extents that the rows are arranged in: see `RowAxes`.
+  /// The extents of the axes that the rows are for: see `RowAxes`.
   [[nodiscard]] const std::vector<Index>& shape() const& { return stored_.shape; }
   [[nodiscard]] std::vector<Index> shape() && { return std::move(stored_.shape); }
   [[nodiscard]] RowAxes axes() const { return stored_.axes; }
@@ -111,12 +112,12 @@ class CosSinTable {
   [[nodiscard]] Pairing pairing() const { return stored_.layout.pairing; }
   [[nodiscard]] Index rows() const { return stored_.row_count; }
   [[nodiscard]] Index pairs() const { return stored_.layout.rotary_dim / 2; }
-  /// Whether the members of a pair have a cosine and a sine each (`apply_rotary_emb` with `separate_angles`).
+  /// Has each member of a pair its own cosine and sine (`apply_rotary_emb` with `separate_angles`)?
   [[nodiscard]] bool separate() const { return stored_.separate_angles; }
   /// Scalars in a row: a cosine and a sine for each pair, or for each member of a pair.
   [[nodiscard]] Index row_size() const { return stored_.row_size(); }
 
-  /// A cos φ and A sin φ of a pair in a row. Throws outside the table.
+  /// A cos φ of a pair in a row. Throws outside the table.
   [[nodiscard]] T cos(Index row, Index pair) const { return at(row, pair, 0); }
   [[nodiscard]] T sin(Index row, Index pair) const {
     return at(row, pair, kernels::pair_strides(pairing(), pairs()).partner);
@@ -124,7 +125,7 @@ class CosSinTable {
 
   /// All rows, one after the other.
   [[nodiscard]] const T* data() const& { return stored_.values.data(); }
-  const T* data() const&& = delete;  // the table would be gone
+  const T* data() const&& = delete;  // of a temporary: the pointer would dangle
 
   friend bool operator==(const CosSinTable& a, const CosSinTable& b) {
     return a.stored_.shape == b.stored_.shape && a.stored_.axes == b.stored_.axes &&

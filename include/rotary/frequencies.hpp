@@ -1,4 +1,5 @@
-// How fast each pair turns, in radians per unit of position. A new variant of RoPE is a new function here.
+// How fast each pair rotates, in radians per unit of position. A new variant of RoPE is a new function like
+// these.
 #pragma once
 
 #include <span>
@@ -16,8 +17,8 @@ namespace rotary::inline ROTARY_ABI {
 ///     constant   1, 1, ...
 enum class FreqsFor { lang, pixel, constant };
 
-/// The frequencies of all pairs: a token with coordinates p_a has pair i turned by φ_i = Σ_a p_a · f(a, i),
-/// and its cos and sin multiplied by the magnitude.
+/// The frequencies of all pairs, and a magnitude. A token with coordinates p_a rotates pair i by φ_i = Σ_a
+/// p_a · f(a, i); cos φ_i and sin φ_i are multiplied by the magnitude.
 struct Frequencies {
   std::vector<DoubleDouble> values;  ///< [axes, pairs], in radians per unit of position
   Index axes = 1;                    ///< coordinates of a token: 1 for text, 2 for images, 3 for M-RoPE
@@ -28,7 +29,7 @@ struct Frequencies {
 
 namespace detail {
 
-/// What every Frequencies must be, since anyone may fill one in.
+/// Throws on invalid frequencies: the struct may be filled in by hand.
 inline void check(const Frequencies& frequencies) {
   if (frequencies.axes < 1) fail("frequencies have ", frequencies.axes, " axes, they must have at least 1");
   if (static_cast<Index>(frequencies.values.size()) % frequencies.axes != 0)
@@ -42,8 +43,8 @@ inline void check(const Frequencies& frequencies) {
 
 }  // namespace detail
 
-/// f_i = theta^(−2i/dim) for i < ⌊dim/2⌋ (Su et al., RoFormer). An odd dim has the last feature stay as it
-/// is.
+/// f_i = theta^(−2i/dim) for i < ⌊dim/2⌋ (Su et al., RoFormer). With an odd dim the last feature does not
+/// rotate.
 inline Frequencies language_frequencies(Index dim, const DoubleDouble& theta = 10000) {
   Frequencies frequencies;
   frequencies.values.reserve(detail::checked_count("dim", dim) / 2);
@@ -70,15 +71,16 @@ inline Frequencies constant_frequencies(Index count = 1) {
   return {.values = std::vector<DoubleDouble>(detail::checked_count("num_freqs", count), DoubleDouble(1))};
 }
 
-/// The given frequencies, in radians per unit of position: learned ones, or those of a variant not found
-/// here.
+/// The given frequencies, in radians per unit of position: learned ones, or those of a variant that is not
+/// part of this library. Throws on infinite values and NaN.
 inline Frequencies custom_frequencies(std::span<const double> values) {
   Frequencies frequencies{.values = {values.begin(), values.end()}};
   detail::check(frequencies);
   return frequencies;
 }
 
-/// Positions divided by `factor` (position interpolation, Chen et al. 2023), as frequencies divided by it.
+/// Position interpolation (Chen et al. 2023): frequencies divided by `factor`, which has the effect of
+/// positions divided by it.
 inline Frequencies scaled(Frequencies frequencies, const DoubleDouble& factor) {
   detail::check(frequencies);
   detail::check_positive("the factor that positions are divided by", factor);
@@ -86,9 +88,9 @@ inline Frequencies scaled(Frequencies frequencies, const DoubleDouble& factor) {
   return frequencies;
 }
 
-/// theta · factor^(dim/(dim − 2)): the first pair keeps its frequency, the last has it divided by factor
-/// (NTK-aware scaling; `theta_rescale_factor` of rotary-embedding-torch). Factor 1 leaves theta as it is, for
-/// every dim.
+/// theta · factor^(dim/(dim − 2)): the frequency of the first pair is unchanged, that of the last is divided
+/// by `factor` (NTK-aware scaling; `theta_rescale_factor` of rotary-embedding-torch). Factor 1 returns theta,
+/// for every dim.
 inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble& factor, Index dim) {
   detail::check_positive("theta", theta);
   detail::check_positive("theta_rescale_factor", factor);
@@ -99,7 +101,7 @@ inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble
   return theta * pow(factor, DoubleDouble(dim) / (dim - 2));
 }
 
-/// Σ_a f(a, i): what turns a token whose coordinates are all the same, as those of text are in M-RoPE.
+/// Σ_a f(a, i): the frequencies of a token whose coordinates are all equal, such as a text token of M-RoPE.
 inline Frequencies summed_over_axes(const Frequencies& frequencies) {
   detail::check(frequencies);
   const auto pairs = static_cast<std::size_t>(frequencies.pairs());
@@ -109,8 +111,8 @@ inline Frequencies summed_over_axes(const Frequencies& frequencies) {
   return sums;
 }
 
-/// Frequencies of one axis, dealt out: pair i turns by coordinate `axis_of_pair[i]` and by no other. M-RoPE's
-/// sections of (t, h, w), chunked or interleaved, are such a list.
+/// Frequencies of one axis, assigned to several: pair i rotates by coordinate `axis_of_pair[i]` alone.
+/// M-RoPE's sections of (t, h, w), chunked or interleaved, are such a list.
 ///
 ///     language_frequencies(8) on axes {0, 1, 1, 2}:   f0  0   0   0
 ///                                                     0   f1  f2  0
@@ -136,8 +138,8 @@ inline Frequencies on_axes(const Frequencies& frequencies, std::span<const Index
   return dealt;
 }
 
-/// Every axis has these n frequencies for pairs of its own: axis a rotates pairs [a·n, (a + 1)·n), as `get_axial_freqs` of
-/// rotary-embedding-torch has it.
+/// These n frequencies for every axis, each with its own pairs: axis a rotates pairs [a·n, (a + 1)·n), as in
+/// `get_axial_freqs` of rotary-embedding-torch.
 ///
 ///     f0 and f1 on 2 axes:   f0  f1  0   0
 ///                            0   0   f0  f1

@@ -1,4 +1,4 @@
-// A model's config.json, as Hugging Face publishes them → the rotary embedding of each layer.
+// From a model's config.json, as published on Hugging Face, to the rotary embedding of each layer.
 //
 // The only header of the library that needs nlohmann/json; rotary.hpp leaves it out.
 #pragma once
@@ -16,27 +16,27 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Reads the text of a config.json in any of its forms, correctly or not at all.
+/// Reads the text of a config.json in any of its forms, and throws rather than guess.
 ///
-/// Old: `rope_theta`, `rope_scaling` (with `rope_type` or `type`) and others at the top. New:
-/// `rope_parameters`, one object for all layers or one for each type of them. Of models of several parts,
-/// with a `text_config`, the language model is read. A table of model types has what files leave out, above
-/// all the pairing, which hardly any file tells: weights are taken to be as Hugging Face has them
-/// (`known_model_types`, docs/model-types.md).
+/// The old form has `rope_theta`, `rope_scaling` (with `rope_type` or `type`) and others at the top level.
+/// The new form has `rope_parameters`, one object for all layers or one for each type of layer. For models of
+/// several parts, with a `text_config`, the language model is read. A table of model types supplies what
+/// files leave out, above all the pairing, which hardly any file names: it is that of the weights on Hugging
+/// Face (`known_model_types`, docs/model-types.md).
 ///
 /// A key that could change which features or layers rotate, the base, the scaling, the magnitude or the
-/// pairing, and that is not read for the model's type, is an error that names it. `options.assume` has the
-/// caller's answers where there are none. The result carries notes: on values that stand for missing keys, on
-/// values that do not fit each other where one of them holds all the same, on keys about positions that are
-/// known not to matter, and on what was assumed:
+/// pairing, and that is not read for the model's type, is an error that names it. `options.assume` supplies
+/// values for such keys. The result has notes on defaults for missing keys, on values that contradict each
+/// other if one of them is known to count, on keys about positions that are known not to matter, and on what
+/// was assumed:
 ///
 ///     rope_scaling.beta_fast is 32: it is ignored, since rope_type llama3 has no such parameter
 ///
-/// Keys about other things (`vocab_size`) are passed over in silence unless `options.list_unread_keys`.
+/// Keys about other things (`vocab_size`) are skipped without a note unless `options.list_unread_keys`.
 ///
-/// Throws std::invalid_argument, naming the key, also for what is missing or has the wrong type, length or
-/// value; for two keys that mean the same and disagree; and for text that is not JSON, has a key twice, or is
-/// larger or deeper than configurations are (16 MiB, 64 brackets). Follows Hugging Face where implementations
+/// Throws std::invalid_argument, naming the key, also for keys that are missing or have the wrong type,
+/// length or value; for two keys that mean the same and disagree; and for text that is not JSON, has a key
+/// twice, is larger than 16 MiB or nested deeper than 64 brackets. Follows Hugging Face where implementations
 /// differ.
 ///
 /// @code
@@ -51,13 +51,14 @@ inline ModelConfiguration from_config(std::string_view text, const FromConfigOpt
   return detail::read_model(detail::parse_json(text), options);
 }
 
-/// Reads a configuration that has been parsed already. (A template, lest text should become a JSON string.)
+/// Reads a configuration that has been parsed already. (A template, so that text does not convert to a JSON
+/// string.)
 template <std::same_as<nlohmann::json> Json>
 ModelConfiguration from_config(const Json& json, const FromConfigOptions& options = {}) {
   return detail::read_model(json, options);
 }
 
-/// The model types that `from_config` reads. Types that it refuses by name are not among them.
+/// The model types that `from_config` reads, without those that it rejects by name.
 inline std::vector<std::string_view> known_model_types() {
   std::vector<std::string_view> names;
   for (const detail::ModelType& type : detail::kModelTypes)

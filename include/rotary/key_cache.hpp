@@ -1,4 +1,4 @@
-// KeyCache: the rotated keys of one sequence, whatever decoding does to it.
+// KeyCache: the rotated keys of one sequence while it is decoded.
 #pragma once
 
 #include <initializer_list>
@@ -9,34 +9,34 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// What a key cache holds.
+/// The sizes of a key cache.
 struct KeyCacheOptions {
-  Index heads = 1;     ///< heads of keys, of which there may be fewer than of queries
+  Index heads = 1;     ///< heads of keys; there may be more heads of queries
   Index head_dim = 0;  ///< features of a head
-  Index capacity = 0;  ///< tokens that there is room for from the start
-  bool grows = true;   ///< whether more may be appended, to memory twice as large; else that fails
+  Index capacity = 0;  ///< tokens for which memory is allocated at construction
+  bool grows = true;   ///< beyond the capacity: true: memory is doubled; false: `append` throws
 };
 
-/// The keys of one sequence as attention reads them, rotated, through all that decoding does: tokens are
-/// appended, dropped and moved to other positions, and the frequencies change as the context grows.
+/// The rotated keys of one sequence, as attention reads them. While decoding, tokens are appended, erased and
+/// moved to other positions, and the frequencies may change as the context grows.
 ///
-/// Token n at position p is held as its raw key k rotated once, in the features of the layout:
+/// For token n at position p with raw key k the cache holds, in the features of the layout:
 ///
 ///     A R(p f) k                 plain, YaRN, LongRoPE, ...; with several coordinates φ = Σ_a p_a f(a, i)
 ///     A ζ^(−e(p)) R(p f) k       XPos, e(p) = (p − centre) / xpos_scale_base
 ///
-/// The raw keys are kept as well, and whatever moves a token turns it anew from there. So the keys are, bit
-/// for bit, what one rotation of the raw keys at their present positions by the present frequencies gives,
-/// after any number of operations: no rounding piles up, positions are exact, and a magnitude is applied
-/// once. The price is twice the memory. Turning what is stored by the shift alone would save it, at the cost
-/// of a rounding for each shift.
+/// The raw keys are stored as well, and a token that is moved is rotated again from its raw key. So after any
+/// number of operations the keys are, bit for bit, one rotation of the raw keys at their present positions by
+/// the present frequencies: rounding errors do not add up, positions are exact, and a magnitude is applied
+/// once. This takes twice the memory. Rotating stored keys by the shift alone would save it, but round the
+/// keys in every shift.
 ///
-/// `X`, the scalar of the keys, is float, double, Eigen::half or Eigen::bfloat16; cosines are made in float
-/// (double for double), a few rows at a time on the stack. Queries are the caller's to rotate.
+/// `X`, the scalar of the keys, is float, double, Eigen::half or Eigen::bfloat16. Cosines are computed in
+/// float (in double for double), a few rows at a time on the stack. The caller rotates the queries.
 ///
-/// An operation that fails throws std::invalid_argument, and has changed nothing. `append` may move the keys
-/// to larger memory, which ends the life of views of them; within the capacity it neither does that nor
-/// allocates. A `const` cache may be read from any number of threads. To fork a sequence, copy its cache.
+/// Operations throw std::invalid_argument on wrong arguments, and then have changed nothing. `append` beyond
+/// the capacity moves the keys to larger memory, which invalidates views of them; within the capacity it does
+/// not allocate. A `const` cache may be read from any number of threads. To fork a sequence, copy its cache.
 ///
 /// @code
 ///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 64, .pairing = rotary::Pairing::half});
@@ -57,7 +57,7 @@ class KeyCache {
   using T = detail::Arithmetic<X, float>;
 
  public:
-  /// For keys rotated by any frequencies; those of several axes take as many coordinates per token.
+  /// For keys rotated by any frequencies; a token has a coordinate for each of their axes.
   KeyCache(const Frequencies& frequencies, const HeadLayout& layout, const KeyCacheOptions& options)
       : KeyCache(frequencies, detail::KeyScales(), options, layout) {}
 
@@ -66,25 +66,27 @@ class KeyCache {
   KeyCache(const RotaryEmbedding<Row>& embedding, const KeyCacheOptions& options)
       : KeyCache(interpolated(embedding), detail::KeyScales(), options, embedding.layout()) {}
 
-  /// For keys of queries that `xpos` rotates, with the same centre: the position whose scale is one. Fixed at
-  /// construction, so that decoding agrees with a full pass; `change_centre` moves it.
+  /// For keys of queries that `xpos` rotates with the same centre, the position of scale 1. The centre is
+  /// fixed at construction, so that decoding agrees with a full pass; `change_centre` changes it.
   template <class Row>
   KeyCache(const XPos<Row>& xpos, double centre, const KeyCacheOptions& options)
       : KeyCache(interpolated(xpos.rotary()), detail::KeyScales(xpos, centre), options, xpos.layout()) {}
 
-  [[nodiscard]] Index size() const { return tokens_.size(); }        ///< tokens held
-  [[nodiscard]] Index capacity() const { return keys_.capacity(); }  ///< tokens that there is room for
+  [[nodiscard]] Index size() const { return tokens_.size(); }  ///< tokens held
+  [[nodiscard]] Index capacity() const {
+    return keys_.capacity();
+  }  ///< tokens that fit into the allocated memory
   [[nodiscard]] Index heads() const { return keys_.heads(); }
   [[nodiscard]] Index head_dim() const { return keys_.head_dim(); }
   [[nodiscard]] Index axes() const { return tokens_.axes(); }  ///< coordinates of a token
   [[nodiscard]] const HeadLayout& layout() const& { return layout_; }
   [[nodiscard]] HeadLayout layout() && { return layout_; }
 
-  /// The rotated keys, [heads, size, head_dim]. Valid until keys are appended or the cache is gone.
+  /// The rotated keys, [heads, size, head_dim]. Valid until keys are appended or the cache is destroyed.
   [[nodiscard]] StridedView<const X> keys() const& { return keys_.tokens(0, size()); }
   StridedView<const X> keys() const&& = delete;
 
-  /// The rotated keys as an Eigen tensor of the whole capacity, [heads, capacity, head_dim], of which the first
+  /// The rotated keys as an Eigen tensor of the whole capacity, [heads, capacity, head_dim]; only the first
   /// `size` tokens are set.
   [[nodiscard]] Eigen::TensorMap<const Tensor<X, 3>> tensor() const& {
     return {keys_.data(), heads(), capacity(), head_dim()};
@@ -99,7 +101,7 @@ class KeyCache {
   }
   void head(Index head) const&& = delete;
 
-  /// Where a token stands.
+  /// The coordinate of a token along an axis. Throws outside the cache.
   [[nodiscard]] FixedPosition position(Index token, Index axis = 0) const {
     if (token < 0 || token >= size() || axis < 0 || axis >= axes())
       detail::fail("token ", token, ", axis ", axis, " is outside a cache of ", size(), " tokens with ",
@@ -107,19 +109,21 @@ class KeyCache {
     return tokens_.at(token)[axis];
   }
 
-  /// Where `append` goes on, on every axis: one after the largest coordinate of the last token; 0 at first.
+  /// The default position for `append`, on every axis: one after the largest coordinate of the last token, or
+  /// 0.
   [[nodiscard]] FixedPosition next_position() const { return tokens_.next(); }
 
-  /// Adds tokens at the end, turned for `next_position()` and those after it, alike on every axis.
+  /// Appends tokens at positions next_position(), next_position() + 1, ..., the same on every axis.
   ///
-  /// `keys`, raw and of scalar X, are [heads, n, head_dim], or [n, heads, head_dim] where the layout's seq_dim is −3: a
-  /// tensor, map, expression or view in any storage order. With one head [n, head_dim] will do, such as a matrix.
+  /// `keys`, not yet rotated and of scalar X, are [heads, n, head_dim], or [n, heads, head_dim] if the
+  /// layout's seq_dim is −3: a tensor, map, expression or view in any storage order. With one head they may
+  /// be [n, head_dim], such as a matrix.
   template <class K>
   void append(const K& keys) {
     append(keys, next_position());
   }
 
-  /// Adds tokens at positions first, first + 1, ..., alike on every axis.
+  /// Appends tokens at positions first, first + 1, ..., the same on every axis.
   template <class K>
   void append(const K& keys, const FixedPosition& first) {
     append_source(keys, [&](Index count) {
@@ -129,7 +133,7 @@ class KeyCache {
     });
   }
 
-  /// Adds tokens at any positions, of `axes()` coordinates each: ids, `Positions`, `TokenPositions`.
+  /// Appends tokens at any positions, with `axes()` coordinates each: ids, `Positions`, `TokenPositions`.
   template <class K, class At>
   requires(!std::is_convertible_v<const At&, FixedPosition>) void append(const K& keys, const At& at) {
     append_source(keys, [&](Index count) {
@@ -143,7 +147,8 @@ class KeyCache {
     });
   }
 
-  /// Moves tokens [first, last), counted from 0 wherever they stand, by `delta` on every axis.
+  /// Moves tokens [first, last) by `delta` on every axis. Tokens are counted from 0, whatever their
+  /// positions.
   void shift(Index first, Index last, const FixedPosition& delta) {
     detail::Coordinates deltas;
     deltas.fill(delta);
@@ -157,7 +162,8 @@ class KeyCache {
     move(first, last, deltas.begin());
   }
 
-  /// Drops tokens [first, last). The others stay where they stand; those after count from `first` on.
+  /// Erases tokens [first, last). The positions of the others do not change; token `last` becomes token
+  /// `first`.
   void erase(Index first, Index last) {
     check_range(first, last);
     raw_.erase(first, last, size());
@@ -165,34 +171,35 @@ class KeyCache {
     tokens_.erase(first, last);
   }
 
-  /// Drops tokens [first, last) and moves those after, so that token `last` takes the place of token `first`:
-  /// back by last − first where they are consecutive. The context shift of llama.cpp.
+  /// Erases tokens [first, last) and moves the later ones, so that token `last` gets the position of token
+  /// `first`: back by last − first if positions are consecutive. The context shift of llama.cpp.
   void shift_context(Index first, Index last) {
     check_range(first, last);
     if (first < last && last < size()) move(last, size(), tokens_.difference(first, last).data());
     erase(first, last);
   }
 
-  /// Drops all tokens but the first `size`.
+  /// Erases all tokens but the first `size`.
   void rewind(Index size) { erase(size, this->size()); }
 
-  /// Turns all keys anew by other frequencies and their magnitude: as the context grows under dynamic NTK, or
-  /// from LongRoPE's short factors to its long ones. As many pairs and axes as before; XPos keeps its scales.
+  /// Rotates all raw keys by other frequencies and their magnitude, as the context grows under dynamic NTK,
+  /// or passes from LongRoPE's short factors to its long ones. The numbers of pairs and axes must not change;
+  /// XPos's scales do not change.
   void change_frequencies(const Frequencies& frequencies) {
     if (frequencies.axes != axes() || frequencies.pairs() != rows_.pairs())
       detail::fail("found frequencies of ", frequencies.pairs(), " pairs on ", frequencies.axes,
-                   " axes, the keys are turned by ", rows_.pairs(), " pairs on ", axes());
+                   " axes, the keys are rotated by ", rows_.pairs(), " pairs on ", axes());
     rows_ = make_rows(frequencies, layout_.pairing);
-    turn(0, size());
+    rotate(0, size());
   }
 
-  /// Scales all keys of XPos for another centre.
+  /// Rotates all raw keys with XPos's scales around another centre. Throws for keys without XPos.
   void change_centre(double centre) {
     if (!scales_.decay()) detail::fail("found a centre, ", centre, ", but only keys of XPos have one");
     detail::KeyScales moved = scales_.around(centre);
     for (Index n = 0; n < size(); ++n) check(tokens_.at(n), moved);
     scales_ = std::move(moved);
-    turn(0, size());
+    rotate(0, size());
   }
 
  private:
@@ -286,11 +293,11 @@ class KeyCache {
       for (int axis = 0; axis < axes(); ++axis) scales_.check<X>(positions.at(n, axis));
     const Index room = total > capacity() ? std::max(total, 2 * capacity()) : capacity();
     raw_.reserve(room, held);
-    raw_.write(held, keys);  // before the rotated keys move, which these may be some of
+    raw_.write(held, keys);  // before the rotated keys move: `keys` may be some of them
     keys_.reserve(room, held);
     tokens_.reserve(room);
     tokens_.append(positions);
-    turn(held, total);
+    rotate(held, total);
   }
 
   void move(Index first, Index last, const FixedPosition* deltas) {
@@ -298,11 +305,11 @@ class KeyCache {
     check(deltas, {});
     for (Index n = first; n < last; ++n) check(tokens_.moved(n, deltas).data(), scales_);
     tokens_.move(first, last, deltas);
-    turn(first, last);
+    rotate(first, last);
   }
 
   /// Rotates the raw keys of tokens [first, last), one run of consecutive positions after another.
-  void turn(Index first, Index last) {
+  void rotate(Index first, Index last) {
     const detail::Rotation<T> how{rows_, store_layout(), scales_.magnitude(rows_.magnitude()),
                                   Direction::forward};
     for (Index end; first < last; first = end) {

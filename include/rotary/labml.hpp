@@ -1,4 +1,4 @@
-// RotaryPositionalEmbeddings: labml's modules of that name.
+// RotaryPositionalEmbeddings and its variants, as in labml.
 #pragma once
 
 #include <utility>
@@ -9,7 +9,7 @@ namespace rotary::inline ROTARY_ABI {
 
 namespace detail {
 
-/// labml's frequencies, base^(−2j/d) for j < ⌈d/2⌉: with an odd d the last pair needs a feature more than d.
+/// labml's frequencies, base^(−2j/d) for j < ⌈d/2⌉: with an odd d the pairs have d + 1 features.
 inline Frequencies labml_frequencies(Index d, double base) {
   if (d < 1) fail("d is ", d, ", it must be positive");
   check_positive("base", base);
@@ -28,22 +28,23 @@ inline Index checked_even_d(Index d) {
   return d;
 }
 
-/// What labml's modules have in common: the sequence on the first axis, half pairs, positions from 0.
+/// The common part of labml's modules: the sequence is the first axis, pairs are halves, positions start at
+/// 0.
 template <RowScalar T, Direction kForward>
 class LabmlEmbeddings {
  public:
   /// The frequencies, base^(−2j/d), in radians per position.
   [[nodiscard]] std::vector<double> theta() const { return rotary_.freqs(); }
-  /// Replaces them, as a step of training may.
+  /// Replaces the frequencies, for instance after a step of training.
   void set_theta(std::span<const double> theta) {
     if (theta.size() != rotary_.frequencies().values.size())
       fail("found ", theta.size(), " frequencies, there must be ", rotary_.frequencies().values.size());
     rotary_ = RotaryEmbedding<T>(custom_frequencies(theta), rotary_.layout());
   }
 
-  /// The rotated tensor. `Direction::inverse` takes a rotation back and `Direction::transpose` turns the
-  /// gradient with respect to the result into the one with respect to `x`; both are the same turn here, where
-  /// no length changes.
+  /// The rotated tensor. `Direction::inverse` undoes a rotation; `Direction::transpose` gives the gradient
+  /// with respect to `x` from the one with respect to the result. Both are the same rotation here, since
+  /// lengths do not change.
   template <class X>
   [[nodiscard]] Owned<X> operator()(const X& x, Direction direction = Direction::forward) const {
     check_rotatable<X>();
@@ -77,7 +78,7 @@ class LabmlEmbeddings {
     check_rotatable<G>();
     decltype(auto) source = stored(x);
     check_features(source);
-    // ⟨g, R(−φ) x⟩ = ⟨x, R(φ) g⟩: turning backwards, x and g trade places.
+    // ⟨g, R(−φ) x⟩ = ⟨x, R(φ) g⟩: for the reverse rotation, x and g are exchanged.
     if constexpr (kForward == Direction::forward) {
       return rotary_.frequency_gradient(source, grad);
     } else {
@@ -112,18 +113,18 @@ class LabmlEmbeddings {
 
 }  // namespace detail
 
-/// labml's RotaryPositionalEmbeddings(d, base): turns the first `d` features of [seq, batch, heads,
+/// labml's RotaryPositionalEmbeddings(d, base): rotates the first `d` features of [seq, batch, heads,
 /// features].
 ///
-/// Row m of the first axis stands at position m. With theta_j = base^(−2j/d), features j and j + d/2 become
+/// Index m of the first axis is position m. With theta_j = base^(−2j/d), features j and j + d/2 become
 ///
 ///     y_j        = x_j        cos(m theta_j) − x_{j+d/2} sin(m theta_j)
 ///     y_{j+d/2}  = x_{j+d/2}  cos(m theta_j) + x_j       sin(m theta_j)
 ///
-/// Features from d on come through as they are. `T` is what cosines and sines are held in; tensors are what
-/// `RotaryEmbedding` takes: any rank from 2 up, any storage order, 16-bit scalars too. No cache: a result
-/// never depends on which lengths came before. Fails if d is odd or exceeds the features; see
-/// RotaryPositionalEmbeddingsListing.
+/// Features from d on are unchanged. `T` is the scalar of cosines and sines. Tensors are those of
+/// `RotaryEmbedding`: any rank from 2 up, any storage order, also 16-bit scalars. A result never depends on
+/// the lengths of earlier calls. Throws if d is odd (see RotaryPositionalEmbeddingsListing) or exceeds the
+/// features.
 ///
 /// @code
 ///   const rotary::RotaryPositionalEmbeddings<float> rotary_pe(4);
@@ -140,8 +141,9 @@ class RotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::
             detail::labml_frequencies(detail::checked_even_d(d), base), 0) {}
 };
 
-/// labml's ReverseRotaryPositionalEmbeddings: the same by minus the angle, as RoPER turns what attention
-/// gathered back at the position of the query. `Direction::inverse` of this one is a forward rotation.
+/// labml's ReverseRotaryPositionalEmbeddings: RotaryPositionalEmbeddings with negative angles, by which RoPER
+/// rotates the outputs of heads back at the position of the query. `Direction::inverse` of this one is a
+/// forward rotation.
 template <RowScalar T>
 class ReverseRotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::inverse> {
  public:
@@ -150,11 +152,10 @@ class ReverseRotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Dire
             detail::labml_frequencies(detail::checked_even_d(d), base), 0) {}
 };
 
-/// labml's RotaryPositionalEmbeddings as first published: all features turn, and `d` may be odd.
+/// labml's RotaryPositionalEmbeddings as first published: all features rotate, and `d` may be odd.
 ///
-/// theta_j = base^(−2j/d) for j < ⌈d/2⌉, and the features are split in the middle, whatever d is. So tensors
-/// must have 2⌈d/2⌉ features: d of them, or d + 1 where d is odd. Its published example has d = 3 and four
-/// features:
+/// theta_j = base^(−2j/d) for j < ⌈d/2⌉, and the features are split in the middle. So tensors must have
+/// 2⌈d/2⌉ features: d of them, or d + 1 if d is odd. The published example has d = 3 and four features:
 ///
 /// @code
 ///   const rotary::RotaryPositionalEmbeddingsListing<float> rotary_pe(3);

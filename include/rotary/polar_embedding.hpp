@@ -1,4 +1,4 @@
-// PolarEmbedding (PoPE): features are magnitudes, positions alone are angles.
+// PolarEmbedding (PoPE): magnitudes come from the features, angles from the positions alone.
 #pragma once
 
 #include <cmath>
@@ -18,16 +18,16 @@ struct PolarEmbeddingOptions {
   bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]: the sequence is axis −3
 };
 
-/// Polar coordinate positional embedding (Gopalakrishnan et al., 2025): a feature becomes a number in the
-/// plane, as long as its softplus, in a direction that its position alone decides.
+/// Polar coordinate positional embedding (Gopalakrishnan et al., 2025): a feature becomes a vector in the
+/// plane, whose length is the softplus of the feature, and whose direction depends on the position alone.
 ///
-///     q'_j = softplus(q_j) (cos m f_j, sin m f_j)          k'_j = softplus(k_j) (cos(n f_j + δ_j), sin(n f_j
-///     + δ_j))
+///     q'_j = softplus(q_j) (cos(m f_j),       sin(m f_j))          a query at position m
+///     k'_j = softplus(k_j) (cos(n f_j + δ_j), sin(n f_j + δ_j))    a key at position n
 ///
-/// so that a query at m and a key at n score Σ_j softplus(q_j) softplus(k_j) cos((n − m) f_j + δ_j). The
-/// phases δ are learned, [heads, dim] or [1, dim] for all heads, and taken as they would be after clamping to
-/// [−2π, 0]. It is the rotation of (softplus x, 0), pairs interleaved: [..., head_dim] becomes [..., head_dim
-/// + dim], features from `dim` on being appended unchanged.
+/// Their score is Σ_j softplus(q_j) softplus(k_j) cos((n − m) f_j + δ_j). The phases δ are learned, [heads,
+/// dim], or [1, dim] for all heads, and are clamped to [−2π, 0]. The result is the rotation of interleaved
+/// pairs (softplus x, 0): [..., head_dim] becomes [..., head_dim + dim], with features from `dim` on appended
+/// unchanged.
 ///
 /// @code
 ///   const rotary::PolarEmbedding<float> polar({.dim = 64});
@@ -52,13 +52,13 @@ class PolarEmbedding {
   [[nodiscard]] const Frequencies& frequencies() const& { return frequencies_; }
   [[nodiscard]] Frequencies frequencies() && { return std::move(frequencies_); }
 
-  /// Queries, the first of which stands at `offset`: to decode against k_len keys, k_len − q_len.
+  /// The embedded queries. The first is at position `offset`: k_len − q_len when decoding against k_len keys.
   template <class X>
   detail::Owned<X> embed_queries(const X& q, FixedPosition offset = 0) const {
     decltype(auto) source = detail::stored(q);
     return embedded(source, rows(source, nullptr, offset));
   }
-  /// Keys, with the phases of their heads.
+  /// The embedded keys, with the phases of their heads. The first is at position `offset`.
   template <class X>
   detail::Owned<X> embed_keys(const X& k, const Tensor<double, 2>& phases, FixedPosition offset = 0) const {
     decltype(auto) source = detail::stored(k);
@@ -70,7 +70,8 @@ class PolarEmbedding {
   detail::Owned<X> queries_backward(const X& q, const X& grad, FixedPosition offset = 0) const {
     return backward(q, grad, rows(q, nullptr, offset), nullptr);
   }
-  /// {∂L/∂k, ∂L/∂δ}, likewise. A phase outside of [−2π, 0] has no gradient.
+  /// {∂L/∂k, ∂L/∂δ}, given k, its phases and the gradient with respect to the embedded keys. The gradient of
+  /// a phase outside of [−2π, 0] is 0.
   template <class X>
   std::pair<detail::Owned<X>, Tensor<double, 2>> keys_backward(const X& k, const Tensor<double, 2>& phases,
                                                                const X& grad,
@@ -104,12 +105,13 @@ class PolarEmbedding {
 
   HeadLayout layout() const { return {.seq_dim = options_.seq_before_head_dim ? -3 : -2}; }
 
-  /// The rows of a sequence: one phase more is one coordinate more, which is 1 for every token.
+  /// The rows of a sequence. The phases are frequencies of a second axis, on which every token has coordinate
+  /// 1.
   template <class X>
   CosSinTable<T> rows(const X& x, const Tensor<double, 2>* phases, FixedPosition offset) const {
     const int axis = seq_axis(x);
     const Index dim = options_.dim;
-    // No row is needed of an empty tensor, whose sequence may be of any length.
+    // An empty tensor needs no rows; its sequence may be of any length.
     const Index seq = x.size() == 0 ? 0 : x.dimensions()[static_cast<std::size_t>(axis)];
     const auto along = AxisPositions::consecutive(seq, offset);
     if (!phases) return CosSinTable<T>(frequencies_, Positions(along), layout());
@@ -170,8 +172,8 @@ class PolarEmbedding {
     return result;
   }
 
-  /// In the frame that turns with its token a pair is (softplus x, 0), and its gradient (g, h): ∂L/∂x is
-  /// g sigmoid(x), and ∂L/∂δ the sum of h softplus(x).
+  /// Rotated back to position 0, a pair is (softplus x, 0) with gradient (g, h). So ∂L/∂x = g sigmoid(x), and
+  /// ∂L/∂δ is the sum of h softplus(x).
   template <class X>
   detail::Owned<X> backward(const X& x, const X& grad, const CosSinTable<T>& rows,
                             Tensor<double, 2>* grad_phases) const {
@@ -179,8 +181,8 @@ class PolarEmbedding {
     using A = detail::Arithmetic<Scalar, T>;
     const auto in = detail::const_view_of(x);
     check_features(in);
-    detail::Owned<X> turned_back = grad, result = x;
-    const auto back = view_of(turned_back);
+    detail::Owned<X> rotated_back = grad, result = x;
+    const auto back = view_of(rotated_back);
     const Index dim = options_.dim, head_dim = in.extent(in.rank - 1);
     auto wanted = in;
     wanted.extents[static_cast<std::size_t>(in.rank - 1)] = head_dim + dim;

@@ -1,4 +1,5 @@
-// Positions of tokens: consecutive from an offset, listed, per sequence, on a grid, or with several coordinates.
+// Positions of tokens: consecutive from an offset, listed, per sequence, on a grid, or with several
+// coordinates.
 #pragma once
 
 #include <array>
@@ -18,19 +19,19 @@ inline constexpr int kMaxPositionAxes = 4;
 /// The positions of the tokens of a call; cheap to copy, and a view of the lists it was made from.
 ///
 /// A token has one coordinate, or several (height and width; time, height and width). Row n is at position
-/// `at(n, axis)`. The rows belong to one sequence that all of a batch share, or to every sequence of a batch, or
-/// to the cells of a grid, of which the last axis runs fastest:
+/// `at(n, axis)`. The rows belong to one sequence that the whole batch shares, or to each sequence of a
+/// batch, or to the cells of a grid, whose last axis runs fastest:
 ///
-///     from(p)                        p, p + 1, ...: as many as the sequence is long
+///     from(p)                        p, p + 1, ..., for every token of the rotated sequence
 ///     consecutive(n, p)              p, ..., p + n − 1
 ///     listed(ids)                    one position for each token
-///     listed(ids).in_batches(b)      ids of shape [b, seq]; an Eigen tensor or matrix of two axes says so itself
+///     listed(ids).in_batches(b)      ids of shape [b, seq]; not needed for an Eigen tensor or matrix of two axes
 ///     per_sequence(starts)           token n of sequence b is at starts[b] + n (continuous batching)
 ///     together({t, h, w})            several coordinates for each token (M-RoPE)
 ///     grid({rows, columns})          every combination of coordinates (images)
 ///
-/// Functions that rotate take any of these, or directly a number (`from`), a list or tensor of ids (`listed`) or
-/// `TokenPositions`.
+/// Functions that rotate take any of these, or directly a number (`from`), a list or tensor of ids (`listed`)
+/// or `TokenPositions`.
 ///
 /// @code
 ///   const std::vector<std::int32_t> lengths = {17, 4, 99};                    // tokens cached so far
@@ -41,10 +42,10 @@ inline constexpr int kMaxPositionAxes = 4;
 /// @endcode
 class Positions {
  public:
-  /// One coordinate.
+  /// Tokens of one coordinate.
   Positions(AxisPositions axis) : count_(axis.count()), axes_{{{axis}, {axis}, {axis}, {axis}}} {}
 
-  /// first, first + 1, ...: as many as the rotated sequence is long.
+  /// first, first + 1, ..., for every token of the rotated sequence.
   [[nodiscard]] static Positions from(FixedPosition first) {
     Positions positions(AxisPositions::consecutive(0, first));
     positions.open_ = true;
@@ -54,8 +55,8 @@ class Positions {
   [[nodiscard]] static Positions consecutive(Index count, FixedPosition first = {}) {
     return AxisPositions::consecutive(count, first);
   }
-  /// One position for each token, moved by `offset`. The list must outlive the use, so that a temporary vector
-  /// does not compile.
+  /// One position for each token, plus `offset`. The list must outlive the use, so a temporary vector does
+  /// not compile.
   template <class P>
   [[nodiscard]] static Positions listed(std::span<const P> list, FixedPosition offset = {}) {
     return AxisPositions::listed(list, offset);
@@ -67,9 +68,10 @@ class Positions {
   template <class P>
   static Positions listed(std::vector<P>&& list, FixedPosition offset = {}) = delete;
 
-  /// The entries of an Eigen tensor, matrix, map or view: one position for each token, [seq], or for each token of
-  /// every sequence, [batch, seq]. Calls take tensors of integers, and of floats with one axis, as they are; of two
-  /// float tensors in a call the second would be taken for keys. The tensor must outlive the use.
+  /// The entries of an Eigen tensor, matrix, map or view: one position for each token, [seq], or for each
+  /// token of every sequence, [batch, seq]. Functions that rotate take tensors of integers, and float tensors
+  /// of one axis, without this; a float tensor of more axes would be taken for keys. The tensor must outlive
+  /// the use.
   template <class X>
   requires(detail::is_stored<X>() && !detail::is_owner<X>) [[nodiscard]] static Positions
       listed(const X& ids);
@@ -78,7 +80,7 @@ class Positions {
   template <class X>
   requires(detail::is_owner<X>) static Positions listed(X&& ids) = delete;
 
-  /// Token n of sequence b is at starts[b] + n: sequences of a batch that are decoded together. The list must
+  /// Token n of sequence b is at starts[b] + n, for sequences that are decoded in one batch. The list must
   /// outlive the use.
   template <class P>
   [[nodiscard]] static Positions per_sequence(std::span<const P> starts) {
@@ -111,7 +113,7 @@ class Positions {
     return positions;
   }
 
-  /// One row for each index n, its coordinate on every axis being entry n of that axis: (t, h, w) of each token.
+  /// Tokens of several coordinates: token n has entry n of every axis, such as (t, h, w).
   [[nodiscard]] static Positions together(std::span<const AxisPositions> axes) {
     Positions positions = of_axes(axes);
     positions.count_ = axes[0].count();
@@ -122,8 +124,8 @@ class Positions {
     return positions;
   }
 
-  /// These rows as those of `batch` sequences of one length: row b · seq + n is token n of sequence b. For
-  /// position_ids of shape [batch, seq].
+  /// These positions for `batch` sequences of one length: entry b · seq + n is token n of sequence b, as in
+  /// position_ids of shape [batch, seq]. Throws if the count is no multiple of `batch`.
   [[nodiscard]] Positions in_batches(Index batch) const {
     if (open_) detail::fail("positions without a length cannot be dealt out to ", batch, " sequences");
     if (batch < 1 || count_ % batch != 0)
@@ -133,22 +135,22 @@ class Positions {
     return dealt;
   }
 
-  /// These rows for lists of shape [seq, batch]: entry n · batch + b is token n of sequence b.
+  /// These positions for lists of shape [seq, batch]: entry n · batch + b is token n of sequence b.
   [[nodiscard]] Positions in_batches_along_last(Index batch) const {
     Positions dealt = in_batches(batch);
     dealt.batch_is_last_ = true;
     return dealt;
   }
 
-  /// These rows, those of a grid as one sequence of its cells.
+  /// These positions with a grid flattened to one sequence of its cells.
   [[nodiscard]] Positions as_list() const {
     Positions positions = *this;
     positions.is_list_ = true;
     return positions;
   }
 
-  /// These positions for sequences of `seq` tokens: `from` and `per_sequence` have no length of their own, the
-  /// others are returned as they are.
+  /// These positions for sequences of `seq` tokens: `from` and `per_sequence` have no length of their own,
+  /// the others are returned as they are.
   [[nodiscard]] Positions for_length(Index seq) const {
     if (!open_) return *this;
     if (!starts_) return consecutive(seq, first());
@@ -161,9 +163,9 @@ class Positions {
 
   [[nodiscard]] Index count() const { return count_; }
   [[nodiscard]] int axis_count() const { return axis_count_; }
-  /// How many sequences have positions of their own; 0 where all share theirs.
+  /// The number of sequences with positions of their own; 0 if all sequences share theirs.
   [[nodiscard]] Index batch() const { return batch_; }
-  /// Whether these are as many as the rotated sequence is long (`from`, `per_sequence`).
+  /// Does the length follow from the rotated sequence (`from`, `per_sequence`)?
   [[nodiscard]] bool has_no_length() const { return open_; }
   /// The extents of the grid, [batch, seq], or the number of tokens.
   [[nodiscard]] std::vector<Index> shape() const {
@@ -252,7 +254,8 @@ requires(detail::is_owner<X>) Positions Positions::listed(const X& ids) {
 
 namespace detail {
 
-/// Any way of naming positions as `Positions`, which look into `at`. One sentence for what cannot be positions.
+/// `Positions` from anything that names positions; they are a view of `at`. Issues one static_assert message
+/// for types that cannot be positions.
 template <class P>
 Positions positions_of(const P& at) {
   constexpr bool kNumber = std::is_arithmetic_v<P> || std::is_same_v<P, FixedPosition>;

@@ -1,4 +1,4 @@
-// Published models by name: what their configurations say of rotary embeddings, without reading one.
+// Published models by name: the rotary embeddings of their configurations.
 #pragma once
 
 #include <string_view>
@@ -41,8 +41,8 @@ inline std::vector<std::string_view> preset_names() {
   return names;
 }
 
-/// The model of that name on Hugging Face, with its weights as they are there. Throws for a name not known;
-/// most models share all of this with others of their family, and any can be read with `from_config`.
+/// The model of that name on Hugging Face, with the pairing of its weights there. Throws on an unknown name,
+/// for which `from_config` can read the configuration; most models of a family have equal parameters.
 ///
 /// @code
 ///   const rotary::RopeParameters rope = rotary::preset("meta-llama/Llama-3.1-8B").layer(0);

@@ -3,7 +3,7 @@
 
 // clang-format off
 
-// core, tensor: what everything stands on
+// core, tensor: the foundations
 #include "core/config.hpp"                    // version and macros
 #include "core/error.hpp"                     // how a wrong shape or value is reported
 #include "core/pairing.hpp"                   // which two features form a pair; directions
@@ -28,9 +28,9 @@
 #include "frequencies.hpp"                    // lang, pixel, constant, custom
 #include "frequencies/mrope_axes.hpp"         // which coordinate rotates which pair
 #include "frequencies/ntk.hpp"                // longer contexts: a larger theta
-#include "frequencies/yarn.hpp"               // fast pairs stay, slow ones are interpolated
-#include "frequencies/ntk_by_parts.hpp"       // the forerunner of YaRN
-#include "frequencies/grok.hpp"               // YaRN as Grok-1 has it
+#include "frequencies/yarn.hpp"               // fast pairs unchanged, slow ones interpolated
+#include "frequencies/ntk_by_parts.hpp"       // the predecessor of YaRN
+#include "frequencies/grok.hpp"               // YaRN as in Grok-1
 #include "frequencies/longrope.hpp"           // a divisor for every pair
 #include "frequencies/llama3.hpp"             // interpolated by wavelength
 #include "frequencies/proportional.hpp"       // slow pairs do not rotate
@@ -51,7 +51,7 @@
 #include "axial_frequencies.hpp"              // grids: images and video
 
 // apply: rows × tensors
-#include "apply/rotate_options.hpp"           // what a call says
+#include "apply/rotate_options.hpp"           // direction and scale of a call
 #include "apply/rotate_sequence.hpp"          // rows of any positions × tensors
 #include "apply/apply_table.hpp"              // rows of a table × tensor
 #include "apply/scaled_rows.hpp"              // rows times a tensor of scales

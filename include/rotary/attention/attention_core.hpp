@@ -13,13 +13,14 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// How a call attends.
+/// The options of one call of attention.
 struct AttendOptions {
-  bool causal = false;      ///< query i sees keys 0 to i only; what is hidden is not computed
+  bool causal = false;      ///< query i sees keys 0 to i only; hidden scores are not computed
   AttentionMask mask = {};  ///< hides further keys: [seq_q or 1, seq_k, batch or 1], 0 where hidden
-  std::optional<std::uint64_t> dropout_seed =
-      {};                    ///< given in training; the same seed drops the same probabilities
-  Index first_sequence = 0;  ///< of a part of a batch, where it begins in the whole: dropout goes by that
+  /// Given in training; a seed always drops the same probabilities.
+  std::optional<std::uint64_t> dropout_seed = {};
+  /// For a part of a batch: the index of its first sequence, which dropout depends on.
+  Index first_sequence = 0;
 };
 
 namespace detail {
@@ -27,8 +28,8 @@ template <RowScalar T>
 class AttentionCore;
 }  // namespace detail
 
-/// What backward needs of a forward pass. One for each thread; kept between steps, so that its memory is used
-/// again.
+/// The activations that backward needs of a forward pass. Use one object per thread, and reuse it from step
+/// to step: it keeps its memory.
 template <RowScalar T>
 class AttentionActivations {
  public:
@@ -40,13 +41,13 @@ class AttentionActivations {
   friend class detail::AttentionCore<T>;
   using Matrix = detail::RowMajorMatrix<T>;
 
-  bool complete_ = false;  // whether the last forward came to its end
+  bool complete_ = false;  // did the last forward return without an exception?
   Index seq_q_ = 0, seq_k_ = 0, batch_ = 0;
   AttendOptions options_;
-  // A row for each token, [seq, batch]: what came in; what was projected and rotated; what attention
-  // gathered.
+  // A row for each token, [seq, batch]: the inputs, the projected and rotated heads, and the outputs of the
+  // heads.
   Matrix query_in_, key_in_, value_in_, queries_, keys_, values_, context_;
-  bool key_is_query_ = false, value_is_key_ = false;  // then the inputs are kept once
+  bool key_is_query_ = false, value_is_key_ = false;  // then both inputs are stored once
   Matrix log_sum_;                                    // [batch · heads, seq_q]
   Matrix grad_queries_, grad_keys_, grad_values_, grad_context_, rows_;
   detail::AttentionScratch<T> scratch_;
@@ -57,10 +58,10 @@ class AttentionActivations {
 
 namespace detail {
 
-/// Weights and rotations, and what is computed with them. Views have been checked to be [seq, batch,
-/// d_model].
+/// The weights and rotations of attention, and its two passes. Views must be [seq, batch, d_model]; callers
+/// check that.
 ///
-/// The two passes stand outside the class, so that a program may compile them once for all of its files.
+/// The passes are defined outside the class, so that a program may compile them once for all of its files.
 template <RowScalar T>
 class AttentionCore {
  public:
@@ -88,7 +89,7 @@ class AttentionCore {
  private:
   using Matrix = RowMajorMatrix<T>;
 
-  /// Rows of tokens as tensors of one kind or the other.
+  /// Rows of tokens as a tensor [seq, batch, d_model].
   StridedView<T> tokens(Matrix& rows, Index seq, Index batch) const {
     return StridedView<T>(rows.data(), {seq, batch, d_model_});
   }
@@ -170,9 +171,9 @@ void AttentionCore<T>::forward(const StridedView<const T>& query, const StridedV
   weights.query.forward(a.query_in_, a.queries_);
   weights.key.forward(a.key_in(), a.keys_);
   weights.value.forward(a.value_in(), a.values_);
-  rotation_.turn_queries_and_keys(split(a.queries_.data(), seq_q, batch), split(a.keys_.data(), seq_k, batch),
-                                  Direction::forward);
-  rotation_.turn_values(split(a.values_.data(), seq_k, batch), Direction::forward);
+  rotation_.rotate_queries_and_keys(split(a.queries_.data(), seq_q, batch),
+                                    split(a.keys_.data(), seq_k, batch), Direction::forward);
+  rotation_.rotate_values(split(a.values_.data(), seq_k, batch), Direction::forward);
 
   a.context_.resize(seq_q * batch, d_model_);
   a.log_sum_.resize(batch * heads_, seq_q);
@@ -184,7 +185,7 @@ void AttentionCore<T>::forward(const StridedView<const T>& query, const StridedV
     attend(head, head_rows(q, b, h), head_rows(k, b, h), head_rows(v, b, h), head_rows(context, b, h),
            a.log_sum_.row(row).data(), a.scratch_);
   });
-  rotation_.turn_values(context, Direction::inverse);
+  rotation_.rotate_values(context, Direction::inverse);
   weights.output.forward(a.context_, a.rows_);
   copy_elements(StridedView<const T>(tokens(a.rows_, seq_q, batch)), out);
   a.complete_ = true;
@@ -208,7 +209,7 @@ void AttentionCore<T>::backward(const StridedView<const T>& grad_out, Activation
   a.grad_context_.resizeLike(a.context_);
   multiply<T>(a.rows_, weights.output.weight, a.grad_context_);
   const auto grad_context = split(a.grad_context_.data(), seq_q, batch);
-  rotation_.turn_values(grad_context, Direction::forward);
+  rotation_.rotate_values(grad_context, Direction::forward);
 
   a.grad_queries_.resizeLike(a.queries_);
   a.grad_keys_.resizeLike(a.keys_);
@@ -224,8 +225,8 @@ void AttentionCore<T>::backward(const StridedView<const T>& grad_out, Activation
                     a.log_sum_.row(row).data(), head_rows(StridedView<const T>(grad_context), b, h),
                     head_rows(grad_q, b, h), head_rows(grad_k, b, h), head_rows(grad_v, b, h), a.scratch_);
   });
-  rotation_.turn_queries_and_keys(grad_q, grad_k, Direction::transpose);
-  rotation_.turn_values(grad_v, Direction::transpose);
+  rotation_.rotate_queries_and_keys(grad_q, grad_k, Direction::transpose);
+  rotation_.rotate_values(grad_v, Direction::transpose);
   weights.query.backward(a.query_in_, a.grad_queries_, gradients.query);
   weights.key.backward(a.key_in(), a.grad_keys_, gradients.key);
   weights.value.backward(a.value_in(), a.grad_values_, gradients.value);

@@ -1,4 +1,4 @@
-// Which keys a query may see, given as a tensor.
+// AttentionMask: which keys a query may see, as a tensor.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,10 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// A mask as labml's attention takes it: [seq_q or 1, seq_k, batch or 1], 0 where a key is hidden from a
-/// query.
+/// The mask of labml's attention: [seq_q or 1, seq_k, batch or 1], 0 where a key is hidden from a query.
 ///
-/// Made from a tensor of integers or bool, whose elements it copies; an axis of size 1 is for all queries, or
-/// for all sequences. A default one hides nothing.
+/// It is constructed from a tensor of integers or bool, whose elements it copies. An axis of size 1 is
+/// broadcast over all queries, or over all sequences. A default-constructed mask hides nothing.
 ///
 /// @code
 ///   rotary::Tensor<bool, 3> padding(1, 5, 2);   // keys 3 and 4 of the second of two sequences are padding
@@ -38,7 +37,7 @@ class AttentionMask {
     keys_ = view.extent(1);
     batch_ = view.extent(2);
     given_ = true;
-    if (view.empty()) return;  // whose other extents may be of any size
+    if (view.empty()) return;  // the other extents of an empty view may be of any size
     visible_.reserve(static_cast<std::size_t>(view.size()));
     for (Index b = 0; b < batch_; ++b)
       for (Index i = 0; i < queries_; ++i)
@@ -47,10 +46,10 @@ class AttentionMask {
               view.data[i * view.stride(0) + j * view.stride(1) + b * view.stride(2)] != Element{} ? 1 : 0);
   }
 
-  /// Whether there is a mask at all.
+  /// Was a mask given?
   explicit operator bool() const { return given_; }
 
-  /// Fails unless the mask fits these sizes.
+  /// Throws unless the mask fits these sizes.
   void check(Index seq_q, Index seq_k, Index batch) const {
     if (given_ &&
         ((queries_ != 1 && queries_ != seq_q) || keys_ != seq_k || (batch_ != 1 && batch_ != batch)))
@@ -58,8 +57,8 @@ class AttentionMask {
                    " or 1, ", seq_k, ", ", batch, " or 1]");
   }
 
-  /// One byte for each key, 1 where query 0 of sequence `b` sees it; null without a mask. Query i is `i ·
-  /// query_stride()` further on.
+  /// One byte for each key, 1 where query 0 of sequence `b` sees it; null without a mask. The bytes of query
+  /// i start `i · query_stride()` later.
   const std::uint8_t* keys_of(Index b) const {
     return given_ ? visible_.data() + (batch_ == 1 ? 0 : b) * queries_ * keys_ : nullptr;
   }

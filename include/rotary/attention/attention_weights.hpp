@@ -11,8 +11,8 @@ namespace rotary::inline ROTARY_ABI {
 /// The four linear maps of multi-head attention, y = x Wᵀ + b: weights [out, in] row-major, as PyTorch stores
 /// them.
 ///
-/// A gradient has the same shape, so it is an object of this type: `backward` adds to it, `set_zero` clears
-/// it.
+/// Their gradients have the same shapes, so they are an object of this type too: `backward` adds to it,
+/// `set_zero` clears it.
 template <RowScalar T>
 struct AttentionWeights {
   using Matrix = detail::RowMajorMatrix<T>;
@@ -20,12 +20,12 @@ struct AttentionWeights {
 
   struct Linear {
     Matrix weight;
-    RowVector bias;  ///< empty where there is none
+    RowVector bias;  ///< empty without a bias
 
     Linear(Index out, Index in, bool has_bias)
         : weight(Matrix::Zero(out, in)), bias(RowVector::Zero(has_bias ? out : 0)) {}
 
-    /// y = x Wᵀ + b, of [tokens, in].
+    /// y = x Wᵀ + b; x is [tokens, in], y [tokens, out].
     void forward(const Matrix& x, Matrix& y) const {
       y.resize(x.rows(), weight.rows());
       detail::multiply_transposed<T>(x, weight, y);
@@ -34,22 +34,21 @@ struct AttentionWeights {
     /// Adds the gradients with respect to W and b to `gradient`, from the one with respect to y.
     void backward(const Matrix& x, const Matrix& grad_y, Linear& gradient) const {
       detail::add_transposed_product<T>(grad_y, x, gradient.weight);
-      // The terms of a long sequence cancel, and their sum in float would keep what rounding left of each.
+      // The terms of a long sequence cancel; summed in float, their rounding errors would remain.
       if (bias.size() > 0) gradient.bias += grad_y.template cast<double>().colwise().sum().template cast<T>();
     }
   };
 
   Linear query, key, value, output;
 
-  /// All zero; without `bias` queries and keys have none, values and output always have.
+  /// Weights and biases of 0. Without `bias`, queries and keys have none; values and output always have one.
   AttentionWeights(Index d_model, bool bias)
       : query(d_model, d_model, bias),
         key(d_model, d_model, bias),
         value(d_model, d_model, true),
         output(d_model, d_model, true) {}
 
-  /// Calls f(name, matrix) or f(name, row vector) for every parameter there is, under labml's names, always
-  /// in the same order.
+  /// Calls f(name, matrix) or f(name, row vector) for every parameter, with labml's names, in a fixed order.
   template <class F>
   void for_each(F&& f) {
     visit(*this, f);
@@ -59,7 +58,7 @@ struct AttentionWeights {
     visit(*this, f);
   }
 
-  /// Fails unless the parameters have the shapes they were made with.
+  /// Throws unless the parameters still have the shapes of construction.
   void check(Index d_model, bool bias, const char* name) const {
     for (const Linear* linear : {&query, &key, &value, &output}) {
       const Index wanted = linear == &value || linear == &output || bias ? d_model : 0;
@@ -75,15 +74,15 @@ struct AttentionWeights {
     for_each([](const char*, auto& parameter) { parameter.setZero(); });
   }
 
-  /// Weights uniform within ±sqrt(6 / (in + out)) (Glorot and Bengio, 2010), biases 0. The same seed gives
-  /// the same weights on every machine.
+  /// Weights uniform within ±sqrt(6 / (in + out)) (Glorot and Bengio, 2010), biases 0. A seed gives the same
+  /// weights on every machine.
   void initialize(std::uint64_t seed) {
     std::uint64_t state = seed;
     for (Linear* linear : {&query, &key, &value, &output}) {
       const double bound =
           std::sqrt(6.0 / static_cast<double>(linear->weight.rows() + linear->weight.cols()));
       for (Index i = 0; i < linear->weight.size(); ++i) {
-        // splitmix64 (Steele, Lea and Flood, 2014), whose upper 53 bits make a number in [0, 1)
+        // splitmix64 (Steele, Lea and Flood, 2014); its upper 53 bits are a number in [0, 1)
         std::uint64_t z = (state += 0x9e3779b97f4a7c15u);
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
         z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;

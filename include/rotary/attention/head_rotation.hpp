@@ -1,4 +1,4 @@
-// Which features of attention's heads rotate, and how.
+// HeadRotation: which features of attention's heads rotate, and how.
 #pragma once
 
 #include <optional>
@@ -20,7 +20,7 @@ inline Index rotating_features(Index d_k, const double& percentage, const char* 
 }
 
 /// The rotations inside multi-head attention. Tensors are row-major [seq, batch, heads, d_k]: all heads of
-/// all sequences share the row of cosines of their position, and it is turned over memory in order.
+/// all sequences share the cos/sin row of their position, and memory is read in order.
 template <RowScalar T>
 class HeadRotation {
  public:
@@ -38,8 +38,8 @@ class HeadRotation {
     }
   }
 
-  void turn_queries_and_keys(const StridedView<T>& queries, const StridedView<T>& keys,
-                             Direction direction) const {
+  void rotate_queries_and_keys(const StridedView<T>& queries, const StridedView<T>& keys,
+                               Direction direction) const {
     if (rope_) {
       rope_->rotate_in_place(queries, direction);
       rope_->rotate_in_place(keys, direction);
@@ -48,11 +48,11 @@ class HeadRotation {
     }
   }
 
-  void turn_values(const StridedView<T>& values, Direction direction) const {
+  void rotate_values(const StridedView<T>& values, Direction direction) const {
     if (value_rope_) value_rope_->rotate_in_place(values, direction);
   }
 
-  /// Fails where the sizes cannot be rotated.
+  /// Throws on sizes that cannot be rotated.
   void check(Index seq_q, Index seq_k) const {
     if (xpos_ && seq_q != seq_k)
       fail("found ", seq_q, " queries and ", seq_k, " keys, with XPos they must be as many");

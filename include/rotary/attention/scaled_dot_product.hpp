@@ -11,8 +11,9 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Which attention probabilities are dropped: a hash of seed and place, so that backward finds the same ones
-/// without their being kept, and the order or number of threads does not matter.
+/// Which attention probabilities are dropped. This is a hash of the seed and the indices of a probability, so
+/// that backward finds the dropped ones without storing them, and the order or number of threads does not
+/// matter.
 struct AttentionDropout {
   double probability = 0;
   std::uint64_t seed = 0;
@@ -27,14 +28,14 @@ struct AttentionDropout {
       name = mix(name + 0x9e3779b97f4a7c15u + static_cast<std::uint64_t>(part));
     const auto low = static_cast<std::uint32_t>(name), high = static_cast<std::uint32_t>(name >> 32);
     const auto threshold = static_cast<std::uint32_t>(std::min(probability * 0x1p32, 0x1p32 - 1));
-    const T kept = static_cast<T>(1 / (1 - probability));
+    const T scale = static_cast<T>(1 / (1 - probability));
     for (Index j = 0; j < count; ++j) {
       // The finisher of MurmurHash3 (Appleby), 32 bits wide: it vectorises, unlike a 64-bit product.
       std::uint32_t z = static_cast<std::uint32_t>(j) * 0x9e3779b9u + low;
       z = (z ^ (z >> 16)) * 0x85ebca6bu;
       z = ((z ^ (z >> 13)) + high) * 0xc2b2ae35u;
       z ^= z >> 16;
-      out[j] = z < threshold ? T(0) : kept;
+      out[j] = z < threshold ? T(0) : scale;
     }
   }
 
@@ -46,31 +47,31 @@ struct AttentionDropout {
   }
 };
 
-/// What one head of one sequence is to attend to, apart from its queries, keys and values.
+/// The parameters of attention for one head of one sequence.
 template <class T>
 struct AttentionHead {
   Index seq_q = 0, seq_k = 0;
   T scale = 1;          ///< of scores
   bool causal = false;  ///< query i sees keys 0 to i only
-  const std::uint8_t* mask =
-      nullptr;  ///< 0 where a key is hidden: [seq_q, seq_k], rows `mask_stride` apart; or null
+  /// 0 where a key is hidden: [seq_q, seq_k], with row stride `mask_stride`; or null.
+  const std::uint8_t* mask = nullptr;
   Index mask_stride = 0;
   AttentionDropout dropout = {};
-  Index sequence = 0, head = 0;  ///< which one this is, to dropout
+  Index sequence = 0, head = 0;  ///< the indices of this head, which dropout depends on
 
   /// The number of keys, from 0 on, that may be seen by query `i`.
   Index reach(Index i) const { return causal ? std::min(i + 1, seq_k) : seq_k; }
 };
 
-/// Rows of queries that are worked on together, so that their scores stay in cache and causal attention can
-/// leave out what lies above the diagonal.
+/// Rows of queries in a block: its scores stay in cache, and causal attention skips blocks above the
+/// diagonal.
 inline constexpr Index kAttentionBlock = 32;
 
-/// Scores of a block of queries with the keys that it reaches, [rows, keys].
+/// The scores of a block of queries with the keys that it sees, [rows, keys].
 template <class T>
 using ScoreBlock = Eigen::Map<RowMajorMatrix<T>>;
 
-/// Buffers of a head, kept from call to call.
+/// The buffers of a head, reused from call to call.
 template <class T>
 struct AttentionScratch {
   template <class S>
@@ -78,13 +79,14 @@ struct AttentionScratch {
   using Buffer = BufferOf<T>;
 
   RowMajorMatrix<T> queries, keys, values,
-      grad_out;                              // [seq, d_k], contiguous; queries times the scale of scores
-  RowMajorMatrix<T> grad_keys, grad_values;  // [d_k, seq_k]: products are faster so than as [seq_k, d_k]
+      grad_out;  // [seq, d_k], contiguous; queries times the scale of scores
+  RowMajorMatrix<T> grad_keys,
+      grad_values;  // [d_k, seq_k], for which products are faster than for [seq_k, d_k]
   Buffer probabilities, dropped, grad_scores;
   RowMajorMatrix<double> exact_values, exact_grad_out;
   BufferOf<double> exact_grad;
 
-  /// A block in a buffer, which only ever grows.
+  /// A block in a buffer, which grows as needed and never shrinks.
   template <class S>
   static ScoreBlock<S> block(BufferOf<S>& buffer, Index rows, Index width) {
     if (buffer.size() < rows * width) buffer.resize(rows * width);
@@ -92,13 +94,13 @@ struct AttentionScratch {
   }
 };
 
-/// exp(s_ij − shift_i) in place, i counting from `begin`, and 0 where the key is hidden from the query.
-/// `shift_of` is given a row of scores, hidden ones being −∞, and its i.
+/// Replaces scores s_ij by exp(s_ij − shift_i), and by 0 where the key is hidden from the query. Rows i count
+/// from `begin`. shift_i is shift_of(row of scores, i); hidden scores are −∞ in that row.
 template <class T, class ShiftOf>
 void exponentiate(const AttentionHead<T>& head, Index begin, ScoreBlock<T> scores, ShiftOf&& shift_of) {
   constexpr T kHidden = -std::numeric_limits<T>::infinity();
-  // Exponentials come 16 at a time where vectors are longest: beyond the keys that are seen, up to the end of
-  // a vector, they are cheaper taken than left out.
+  // The widest vectors have 16 lanes. The exponentials of a vector are computed beyond the keys that are
+  // seen, which is cheaper than a scalar remainder.
   constexpr Index kLanes = 16;
   for (Index i = begin; i < begin + scores.rows(); ++i) {
     T* const s = scores.data() + (i - begin) * scores.cols();
@@ -116,7 +118,7 @@ void exponentiate(const AttentionHead<T>& head, Index begin, ScoreBlock<T> score
   }
 }
 
-/// Probabilities after dropout: themselves, or what `buffer` then holds.
+/// The probabilities after dropout, computed in `buffer`; without dropout, `probabilities`.
 template <class T>
 ScoreBlock<T> drop(const AttentionHead<T>& head, Index begin, ScoreBlock<T> probabilities,
                    typename AttentionScratch<T>::Buffer& buffer) {
@@ -132,7 +134,7 @@ ScoreBlock<T> drop(const AttentionHead<T>& head, Index begin, ScoreBlock<T> prob
 /// out_i = Σ_j softmax_j(scale q_i · k_j) v_j over the keys that query i sees, 0 if it sees none.
 ///
 /// Queries, keys, values and `out` are row-major [seq, d_k]. `log_sum`, [seq_q], receives the logarithm of
-/// what each softmax was divided by, from which backward has the probabilities again in one pass.
+/// the denominator of each softmax, from which backward recomputes the probabilities in one pass.
 template <class T>
 void attend(const AttentionHead<T>& head, const HeadRows<const T>& queries, const HeadRows<const T>& keys,
             const HeadRows<const T>& values, HeadRows<T> out, T* log_sum, AttentionScratch<T>& scratch) {
@@ -151,7 +153,7 @@ void attend(const AttentionHead<T>& head, const HeadRows<const T>& queries, cons
     multiply<T>(weights, scratch.values.topRows(width), out.middleRows(begin, rows));
     for (Index i = 0; i < rows; ++i) {
       const T sum = p.row(i).sum();
-      if (sum == T(0)) continue;  // no key is seen: `out` is 0, and so will be all exponentials in backward
+      if (sum == T(0)) continue;  // no key is seen: `out` is 0, and in backward all exponentials are 0
       out.row(begin + i) /= sum;
       log_sum[begin + i] += std::log(sum);
     }
@@ -161,11 +163,11 @@ void attend(const AttentionHead<T>& head, const HeadRows<const T>& queries, cons
 /// The gradients of `attend` with respect to queries, keys and values, from the one with respect to `out`.
 ///
 /// With a the probabilities and a' those after dropout, ∂s = a' ∘ ∂a' − a δ with δ = Σ a' ∂a'. In exact
-/// arithmetic δ is ⟨out, ∂out⟩ and exp(s − log_sum) sums to 1; rounded, neither matches the row that it is
-/// combined with, and where a few keys have nearly all the probability the difference of the two terms is
-/// mostly that mismatch. So a row is divided by its own sum, and δ is summed from the same row. And since the terms
-/// themselves cancel, both are computed in double: with float the gradients of a head of 4 features and 40 tokens were
-/// off by 3e-6 of the largest, so by 5e-7.
+/// arithmetic δ is ⟨out, ∂out⟩, and exp(s − log_sum) sums to 1. With rounding neither matches its row of
+/// probabilities; if a few keys have nearly all the probability, the difference of the two terms is mostly
+/// that mismatch. So a row is divided by its own sum, and δ is summed from the same row. The two terms also
+/// cancel, so both are computed in double: for a head of 4 features and 40 tokens the error was 3e-6 of the
+/// largest gradient in float, and is 5e-7.
 template <class T>
 void attend_backward(const AttentionHead<T>& head, const HeadRows<const T>& queries,
                      const HeadRows<const T>& keys, const HeadRows<const T>& values, const T* log_sum,

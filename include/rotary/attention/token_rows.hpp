@@ -1,5 +1,4 @@
-// Tensors of tokens as matrices of one row for each, the features of one head in them, and products of such
-// matrices.
+// Matrices with a row for each token, the features of one head in them, and products of such matrices.
 #pragma once
 
 #include <algorithm>
@@ -14,14 +13,14 @@ namespace rotary::inline ROTARY_ABI::detail {
 template <class T>
 using RowMajorMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Such a matrix or a part of one, whoever owns it; rows may have gaps between them.
+/// A reference to a matrix of token rows or a part of one; rows may be strided.
 template <class T>
 using RowsRef = Eigen::Ref<RowMajorMatrix<T>>;
 template <class T>
 using ConstRowsRef = Eigen::Ref<const RowMajorMatrix<T>>;
 
-/// Sequence `b`, head `h` of a row-major tensor [seq, batch, heads, d_k]: a matrix [seq, d_k] with gaps
-/// between rows.
+/// Sequence `b`, head `h` of a row-major tensor [seq, batch, heads, d_k]: a matrix [seq, d_k] with strided
+/// rows.
 template <class T>
 using HeadRows = Eigen::Map<
     std::conditional_t<std::is_const_v<T>, const RowMajorMatrix<std::remove_const_t<T>>, RowMajorMatrix<T>>,
@@ -33,10 +32,10 @@ HeadRows<T> head_rows(const StridedView<T>& tokens, Index b, Index h) {
                      tokens.extent(3), Eigen::OuterStride<>(tokens.stride(0)));
 }
 
-/// In a shape that is wanted, an extent that may be any.
+/// In a wanted shape: any extent.
 inline constexpr Index kAnyExtent = -1;
 
-/// Fails unless `view` has the wanted shape.
+/// Throws unless `view` has the wanted shape.
 template <class T>
 void check_shape(const StridedView<T>& view, std::span<const Index> wanted, const char* name) {
   bool fits = view.rank == static_cast<int>(wanted.size());
@@ -51,8 +50,8 @@ void check_shape(const StridedView<T>& view, std::span<const Index> wanted, cons
   fail(name, " has shape ", shape_text(view), ", it must be [", text, "]");
 }
 
-/// c = a bᵀ. This and the next two are all the products of attention: through them each is compiled once,
-/// which takes the compiler some seconds, and not for every kind of map or block.
+/// c = a bᵀ. All products of attention go through these four functions, so that each is compiled once, which
+/// takes some seconds, and not for every type of map or block.
 template <class T>
 void multiply_transposed(const ConstRowsRef<T>& a, const ConstRowsRef<T>& b, RowsRef<T> c) {
   c.noalias() = a * b.transpose();
@@ -93,7 +92,7 @@ template <class T>
 void dot_products_backward(const StridedView<const T>& queries, const StridedView<const T>& keys,
                            const StridedView<const T>& grad_scores, const StridedView<T>& grad_queries,
                            const StridedView<T>& grad_keys) {
-  if (grad_scores.empty()) {  // no pair of a query and a key
+  if (grad_scores.empty()) {  // there are no queries or no keys
     for (const auto& grad : {grad_queries, grad_keys})
       if (!grad.empty()) std::fill_n(grad.data, grad.size(), T(0));
     return;

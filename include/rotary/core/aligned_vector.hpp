@@ -9,7 +9,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Allocates from the start of a cache line, so that no vector of a row lies in two of them.
+/// Allocates from the start of a cache line, so that no vector of a row crosses one.
 template <class T>
 struct LineAllocator {
   using value_type = T;
@@ -19,7 +19,7 @@ struct LineAllocator {
   template <class U>
   LineAllocator(const LineAllocator<U>&) {}
 
-  /// Leaves elements uninitialised: whoever computes rows writes all of them.
+  /// Leaves elements uninitialised: the code that computes rows writes all of them.
   template <class U>
   void construct(U* at) const noexcept {
     ::new (static_cast<void*>(at)) U;

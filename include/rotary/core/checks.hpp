@@ -1,4 +1,4 @@
-// What parameters must be: finite, positive, no more than fit into memory.
+// Checks of parameters: finite, positive, and no more than fit into memory.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// `list` as a span. By pointer and size: the compiler looks at a vector, as any range, much longer.
+/// `list` as a span, made from pointer and size: the constructor that takes any range is slow to compile.
 template <class Entry>
 std::span<const Entry> span_of(const std::vector<Entry>& list) {
   return {list.data(), list.size()};
@@ -28,7 +28,8 @@ inline void check_positive(const char* name, const DoubleDouble& x) {
   if (!isfinite(x) || x <= 0) fail(name, " is ", x.hi, ", it must be positive and finite");
 }
 
-/// A number of frequencies, or of features, that is at most as many as fit into memory.
+/// `count` frequencies or features as a std::size_t. Throws on negative counts and on more than fit into
+/// memory.
 inline std::size_t checked_count(const char* name, Index count) {
   if (count < 0) fail(name, " is ", count, ", it must not be negative");
   if (count > PTRDIFF_MAX / static_cast<Index>(sizeof(DoubleDouble)))

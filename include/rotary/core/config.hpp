@@ -3,7 +3,7 @@
 
 #if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 202002L
 #error "rotary needs C++20: compile with -std=c++20 (MSVC: /std:c++20)"
-#include <rotary_needs_c++20>  // There is no such file: the compiler stops here, after one message.
+#include <rotary_needs_c++20>  // This file does not exist, so the compiler stops here after one message.
 #endif
 
 #include <cstddef>
@@ -35,7 +35,8 @@
 #define ROTARY_COLD
 #endif
 
-// In a program that compiles the kernels once (rotary/compiled.hpp): declarations, and in one file definitions.
+// In a program that compiles the kernels once (rotary/compiled.hpp): declarations, and in one file
+// definitions.
 #if defined(ROTARY_COMPILE)
 #define ROTARY_EXTERN
 #elif defined(ROTARY_COMPILED)
@@ -51,8 +52,8 @@
 // ROTARY_ABI names the inline namespace that holds the library: `rotary::v0_1::RotaryEmbedding`.
 //
 // The linker keeps one copy of an inline function, whichever object file it finds first. Units compiled with
-// different flags would then run each other's code: AVX-512 instructions on an older processor, or an abort in
-// place of an exception. So the name encodes every flag that changes the code: it is `v0_1` for a plain
+// different flags would then run each other's code: AVX-512 instructions on an older processor, or an abort
+// in place of an exception. So the name encodes every flag that changes the code: it is `v0_1` for a plain
 // optimised build and has a suffix for each deviation. See tests/mixed_builds.
 #if defined(__GNUC__)
 // ROTARY_FLAG(macro) is 1 if the macro is defined as 1, else 0.

@@ -1,4 +1,4 @@
-// Reals of about 106 bits, as sums of two doubles: what frequencies are made in, once per embedding.
+// Reals of about 106 bits, as sums of two doubles. Frequencies are computed in them, once per embedding.
 #pragma once
 
 #include <array>
@@ -14,10 +14,10 @@
 namespace rotary::inline ROTARY_ABI {
 namespace detail {
 
-/// The result of one operation, as a double the optimiser knows nothing about.
+/// An optimisation barrier: `x`, as a double of which the optimiser knows nothing.
 ///
-/// The arithmetic below lives on the exact rounding of every single operation. GCC fuses a * b + c by default
-/// and -ffast-math reorders sums, so each result passes through here, which costs no instruction.
+/// The arithmetic below depends on the exact rounding of every single operation. GCC fuses a * b + c by
+/// default and -ffast-math reorders sums, so each result passes through here, which costs no instruction.
 constexpr double rounded(double x) {
   if (!std::is_constant_evaluated()) {
 #if defined(__GNUC__) && defined(__SSE2__)
@@ -27,30 +27,31 @@ constexpr double rounded(double x) {
 #elif defined(__GNUC__)
     asm("" : "+m"(x));
 #else
-    volatile double kept = x;
-    x = kept;
+    volatile double copy = x;
+    x = copy;
 #endif
   }
   return x;
 }
 
-/// Hides from the optimiser what a number given by a user is: through memory, since under -ffast-math Clang takes every double
-/// that is passed, or comes out of a register above, to be finite.
+/// An optimisation barrier for a number given by a user. It goes through memory: under -ffast-math Clang
+/// assumes that every double which is passed as an argument, or comes out of the barrier above, is finite.
 constexpr void make_opaque(double& x) {
 #if defined(__GNUC__)
   if (!std::is_constant_evaluated()) asm("" : "+m"(x));
 #endif
 }
 
-/// Neither infinite nor NaN, told by the bits, since -ffast-math takes std::isfinite to be always true. Of a copy that
-/// is opaque: of a number that it has just computed the compiler would take the bits to be finite too.
+/// Is `x` neither infinite nor NaN? Compares bits, since under -ffast-math std::isfinite is always true, and
+/// those of an opaque copy, since the compiler also assumes that the bits of a number it has just computed
+/// are finite.
 constexpr bool finite_bits(const double& x) {
   double copy = x;
   make_opaque(copy);
   return (std::bit_cast<std::uint64_t>(copy) >> 52 & 0x7ff) != 0x7ff;
 }
 
-/// a == b, told by the bits, since with -ffast-math a NaN compares equal to anything. A NaN equals itself here.
+/// a == b. Compares bits, since with -ffast-math a NaN compares equal to anything. Here a NaN equals itself.
 template <std::floating_point F>
 constexpr bool is_equal(const F& a, const std::type_identity_t<F>& b) {
   using Bits = std::conditional_t<sizeof(F) == 4, std::uint32_t, std::uint64_t>;
@@ -63,8 +64,7 @@ constexpr bool is_equal(const F& a, const std::type_identity_t<F>& b) {
 /// The real number hi + lo, where hi is that sum rounded to double: about 106 bits of precision.
 ///
 /// Doubles and integers convert to it exactly. +, −, ×, ÷ and sqrt are within 2^-102 of the result, exp, log
-/// and pow within 2^-98 of it while it lies between 1e-24 and 1e24, whatever the compiler makes of floating
-/// point.
+/// and pow within 2^-98 of results between 1e-24 and 1e24, under any compiler flags.
 ///
 ///     const DoubleDouble third = DoubleDouble(1) / 3;
 ///     const DoubleDouble frequency = pow(DoubleDouble(10000), -third);
@@ -74,7 +74,7 @@ struct DoubleDouble {
 
   constexpr DoubleDouble() = default;
   constexpr DoubleDouble(double x) : hi(x) { detail::make_opaque(hi); }
-  /// The two parts as they are: |lo| must be at most half a unit in the last place of hi.
+  /// high + low, unchecked: |low| must be at most half a unit in the last place of `high`.
   constexpr DoubleDouble(double high, double low) : hi(high), lo(low) {}
 
   template <std::integral Integer>
@@ -244,8 +244,8 @@ inline DoubleDouble log(const DoubleDouble& x) {
 
 /// x to the power y; only as good as std::pow where x is not positive or the result is outside 2^±1000.
 ///
-/// The power of two in x goes its own way, as an integer and a fraction, because exp(y log x) with a
-/// logarithm near 55 would lose six bits.
+/// The power of two in x is raised separately, as an integer and a fraction: exp(y log x) would lose six bits
+/// where the logarithm is near 55.
 inline DoubleDouble pow(const DoubleDouble& x, const DoubleDouble& y) {
   const bool in_range = isfinite(x) && isfinite(y) && x.hi > 0;
   if (!in_range || std::fabs(y.hi * std::log2(x.hi)) > 1000) return std::pow(x.hi, y.hi);

@@ -1,4 +1,4 @@
-// How a wrong shape or value is reported: one sentence with what was found and what was wanted.
+// Errors: a wrong shape or value is reported in one sentence that names what was found and what was wanted.
 #pragma once
 
 #include <atomic>
@@ -48,7 +48,8 @@ std::string to_text(const Part& part) {
   }
 }
 
-/// One part of a message: a text or a number. Of one type, so that messages of any length share what is compiled.
+/// One part of a message: a text or a number. One type for both, so that messages of any length share
+/// compiled code.
 struct MessagePart {
   enum class Kind { text, integer, unsigned_integer, real } kind;
   union {
@@ -69,8 +70,8 @@ struct MessagePart {
   MessagePart(double number) : kind(Kind::real), real(number) {}
 };
 
-/// Characters of a message, cut off at the capacity. Not std::string: every unit compiles its functions, so that units
-/// of different flags would share them.
+/// Characters of a message, cut off at the capacity. Not std::string, whose functions are inline: translation
+/// units with different flags would share them.
 template <std::size_t kCapacity>
 struct Text {
   char characters[kCapacity] = {};
@@ -120,8 +121,8 @@ struct Text {
 #endif
 }
 
-/// Throws with the parts put together: `fail("rotary_dim is ", 7, ", it must be even")`. They come by value, so that
-/// texts of any length share what is compiled.
+/// Throws the concatenation of `parts`: `fail("rotary_dim is ", 7, ", it must be even")`. They are passed by
+/// value, so that texts of any length share compiled code.
 template <class... Parts>
 [[noreturn]] ROTARY_COLD void fail(Parts... parts) {
   const MessagePart all[] = {MessagePart(parts)...};
@@ -147,8 +148,8 @@ inline Index checked_product(Index a, Index b) {
   return product;
 }
 
-/// The number a · b of elements, for a list of them: throws if they have more bytes than there are addresses, where
-/// the standard library would throw std::length_error.
+/// a · b as the size of a list of `Element`. Throws if the list would have more bytes than there are
+/// addresses, so that the standard library does not throw std::length_error.
 template <class Element>
 std::size_t checked_elements(Index a, Index b = 1) {
   const Index count = checked_product(a, b);

@@ -8,8 +8,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Where the rotated features of a head are. A fact about a model's weights and tensors, so it is fixed when an
-/// embedding or a table is constructed, and everything made from that carries it.
+/// Where the rotated features of a head are. This is a fact about a model's weights and tensors, so it is
+/// fixed when an embedding or a table is constructed, and everything made from that carries it.
 ///
 ///     [ features before start_index | rotary_dim features in pairs | the rest ]
 ///
@@ -22,12 +22,12 @@ namespace rotary::inline ROTARY_ABI {
 ///   deepseek.rotate_in_place(k);
 /// @endcode
 struct HeadLayout {
-  Index rotary_dim = 0;   ///< features that rotate: twice the number of frequencies, which 0 stands for
-  Index start_index = 0;  ///< the first feature that rotates
+  Index rotary_dim = 0;                    ///< features that rotate; 0: twice the number of frequencies
+  Index start_index = 0;                   ///< the first feature that rotates
   Pairing pairing = Pairing::interleaved;  ///< how the features to rotate are paired
 
-  /// How the rotated pairs are written, if not as they were read. With Direction::inverse and transpose it is how
-  /// they are read, and they are written in `pairing`.
+  /// The pairing in which rotated pairs are written; left out, `pairing`. Direction::inverse and transpose go
+  /// back: they read pairs in this pairing and write them in `pairing`.
   std::optional<Pairing> output_pairing = {};
 
   Index seq_dim = -2;  ///< the sequence axis; −3 for [batch, seq, heads, head_dim]
@@ -50,7 +50,7 @@ inline void check_direction(Direction direction) {
     fail("the direction is ", static_cast<int>(direction), ", it must be forward, inverse or transpose");
 }
 
-/// What gradients are of.
+/// Throws unless the rotation is forward: gradients are those of a forward rotation.
 inline void check_forward(Direction direction) {
   check_direction(direction);
   if (direction != Direction::forward)
@@ -59,7 +59,8 @@ inline void check_forward(Direction direction) {
         "out");
 }
 
-/// `layout` for `pairs` frequencies, its rotary_dim filled in. Throws if it contradicts that number or itself.
+/// `layout` with rotary_dim filled in for `pairs` frequencies. Throws if it contradicts that number or
+/// itself.
 inline HeadLayout completed(HeadLayout layout, Index pairs) {
   if (layout.rotary_dim != 0 && layout.rotary_dim != 2 * pairs)
     fail("rotary_dim is ", layout.rotary_dim, ", but there are ", pairs, " frequencies, which rotate ",

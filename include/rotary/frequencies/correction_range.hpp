@@ -1,5 +1,5 @@
-// Which pairs turn often enough over the original context to stay as they are: what YaRN and its relatives
-// share.
+// CorrectionRange: which pairs YaRN and its relatives interpolate, by how often they rotate over the original
+// context.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Pairs up to `low` keep their frequency, those from `high` on are interpolated, those between in part.
+/// Pairs up to `low` are unchanged, pairs from `high` on are interpolated, and pairs between them in part.
 struct CorrectionRange {
   DoubleDouble low, high;
 };
@@ -19,11 +19,11 @@ struct CorrectionRange {
 ///     c(n) = dim · ln(L / 2πn) / (2 ln theta)
 ///     low  = max(⌊c(beta_fast)⌋, 0),   high = min(⌈c(beta_slow)⌉, dim − 1)
 ///
-/// `truncate = false` leaves out the rounding, as gpt-oss does. `high` may lie past the last pair: every
-/// implementation bounds it by dim − 1 and not by dim/2 − 1. Of an empty range `high` becomes low + 0.001.
+/// `truncate = false` leaves out the rounding, as gpt-oss does. `high` may be past the last pair: every
+/// implementation bounds it by dim − 1 and not by dim/2 − 1. In an empty range `high` becomes low + 0.001.
 ///
-/// Fails where implementations contradict each other: if L ≤ 2π · beta_slow, so that no pair turns often
-/// enough, or if `low` would exceed dim − 1, so that all do. Peng et al. 2023 (YaRN), and their repository.
+/// Throws where implementations contradict each other: if L ≤ 2π · beta_slow, so that no pair makes beta_slow
+/// turns, or if `low` would exceed dim − 1. Source: Peng et al. 2023 (YaRN), and their repository.
 inline CorrectionRange correction_range(Index dim, const DoubleDouble& theta,
                                         double original_max_position_embeddings, double beta_fast = 32,
                                         double beta_slow = 1, bool truncate = true) {
@@ -55,8 +55,8 @@ inline CorrectionRange correction_range(Index dim, const DoubleDouble& theta,
   return range;
 }
 
-/// How far a pair is interpolated, from 0, its frequency stays, to 1, it is divided by the factor:
-/// clamp((pair − low) / (high − low), 0, 1).
+/// The share by which a pair is interpolated: clamp((pair − low) / (high − low), 0, 1). At 0 its frequency is
+/// unchanged, at 1 it is divided by the factor.
 inline DoubleDouble correction_ramp(const CorrectionRange& range, Index pair) {
   return std::clamp((pair - range.low) / (range.high - range.low), DoubleDouble(0), DoubleDouble(1));
 }

@@ -1,4 +1,4 @@
-// RotaryEmbeddingOptions: the constructor arguments of rotary-embedding-torch, and what they stand for.
+// RotaryEmbeddingOptions: the constructor arguments of rotary-embedding-torch, and their conversion.
 #pragma once
 
 #include <concepts>
@@ -9,8 +9,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The constructor arguments of rotary-embedding-torch, with its defaults, and the pairing. They stand for
-/// frequencies, a layout, and what is cached. An argument that has no effect beside the others is an error.
+/// The constructor arguments of rotary-embedding-torch, with its defaults, and the pairing. They are
+/// converted to frequencies, a layout, and the size of a cache. An argument without effect throws.
 struct RotaryEmbeddingOptions {
   Index dim = 0;                          ///< features that rotate; even
   std::vector<double> custom_freqs = {};  ///< frequencies in radians per position, in place of `freqs_for`
@@ -46,7 +46,7 @@ inline void check_unused(const RotaryEmbeddingOptions& options, const char* freq
         static_cast<double>(defaults.num_freqs));
 }
 
-/// A dim that only repeats how many frequencies there are.
+/// Throws on a dim that contradicts the number of frequencies.
 inline void check_repeated_dim(const RotaryEmbeddingOptions& options, Index pairs) {
   if (options.dim != 0 && options.dim != 2 * pairs)
     fail("dim is ", options.dim, ", but ", pairs, " frequencies are given, which rotate ", 2 * pairs,

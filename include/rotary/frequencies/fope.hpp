@@ -1,4 +1,4 @@
-// FoPE (Fourier position embedding), as far as it is frequencies: pairs too slow to be trained do not turn.
+// FoPE (Fourier position embedding): its frequencies, which are 0 for pairs too slow to be trained.
 #pragma once
 
 #include <optional>
@@ -7,11 +7,11 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// f_i = theta^(−2i/dim), and 0 for pairs that make no full turn over `max_position_embeddings` positions;
-/// or, if `num_inv_freq` is given, for all but the first so many.
+/// f_i = theta^(−2i/dim), and 0 for pairs that make less than one turn over `max_position_embeddings`
+/// positions. If `num_inv_freq` is given, 0 for all pairs but the first `num_inv_freq` instead.
 ///
-/// FoPE (Hua et al. 2024) then mixes the cosines of a head by a learned matrix, and the sines by another,
-/// which is no choice of frequencies, nor a rotation.
+/// FoPE (Hua et al. 2024) then multiplies the cosines of a head by a learned matrix, and the sines by
+/// another. That is not a rotation, and not part of this library.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies = rotary::fope_frequencies(64, 10000, 512);
@@ -20,8 +20,8 @@ inline Frequencies fope_frequencies(Index dim, const DoubleDouble& theta, double
                                     std::optional<Index> num_inv_freq = {}) {
   Frequencies frequencies = language_frequencies(dim, theta);
   if (num_inv_freq) {
-    const std::size_t kept = detail::checked_count("num_inv_freq", *num_inv_freq);
-    for (std::size_t i = kept; i < frequencies.values.size(); ++i) frequencies.values[i] = 0;
+    const std::size_t nonzero = detail::checked_count("num_inv_freq", *num_inv_freq);
+    for (std::size_t i = nonzero; i < frequencies.values.size(); ++i) frequencies.values[i] = 0;
     return frequencies;
   }
   detail::check_positive("max_position_embeddings", max_position_embeddings);

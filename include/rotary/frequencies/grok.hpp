@@ -1,4 +1,4 @@
-// The four ways of Grok-1's `extra_method`: YaRN's mixture as a mean or a geometric one, or a larger theta.
+// Grok-1's `extra_method`: YaRN's mixture as an arithmetic or a geometric mean, or a larger theta.
 #pragma once
 
 #include "../frequencies.hpp"
@@ -6,7 +6,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// With μ_i as in YaRN and s the factor:
+/// Grok-1's `extra_method`. With μ_i as in YaRN and s the factor:
 ///
 ///     original      f_i
 ///     yarn_linear   (1 − μ_i) f_i / s + μ_i f_i
@@ -18,14 +18,14 @@ enum class GrokMethod { original, yarn_linear, yarn_log, theta_scale };
 struct GrokOptions {
   double factor = 1;                            ///< s: how many times longer contexts become
   double original_max_position_embeddings = 0;  ///< L, the context of pretraining; must be given
-  double beta_fast = 32;                        ///< pairs that make as many turns over it stay as they are
-  double beta_slow = 1;                         ///< pairs that make no more turns are interpolated
-  bool truncate = true;                         ///< rounds the range of pairs between outwards
+  double beta_fast = 32;                        ///< pairs of at least so many turns over L are unchanged
+  double beta_slow = 1;                         ///< pairs of at most so many turns over L are interpolated
+  bool truncate = true;                         ///< rounds the range between them outwards to whole pairs
   double extrapolation_factor = 1;              ///< multiplies μ
   GrokMethod method = GrokMethod::yarn_log;
 };
 
-/// The frequencies vLLM gives Grok-1. The magnitude is 1: YaRN's is computed there and then not applied.
+/// The frequencies of Grok-1 in vLLM. The magnitude is 1: vLLM computes YaRN's and then does not apply it.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies =
@@ -50,9 +50,9 @@ inline Frequencies grok_frequencies(Index dim, const DoubleDouble& theta, const 
   Frequencies frequencies = language_frequencies(dim, theta);
   Index pair = 0;
   for (DoubleDouble& f : frequencies.values) {
-    const DoubleDouble kept = options.extrapolation_factor * (1 - correction_ramp(range, pair++));
-    f = options.method == GrokMethod::yarn_log ? f * pow(factor, kept - 1)
-                                               : f / factor * (1 - kept) + f * kept;
+    const DoubleDouble unscaled = options.extrapolation_factor * (1 - correction_ramp(range, pair++));
+    f = options.method == GrokMethod::yarn_log ? f * pow(factor, unscaled - 1)
+                                               : f / factor * (1 - unscaled) + f * unscaled;
   }
   return frequencies;
 }

@@ -1,4 +1,4 @@
-// Llama 3's smoothing: short waves stay, long ones are interpolated, those between in part.
+// Llama 3's scaling: short waves are unchanged, long ones are interpolated, those between in part.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,8 @@ namespace rotary::inline ROTARY_ABI {
 /// The parameters of `llama3`, called as configurations call them; the values of Llama 3.1.
 struct Llama3Options {
   double factor = 8;                               ///< s: how many times longer contexts become
-  double low_freq_factor = 1;                      ///< up to so many turns over the original context: f / s
-  double high_freq_factor = 4;                     ///< from so many turns on: f
+  double low_freq_factor = 1;                      ///< pairs of at most so many turns over L: f / s
+  double high_freq_factor = 4;                     ///< pairs of at least so many turns over L: f
   double original_max_position_embeddings = 8192;  ///< L, the context of pretraining
 };
 
@@ -27,8 +27,8 @@ inline void check(const Llama3Options& options) {
          options.low_freq_factor);
 }
 
-/// t, the share of a frequency that stays.
-inline DoubleDouble llama3_kept(const DoubleDouble& f, const Llama3Options& options) {
+/// t, the share of a frequency that is not interpolated.
+inline DoubleDouble llama3_unscaled_share(const DoubleDouble& f, const Llama3Options& options) {
   const DoubleDouble turns = f * options.original_max_position_embeddings / (2 * kPi);
   const DoubleDouble low = options.low_freq_factor, high = options.high_freq_factor;
   if (low == high) return turns > high ? 1 : 0;
@@ -37,12 +37,12 @@ inline DoubleDouble llama3_kept(const DoubleDouble& f, const Llama3Options& opti
 
 }  // namespace detail
 
-/// With low and high the two freq_factors, and L the original context:
+/// Llama 3's scaling of `frequencies`. With low and high the two freq_factors, and L the original context:
 ///
 ///     f' = (1 − t) f / s + t f,   t = clamp((L f / 2π − low) / (high − low), 0, 1)
 ///
-/// If both factors are the same, as in Llama 4, waves shorter than L / low stay and all others, those of
-/// exactly this length too, are interpolated. ggml's `freq_factors` are f / f'.
+/// If both factors are equal, as in Llama 4, waves shorter than L / low are unchanged; all others, also those
+/// of exactly this length, are interpolated. ggml's `freq_factors` are f / f'.
 ///
 /// @code
 ///   const rotary::Frequencies llama31 =
@@ -53,8 +53,8 @@ inline Frequencies llama3_scaled(Frequencies frequencies, const Llama3Options& o
   detail::check(frequencies);
   detail::check(options);
   for (DoubleDouble& f : frequencies.values) {
-    const DoubleDouble kept = detail::llama3_kept(f, options);
-    f = f / options.factor * (1 - kept) + f * kept;
+    const DoubleDouble unscaled = detail::llama3_unscaled_share(f, options);
+    f = f / options.factor * (1 - unscaled) + f * unscaled;
   }
   return frequencies;
 }

@@ -1,4 +1,4 @@
-// LongRoPE: a divisor of its own for every pair, found by search; one set for short texts, one for long ones.
+// LongRoPE: every pair has its own divisor, found by search; one set for short texts, another for long ones.
 #pragma once
 
 #include <cmath>
@@ -13,10 +13,10 @@ namespace rotary::inline ROTARY_ABI {
 struct LongRopeOptions {
   std::vector<double> short_factor = {}, long_factor = {};  ///< dim/2 divisors each
   double original_max_position_embeddings = 0;              ///< L, the context of pretraining; must be given
-  double max_position_embeddings = 0;                       ///< M; not needed where the magnitude is
+  double max_position_embeddings = 0;                       ///< M; not needed if the magnitude is given
   std::optional<double> factor = {};                        ///< s; by default M / L
-  std::optional<double> attention_factor = {};              ///< takes the place of the magnitude
-  std::optional<double> short_mscale = {}, long_mscale = {};  ///< and these, of the set they name
+  std::optional<double> attention_factor = {};              ///< the magnitude, instead of the formula
+  std::optional<double> short_mscale = {}, long_mscale = {};  ///< the magnitude while that set is in use
 };
 
 namespace detail {
@@ -37,7 +37,7 @@ inline void check_divisors(const char* name, const std::vector<double>& divisors
 
 }  // namespace detail
 
-/// A = √(1 + ln s / ln L), and 1 for s ≤ 1, unless a parameter names it.
+/// The magnitude A = √(1 + ln s / ln L), and 1 for s ≤ 1, unless `options` gives it.
 inline double longrope_magnitude(const LongRopeOptions& options, double length) {
   const auto& of_set = detail::is_long(options, length) ? options.long_mscale : options.short_mscale;
   if (const auto& given = of_set ? of_set : options.attention_factor) {
@@ -55,12 +55,13 @@ inline double longrope_magnitude(const LongRopeOptions& options, double length) 
   return std::sqrt(1 + std::log(factor) / std::log(original));
 }
 
-/// f'_i = f_i / long_factor_i if `length` is more than original_max_position_embeddings, else
-/// f_i / short_factor_i; the magnitude is `longrope_magnitude` (Ding et al. 2024; `longrope` or `su` of
-/// Phi-3 and later).
+/// LongRoPE's frequencies: f'_i = f_i / long_factor_i if `length` is more than
+/// original_max_position_embeddings, else f_i / short_factor_i. The magnitude is `longrope_magnitude`.
+/// Source: Ding et al. 2024; `longrope` or `su` of Phi-3 and later.
 ///
-/// Hugging Face asks with one more than the largest position of the call, vLLM with the longest context it
-/// was started for; MLX-LM takes the long set always. Keys of one set do not go with queries of the other.
+/// In Hugging Face `length` is one more than the largest position of the call, in vLLM the longest context it
+/// was started for; MLX-LM always takes the long set. Keys rotated with one set do not match queries rotated
+/// with the other.
 ///
 /// @code
 ///   const rotary::LongRopeOptions options{.short_factor = std::vector<double>(32, 1.0),

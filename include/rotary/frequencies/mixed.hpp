@@ -1,4 +1,4 @@
-// RoPE-Mixed: two learned frequencies for every pair, so that heads turn along directions of their own.
+// RoPE-Mixed: two learned frequencies for every pair, so that each head rotates along its own direction.
 #pragma once
 
 #include <cmath>
@@ -10,14 +10,14 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The initial frequencies of a head whose axes are turned by `angle`, on axes (y, x): a patch turns pair i
-/// by y · f(0, i) + x · f(1, i).
+/// The initial frequencies of a head whose axes are rotated by `angle`, on axes (y, x): a patch at (y, x)
+/// rotates pair i by y · f(0, i) + x · f(1, i). Training changes them from there.
 ///
 ///     m_i = theta^(−4i/D), i < D/4
-///     x:  m_i cos ω   −m_i sin ω        the first D/4 pairs turn along the direction of ω,
+///     x:  m_i cos ω   −m_i sin ω        the first D/4 pairs rotate along the direction of ω,
 ///     y:  m_i sin ω    m_i cos ω        the others across it
 ///
-/// Heo et al. 2024 (rope-vit): `Pairing::interleaved`, coordinates from 0. Training goes on from here.
+/// Heo et al. 2024 (rope-vit): `Pairing::interleaved`, coordinates from 0.
 inline Frequencies mixed_frequencies(Index head_dim, double angle = 0, const DoubleDouble& theta = 10) {
   if (head_dim < 0 || head_dim % 4 != 0)
     detail::fail("head_dim is ", head_dim, ", it must be a multiple of 4");
@@ -31,7 +31,7 @@ inline Frequencies mixed_frequencies(Index head_dim, double angle = 0, const Dou
   return frequencies;
 }
 
-/// One head after another with angles drawn evenly from [0, 2π).
+/// `mixed_frequencies` for `heads` heads, with angles drawn evenly from [0, 2π).
 ///
 /// @code
 ///   std::mt19937_64 generator(1);

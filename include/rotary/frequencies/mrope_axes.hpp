@@ -1,4 +1,4 @@
-// Which coordinate turns which pair, where a token has several: M-RoPE's sections and their relatives.
+// Which coordinate rotates which pair, if a token has several: M-RoPE's sections and their relatives.
 #pragma once
 
 #include <array>
@@ -8,15 +8,15 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-// M-RoPE keeps the frequencies of plain RoPE and deals the pairs out to the axes (time, height, width): pair
-// i turns by φ_i = p^(a(i)) f_i. All of the orders in use are lists a(0), a(1), ... for `on_axes`, which
-// refuses a list whose sections do not add up to the pairs there are. A text token, whose coordinates are
-// equal, turns as by plain RoPE whatever the list. None of this says which two features form a pair: see
+// M-RoPE has the frequencies of plain RoPE and assigns each pair to an axis (time, height or width): pair i
+// rotates by φ_i = p^(a(i)) f_i. All of the orders in use are lists a(0), a(1), ... for `on_axes`, which
+// throws if the sections do not add up to the number of pairs. A text token, whose coordinates are
+// equal, rotates as in plain RoPE whatever the list. None of this says which two features form a pair: see
 // Pairing.
 
 namespace detail {
 
-/// The number of pairs in all sections; fails on negative ones, and on more of them than memory could hold.
+/// The number of pairs in all sections. Throws on negative sections, and on more pairs than fit into memory.
 template <class Sections>
 Index checked_pairs(const Sections& sections) {
   if (sections.empty()) fail("found no section, M-RoPE needs one for every axis");
@@ -49,10 +49,11 @@ inline std::vector<Index> mrope_axes_chunked(const std::vector<Index>& sections)
   return axis_of_pair;
 }
 
-/// Axes in turn, for as long as their sections last: Qwen3-VL and later (`mrope_interleaved`).
+/// Axes interleaved pair by pair, for as long as their sections last: Qwen3-VL and later
+/// (`mrope_interleaved`).
 ///
-/// Of n axes, axis k > 0 takes the pairs k, k + n, k + 2n, ... below n · sections[k]; axis 0 has all others.
-/// A section larger than every n-th pair gets what there is, in the published code as here.
+/// Of n axes, axis k > 0 has the pairs k, k + n, k + 2n, ... below n · sections[k]; axis 0 has all others. A
+/// section larger than every n-th pair is cut off, as in the published code.
 ///
 ///     [4, 2, 2]:   T H W T H W T T
 ///
@@ -97,8 +98,8 @@ inline std::vector<Index> mrope_axes_video(const std::vector<Index>& sections) {
   return axis_of_pair;
 }
 
-/// Axes in turn, each until its section is used up: GLM (`mrope_interleaved_glm`). Pair i belongs to axis
-/// i mod n of n axes, or to the next axis whose section is not used up.
+/// Axes interleaved pair by pair, each until its section is used up: GLM (`mrope_interleaved_glm`). Pair i
+/// belongs to axis i mod n of n axes, or to the next axis whose section is not used up.
 ///
 ///     [2, 3, 3]:   T H W T H W H W
 inline std::vector<Index> mrope_axes_glm(const std::vector<Index>& sections) {
@@ -114,11 +115,11 @@ inline std::vector<Index> mrope_axes_glm(const std::vector<Index>& sections) {
   return axis_of_pair;
 }
 
-/// Pair by pair, each to the axis that is furthest behind: openPangu.
+/// Each pair goes to the axis of which the smallest share has been placed: openPangu.
 ///
-/// Among the axes with pairs left, and not the one just served if there is another, the one with the smallest
-/// share placed is next, the first of equals. Three sections (time, height, width) keep one pair of time back
-/// and place it last; two are (height, width).
+/// The axis of the previous pair is skipped if another has pairs left; of equal shares the first axis is
+/// taken. With three sections (time, height, width) one pair of time is placed last; two sections are
+/// (height, width).
 ///
 ///     [2, 3, 3]:   T H W H W H W T
 inline std::vector<Index> mrope_axes_openpangu(const std::vector<Index>& sections) {
@@ -151,7 +152,7 @@ inline std::vector<Index> mrope_axes_openpangu(const std::vector<Index>& section
   return axis_of_pair;
 }
 
-/// ggml's MROPE: whole sections of its four streams (t, h, w, e), begun anew where the pairs outnumber them.
+/// ggml's MROPE: whole sections of its four streams (t, h, w, e), repeated if there are more pairs.
 inline std::vector<Index> mrope_axes_ggml(const std::array<Index, 4>& sections, Index pairs) {
   const Index period = detail::checked_pairs(sections);
   if (pairs < 0) detail::fail("there cannot be ", pairs, " pairs");
@@ -167,15 +168,15 @@ inline std::vector<Index> mrope_axes_ggml(const std::array<Index, 4>& sections, 
   return axis_of_pair;
 }
 
-/// ggml's IMROPE: t, h and w in turn for as long as their sections last, and the fourth stream e after that.
+/// ggml's IMROPE: t, h and w interleaved for as long as their sections last, then the fourth stream e.
 ///
-/// Where `mrope_axes_interleaved` has time take over, as Hugging Face and vLLM do, ggml goes on to e: with
-/// [24, 20, 20, 0] pairs 61 and 62 differ. Run a model the way it was trained; this order is for comparing
-/// with ggml.
+/// Pairs left over go to e in ggml, but to time in `mrope_axes_interleaved`, Hugging Face and vLLM: with [24,
+/// 20, 20, 0] pairs 61 and 62 differ. Use the order of a model's training; this one is for comparisons with
+/// ggml.
 ///
 ///     [4, 2, 2, 0], 8 pairs:   T H W T H W T E
 inline std::vector<Index> mrope_axes_ggml_interleaved(const std::array<Index, 4>& sections, Index pairs) {
-  // As many pairs as sections go round, and the same checks.
+  // Only for the number of pairs and its checks: the axes are overwritten.
   std::vector<Index> axis_of_pair = mrope_axes_ggml(sections, pairs);
   const Index period = detail::checked_pairs(sections);
   for (Index i = 0; i < pairs; ++i) {

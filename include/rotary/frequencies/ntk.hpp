@@ -1,4 +1,5 @@
-// NTK-aware scaling: longer contexts by a larger theta, so that fast pairs hardly change and slow ones do.
+// NTK-aware scaling: a larger theta for longer contexts, which hardly changes fast pairs and slows the others
+// down.
 #pragma once
 
 #include <algorithm>
@@ -22,10 +23,11 @@ inline DoubleDouble ntk_theta(const char* name, const DoubleDouble& theta, const
 
 }  // namespace detail
 
-/// f_i = (theta · alpha^(dim/(dim − 2)))^(−2i/dim): the first pair stays, the last is alpha times slower.
+/// NTK-aware frequencies f_i = (theta · alpha^(dim/(dim − 2)))^(−2i/dim): the first pair is unchanged, the
+/// last is alpha times slower.
 ///
 /// The form of the YaRN repository, of rotary-embedding-torch (`theta_rescale_factor`) and of HunYuan
-/// (`alpha`). Fails for alpha other than 1 with dim 2, where the exponent has no value.
+/// (`alpha`). Throws for alpha other than 1 with dim 2, where the exponent is undefined.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies = rotary::ntk_frequencies(128, 10000, 8);
@@ -35,7 +37,7 @@ inline Frequencies ntk_frequencies(Index dim, const DoubleDouble& theta, const D
   return language_frequencies(dim, detail::ntk_theta("alpha", theta, alpha, dim));
 }
 
-/// f_i · factor^(−((i + 1) / (dim/2))^mixed_b): what vLLM calls `ntk`, where even the first pair slows down.
+/// vLLM's `ntk`: f_i · factor^(−((i + 1) / (dim/2))^mixed_b), which slows down even the first pair.
 ///
 /// Without `mixed_b` it is 1, which makes this (theta · factor)^(−2i/dim) / factor^(2/dim).
 inline Frequencies ntk_frequencies_vllm(Index dim, const DoubleDouble& theta, const DoubleDouble& factor,
@@ -50,11 +52,12 @@ inline Frequencies ntk_frequencies_vllm(Index dim, const DoubleDouble& theta, co
   return frequencies;
 }
 
-/// The alpha form with alpha = factor · L/M − (factor − 1), L being the larger of `length` and M, the
-/// `max_position_embeddings`: plain frequencies up to M, slower ones the longer the text.
+/// Dynamic NTK: `ntk_frequencies` with alpha = factor · L/M − (factor − 1), where M is
+/// `max_position_embeddings` and L the larger of `length` and M. Up to M the frequencies are plain; the
+/// longer the text, the slower they are.
 ///
-/// The rule of Hugging Face's `dynamic`. Its length is one more than the largest position; the state it keeps
-/// between calls is `dynamic_ntk_length`.
+/// The rule of Hugging Face's `dynamic`, where `length` is one more than the largest position so far: see
+/// `dynamic_ntk_length`.
 ///
 /// @code
 ///   const rotary::Frequencies of_16k = rotary::dynamic_ntk_frequencies(128, 10000, 10, 2048, 16384);
@@ -70,10 +73,8 @@ inline Frequencies dynamic_ntk_frequencies(Index dim, const DoubleDouble& theta,
       dim, detail::ntk_theta("the stretch of theta", theta, 1 + factor * excess / limit, dim));
 }
 
-/// Those of the final length, factor · max_position_embeddings, whatever the length: theta is stretched by
-/// factor² − factor + 1.
-///
-/// What vLLM and SGLang make of `dynamic`, also for short texts.
+/// Dynamic NTK frozen at the final length, factor · max_position_embeddings: `ntk_frequencies` with
+/// alpha = factor² − factor + 1. vLLM and SGLang implement `dynamic` like this, also for short texts.
 inline Frequencies frozen_dynamic_ntk_frequencies(Index dim, const DoubleDouble& theta,
                                                   const DoubleDouble& factor) {
   detail::check_positive("factor", factor);
@@ -81,10 +82,10 @@ inline Frequencies frozen_dynamic_ntk_frequencies(Index dim, const DoubleDouble&
       dim, detail::ntk_theta("the stretch of theta", theta, 1 + factor * (factor - 1), dim));
 }
 
-/// The length whose frequencies hold from now on: the longest so far, until a text shorter than
-/// `max_position_embeddings` starts over.
+/// The length for `dynamic_ntk_frequencies` in Hugging Face: the longest so far, until a text shorter than
+/// `max_position_embeddings` resets it.
 ///
-/// Hugging Face's state between two calls, as a function of it. The first length in use is
+/// Hugging Face stores it between two calls. `length_in_use` is the result of the call before, at first
 /// `max_position_embeddings`.
 ///
 /// @code

@@ -1,5 +1,5 @@
-// NTK-by-parts, YaRN's forerunner: from linear scaling over the alpha form of NTK to plain frequencies, by
-// pair.
+// NTK-by-parts, YaRN's predecessor: slow pairs are interpolated, middle ones scaled as by NTK, fast ones
+// unchanged.
 #pragma once
 
 #include "../frequencies.hpp"
@@ -12,17 +12,17 @@ namespace rotary::inline ROTARY_ABI {
 struct NtkByPartsOptions {
   double factor = 1;                            ///< s: how many times longer contexts become
   double original_max_position_embeddings = 0;  ///< the context of pretraining; must be given
-  double ntk_factor = 1;                        ///< how much of the NTK form is taken
-  double extrapolation_factor = 1;              ///< how much of the plain frequencies is kept
+  double ntk_factor = 1;                        ///< the weight of the NTK form; multiplies μ
+  double extrapolation_factor = 1;              ///< the weight of plain frequencies; multiplies ν
 };
 
-/// Pairs of under 0.75 turns over the original context are interpolated, those of 1.25 to 2 turns scaled as
-/// by `ntk_frequencies`, those of more than 16 stay as they are; between, in part.
+/// Pairs of under 0.75 turns over the original context are interpolated, pairs of 1.25 to 2 turns are scaled
+/// as by `ntk_frequencies`, and pairs of more than 16 are unchanged; between these ranges, in part.
 ///
 ///     g_i  = (1 − μ_i) f_i / s + μ_i ntk_i     μ = ntk_factor · (1 − ramp), betas 1.25 and 0.75
 ///     f'_i = (1 − ν_i) g_i     + ν_i f_i       ν = extrapolation_factor · (1 − ramp), betas 16 and 2
 ///
-/// `PartNTK` of YaRN's repository. Fails if the original context is not longer than 4π tokens.
+/// `PartNTK` of YaRN's repository. Throws if the original context is not longer than 4π tokens.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies = rotary::ntk_by_parts_frequencies(
@@ -43,8 +43,8 @@ inline Frequencies ntk_by_parts_frequencies(Index dim, const DoubleDouble& theta
     const auto i = static_cast<std::size_t>(pair);
     DoubleDouble& f = frequencies.values[i];
     const DoubleDouble taken = options.ntk_factor * (1 - correction_ramp(to_ntk, pair));
-    const DoubleDouble kept = options.extrapolation_factor * (1 - correction_ramp(to_plain, pair));
-    f = (f / factor * (1 - taken) + ntk.values[i] * taken) * (1 - kept) + f * kept;
+    const DoubleDouble unscaled = options.extrapolation_factor * (1 - correction_ramp(to_plain, pair));
+    f = (f / factor * (1 - taken) + ntk.values[i] * taken) * (1 - unscaled) + f * unscaled;
   }
   return frequencies;
 }

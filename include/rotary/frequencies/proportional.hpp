@@ -11,7 +11,7 @@ namespace rotary::inline ROTARY_ABI {
 /// layers of full attention; Barbero et al. 2024, p-RoPE).
 ///
 /// Not the same as a partial rotation: exponents are over head_dim, and with `Pairing::half` the members of a
-/// pair stand head_dim/2 apart.
+/// pair are head_dim/2 features apart.
 ///
 /// @code
 ///   const rotary::Frequencies gemma4 = rotary::proportional_frequencies(512, 1000000, 0.25);
@@ -22,8 +22,8 @@ inline Frequencies proportional_frequencies(Index head_dim, const DoubleDouble& 
   if (partial_rotary_factor > 1)
     detail::fail("partial_rotary_factor is ", partial_rotary_factor, ", it must be at most 1");
   Frequencies frequencies = scaled(language_frequencies(head_dim, theta), factor);
-  const double turning = std::floor(partial_rotary_factor * static_cast<double>(head_dim) / 2);
-  for (auto i = static_cast<std::size_t>(turning); i < frequencies.values.size(); ++i)
+  const double rotating = std::floor(partial_rotary_factor * static_cast<double>(head_dim) / 2);
+  for (auto i = static_cast<std::size_t>(rotating); i < frequencies.values.size(); ++i)
     frequencies.values[i] = 0;
   return frequencies;
 }

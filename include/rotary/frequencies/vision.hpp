@@ -1,8 +1,8 @@
 // Frequencies of images and video, one function for each layout in use.
 //
 // The axes of an image are (y, x), those of video (t, y, x): the order in which Positions::grid numbers the
-// tokens of a [height, width] or [frames, height, width] grid. Tokens that are no patches do not turn: they
-// stand at 0 on every axis.
+// tokens of a [height, width] or [frames, height, width] grid. Tokens that are not patches have coordinate 0
+// on every axis, and do not rotate.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ inline void check_head_dim(Index head_dim, Index divisor) {
     fail("head_dim is ", head_dim, ", it must be a multiple of ", divisor);
 }
 
-/// The rows of two axes exchanged: what turned by the first coordinate now turns by the second.
+/// The rows of two axes exchanged: pairs that rotated by the first coordinate now rotate by the second.
 inline Frequencies with_axes_swapped(Frequencies frequencies) {
   const auto second = frequencies.values.begin() + frequencies.pairs();
   std::swap_ranges(frequencies.values.begin(), second, second);
@@ -29,7 +29,7 @@ inline Frequencies with_axes_swapped(Frequencies frequencies) {
 
 }  // namespace detail
 
-/// Pairs [0, D/4) turn by y, pairs [D/4, D/2) by x, both at theta^(−2i/(D/2)); D is head_dim.
+/// Pairs [0, D/4) rotate by y, pairs [D/4, D/2) by x, both at theta^(−2i/(D/2)); D is head_dim.
 ///
 /// Qwen2-VL's vision tower and ggml's VISION mode: `Pairing::half`, coordinates from 0.
 ///
@@ -53,12 +53,13 @@ inline Frequencies llama4_vision_frequencies(Index head_dim, const DoubleDouble&
 }
 
 /// The axial form of rope-vit (Heo et al. 2024): pairs [0, D/4) rotate by x, pairs [D/4, D/2) by y, both at
-/// theta^(−2i/(D/2)) with theta 100. `Pairing::interleaved`, patches counted from 0, the class token not rotated.
+/// theta^(−2i/(D/2)) with theta 100. `Pairing::interleaved`, patches counted from 0, the class token not
+/// rotated.
 inline Frequencies rope_vit_frequencies(Index head_dim, const DoubleDouble& theta = 100) {
   return llama4_vision_frequencies(head_dim, theta);
 }
 
-/// Of f_i = theta^(−2i/D), the even ones turn by y in pairs [0, D/4), the odd ones by x in pairs [D/4, D/2).
+/// Pairs [0, D/4) rotate by y at the even ones of f_i = theta^(−2i/D), pairs [D/4, D/2) by x at the odd ones.
 ///
 /// Pixtral: `Pairing::half`, coordinates from 0.
 inline Frequencies pixtral_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {
@@ -73,9 +74,9 @@ inline Frequencies pixtral_frequencies(Index head_dim, const DoubleDouble& theta
   return frequencies;
 }
 
-/// 2π · theta^(−4i/D), pairs [0, D/4) by y and [D/4, D/2) by x, for the coordinates of `dinov3_coordinates`.
+/// Pairs [0, D/4) rotate by y, pairs [D/4, D/2) by x, both at 2π · theta^(−4i/D), with `dinov3_coordinates`.
 ///
-/// DINOv3: `Pairing::half`, class and register tokens not turned.
+/// DINOv3: `Pairing::half`, class and register tokens not rotated.
 ///
 /// @code
 ///   const std::vector<double> y = rotary::dinov3_coordinates(3), x = rotary::dinov3_coordinates(5);
@@ -90,7 +91,7 @@ inline Frequencies dinov3_frequencies(Index head_dim, const DoubleDouble& theta 
   return frequencies;
 }
 
-/// The centres of n patches side by side, between −1 and 1: 2 (k + ½) / n − 1.
+/// The centres of n adjacent patches, between −1 and 1: 2 (k + ½) / n − 1.
 inline std::vector<double> dinov3_coordinates(Index patches) {
   std::vector<double> centres(detail::checked_count("patches", patches));
   double next = 1;
@@ -101,7 +102,8 @@ inline std::vector<double> dinov3_coordinates(Index patches) {
   return centres;
 }
 
-/// Axis a turns the next axis_dims[a] / 2 pairs, at (ntk_factor · theta)^(−2i/axis_dims[a]) / linear_factor.
+/// Each axis a rotates its own axis_dims[a] / 2 pairs, at (ntk_factor · theta)^(−2i/axis_dims[a]) /
+/// linear_factor.
 ///
 /// FLUX with axis_dims (16, 56, 56), and other models of diffusers: `Pairing::interleaved`, any coordinates.
 ///
@@ -127,7 +129,8 @@ inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, const
   return on_axes(of_all_axes, detail::span_of(axis_of_pair), static_cast<Index>(axis_dims.size()));
 }
 
-/// Axes (t, y, x): y and x have 2 ⌊D/6⌋ features each, t the rest; exponents are over the size of the axis.
+/// Frequencies on axes (t, y, x): y and x have 2 ⌊D/6⌋ features each, t the rest; exponents are over the
+/// axis's size.
 ///
 /// Wan's video models: `Pairing::interleaved`, coordinates from 0.
 inline Frequencies wan_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {

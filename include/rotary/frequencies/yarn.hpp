@@ -1,4 +1,5 @@
-// YaRN: fast pairs stay, slow ones are interpolated, those between in part; and a magnitude for the scores.
+// YaRN: fast pairs are unchanged, slow ones interpolated, those between in part; and a magnitude for the
+// scores.
 #pragma once
 
 #include <algorithm>
@@ -10,14 +11,13 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// How the magnitude A follows from the parameters: implementations differ. With s the factor and g(s, m) =
-/// `yarn_mscale`:
+/// The formula of the magnitude A; implementations differ. With s the factor and g(s, m) = `yarn_mscale`:
 ///
 ///     hf         attention_factor if given; else g(s, 1), or if both are given and not zero
 ///                g(s, mscale) / g(s, mscale_all_dim)
 ///     original   g(s, 1) · attn_factor                 YaRN's repository, older vLLM
 ///     deepseek   g(s, mscale) / g(s, mscale_all_dim) · attn_factor, of 1 and 0 where not given
-///     mlx        the same without attn_factor          MLX-LM
+///     mlx        g(s, mscale) / g(s, mscale_all_dim), of 1 and 0 where not given   MLX-LM
 ///     ggml       g(s, 1) · attn_factor, and attn_factor alone if extrapolation_factor is 0
 ///
 /// `deepseek` is vLLM's deepseek_yarn; with an mscale of 0.7, TeleChat3's 1 + 0.07 ln s.
@@ -27,12 +27,12 @@ enum class YarnMagnitude { hf, original, deepseek, mlx, ggml };
 struct YarnOptions {
   double factor = 1;                            ///< s: how many times longer contexts become
   double original_max_position_embeddings = 0;  ///< the context of pretraining; must be given
-  double beta_fast = 32;                        ///< pairs that make as many turns over it stay as they are
-  double beta_slow = 1;                         ///< pairs that make no more turns are interpolated
-  bool truncate = true;                         ///< rounds the range of pairs between outwards
-  double extrapolation_factor = 1;              ///< how much of what stays does stay; `ext_factor` of ggml
+  double beta_fast = 32;                        ///< pairs of at least so many turns over it are unchanged
+  double beta_slow = 1;                         ///< pairs of at most so many turns over it are interpolated
+  bool truncate = true;                         ///< rounds the range between them outwards to whole pairs
+  double extrapolation_factor = 1;              ///< multiplies μ, the unscaled share; `ext_factor` of ggml
   std::optional<double> mscale = {}, mscale_all_dim = {};
-  std::optional<double> attention_factor = {};  ///< takes the place of the magnitude
+  std::optional<double> attention_factor = {};  ///< the magnitude, instead of the formula
   double attn_factor = 1;                       ///< multiplies the magnitude
   YarnMagnitude magnitude = YarnMagnitude::hf;
 };
@@ -76,7 +76,7 @@ inline YarnMagnitudeTerms yarn_magnitude_terms(const YarnOptions& options) {
 
 }  // namespace detail
 
-/// A: what cos and sin are multiplied by, so that scores are by A².
+/// The magnitude A: cos and sin are multiplied by it, and so scores by A².
 inline double yarn_magnitude(const YarnOptions& options) {
   const auto [above, below, times] = detail::yarn_magnitude_terms(options);
   const double magnitude = yarn_mscale(options.factor, above) / yarn_mscale(options.factor, below) * times;
@@ -84,17 +84,18 @@ inline double yarn_magnitude(const YarnOptions& options) {
   return magnitude;
 }
 
-/// g(s, mscale_all_dim)²: what DeepSeek-V2 and V3 multiply the scale of their softmax by.
+/// The factor by which DeepSeek-V2 and V3 multiply the scale of their softmax: g(s, mscale_all_dim)².
 inline double yarn_softmax_scale(const YarnOptions& options) {
   const double scale = yarn_mscale(options.factor, options.mscale_all_dim.value_or(0));
   return scale * scale;
 }
 
-/// f'_i = (1 − μ_i) f_i / factor + μ_i f_i, with μ_i = extrapolation_factor · (1 − ramp_i) over the range of
-/// `correction_range`; cos and sin are multiplied by `yarn_magnitude` (Peng et al. 2023).
+/// YaRN's frequencies: f'_i = (1 − μ_i) f_i / factor + μ_i f_i, with μ_i = extrapolation_factor · (1 −
+/// ramp_i) over the range of `correction_range`; cos and sin are multiplied by `yarn_magnitude`. Source: Peng
+/// et al. 2023.
 ///
-/// Factor 1 leaves the frequencies as they are, with magnitude 1. Fails where `correction_range` does: above
-/// all if the original context is not longer than 2π · beta_slow.
+/// Factor 1 changes nothing, and has magnitude 1. Throws where `correction_range` does: above all if the
+/// original context is not longer than 2π · beta_slow.
 ///
 /// @code
 ///   const rotary::Frequencies qwen = rotary::yarn_frequencies(
@@ -111,16 +112,16 @@ inline Frequencies yarn_frequencies(Index dim, const DoubleDouble& theta, const 
   frequencies.magnitude = magnitude;
   Index pair = 0;
   for (DoubleDouble& f : frequencies.values) {
-    const DoubleDouble kept = options.extrapolation_factor * (1 - correction_ramp(range, pair++));
-    f = f / options.factor * (1 - kept) + f * kept;
+    const DoubleDouble unscaled = options.extrapolation_factor * (1 - correction_ramp(range, pair++));
+    f = f / options.factor * (1 - unscaled) + f * unscaled;
   }
   return frequencies;
 }
 
-/// YaRN for the text at hand: the factor is `length` / original_max_position_embeddings, and at least that of
-/// the options: 1 for a model that was not finetuned on longer contexts.
+/// Dynamic YaRN: the factor is `length` / original_max_position_embeddings, and at least that of the options,
+/// which is 1 for a model that was not finetuned on longer contexts.
 ///
-/// The dynamic form of YaRN's repository, which passes the longest length so far.
+/// The dynamic form of YaRN's repository, where `length` is the longest so far.
 inline Frequencies dynamic_yarn_frequencies(Index dim, const DoubleDouble& theta, YarnOptions options,
                                             double length) {
   detail::check_not_negative("length", length);

@@ -14,13 +14,13 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// Rows whose phases are made in vectors. Row n has the coordinates [n · axes, (n + 1) · axes), except that
-/// with `consecutive` each row after the first is one step along the only axis from the row before.
+/// Rows whose phases are computed in vectors. Row n has the coordinates [n · axes, (n + 1) · axes), except
+/// that with `consecutive` each row after the first is one step along the only axis from the row before.
 template <class Row>
 struct PhaseRun {
   using LowWord = std::conditional_t<std::is_same_v<Row, float>, double, std::uint64_t>;
-  // The steps of all pairs along each axis, `axis_stride` from axis to axis: for float in 2^-64 of a turn, and the
-  // rest in radians; for double the high and the low words of 128 bits.
+  // The steps of all pairs along each axis, `axis_stride` from axis to axis: for float in 2^-64 of a turn,
+  // and the rest in radians; for double the high and the low words of 128 bits.
   const std::uint64_t* steps;
   const LowWord* low_steps;
   Index axis_stride, axes;
@@ -35,16 +35,16 @@ struct PhaseRun {
   Pairing pairing;
   Row* out;
   Index row_size, partner;  // from row to row; from cosines to sines in half pairing
-  // What all this was made from: steps, of which the first one here is that of `first_pair`, and the place of the
-  // first row if its phases were made pair by pair.
+  // The exact steps, of which the first one here is that of `first_pair`, and the coordinates of the first
+  // row if its phases were computed pair by pair.
   const TurnSteps* exact_steps;
   Index first_pair;
   const FixedPosition* place;
-  double farthest;  // the sum of the sizes of all coordinates, in no row more
+  double farthest;  // the largest sum of the sizes of a row's coordinates
 
   void (*evaluate)(const PhaseRun*);  // the kernel
 
-  /// Of angles below its root the error, of 2^-101 for every unit of position, is not below 16 units in the last
+  /// The square of the smallest angle whose error, 2^-101 per unit of position, is below 16 units in the last
   /// place of a double.
   double least_square() const { return farthest * farthest * 0x1p-102; }
 
@@ -59,12 +59,12 @@ struct PhaseRun {
   }
 };
 
-/// Rows that a kernel makes in one call at most: so few that what it writes, some columns at a time, stays in
-/// the first level cache.
+/// The largest number of rows in one call of a kernel: what it writes, some columns at a time, stays in the
+/// first level cache.
 inline constexpr Index kRowsAtOnce = 32;
 
-/// Pairs [from, from + count) of all rows of `of` once more, in scalars that are exact enough, written where pair
-/// `to` of `at` and those after it stand.
+/// Recomputes pairs [from, from + count) of all rows of `of` by exact scalar functions, and writes them to
+/// pairs `to` and following of `at`.
 ROTARY_COLD inline void decide_pairs(const PhaseRun<float>& of, Index from, Index count,
                                      const PhaseRun<float>& at, Index to) {
   const PairStrides strides = pair_strides(at.pairing, at.partner);
@@ -77,7 +77,7 @@ ROTARY_COLD inline void decide_pairs(const PhaseRun<float>& of, Index from, Inde
   }
 }
 
-/// Likewise, where `of` has several rows: which are undecided is found out by the kernel, row by row.
+/// `decide_pairs` for several rows: the kernel finds out, row by row, which are undecided.
 ROTARY_COLD inline void decide_rows(const PhaseRun<float>& of, Index from, Index count) {
   PhaseRun<float> row = of;
   row.rows = 1, row.consecutive = false;
@@ -91,7 +91,7 @@ ROTARY_COLD inline void decide_rows(const PhaseRun<float>& of, Index from, Index
   }
 }
 
-/// The kernel: as many pairs as fill a register at a time, in all rows.
+/// The kernel: a register of pairs at a time, in all rows.
 template <class Row>
 struct CosSinRows {
   template <class Isa>
@@ -109,7 +109,7 @@ struct CosSinRows {
     }
   }
 
-  /// The first `pairs` pairs, which fill registers; in `exact` they come after the first `exact_from`.
+  /// The first `pairs` pairs, which fill registers. In `exact` they start at pair `exact_from`.
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void columns(const PhaseRun<Row>& of, Index pairs,
                                            [[maybe_unused]] const PhaseRun<Row>& exact,
@@ -122,7 +122,7 @@ struct CosSinRows {
     const bool consecutive = of.consecutive;
     const Pairing pairing = of.pairing;
     const Index rows = of.rows, row_size = of.row_size, partner = of.partner;
-    // Undecided floats are looked for when as many registers were made as a column of all rows has.
+    // Undecided floats are looked for once per column of all rows.
     [[maybe_unused]] Undecided<kCount> undecided;
     [[maybe_unused]] Index unseen = 0;
     [[maybe_unused]] const double least_square = of.least_square();
@@ -189,7 +189,7 @@ struct CosSinRows {
     }
   }
 
-  /// Writes the cosines and sines of as many pairs as fill a register of doubles.
+  /// Writes the cosines and sines of one register of doubles.
   template <class Isa, class V>
   ROTARY_ALWAYS_INLINE static void write(Pairing pairing, const V& cos, const V& sin, Row* to,
                                          Index partner) {
@@ -215,7 +215,7 @@ struct CosSinRows {
   }
 
  private:
-  /// The last few pairs of a run, with zeros after them.
+  /// The remainder of a run, padded with zeros.
   template <Index kCount>
   struct Padded {
     static constexpr std::size_t kSize = kCount;

@@ -1,4 +1,4 @@
-// Rows of cosines and sines from angles that somebody else computed.
+// Rows of cosines and sines from angles that the caller computed.
 #pragma once
 
 #include "cos_sin_rows.hpp"
@@ -19,11 +19,11 @@ struct AngleRun {
   Pairing pairing;
   float* out;
   Index partner;  // in half pairing
-  bool good;  // whether the members of every pair had the same angle, below 2^30; else `out` is not finished
+  bool good;  // did the members of every pair have the same angle, below 2^30? If not, `out` is incomplete
 };
 
-/// The polynomials of rows of float for angles as they come. Since the multiply-add is fused, taking quarter
-/// turns off in two parts leaves an error below 1e-16 per 2^20 rad.
+/// Rows of float from given angles. Quarter turns are subtracted in two parts; since the multiply-add is
+/// fused, this leaves an error below 1e-16 per 2^20 rad.
 template <class Angle>
 struct CosSinOfAngles {
   template <class Isa>
@@ -44,14 +44,14 @@ struct CosSinOfAngles {
   }
 
  private:
-  /// Not zero where the members of a pair differ, and where an angle is too large.
+  /// Not zero where the angles of a pair differ, or one is too large.
   template <int kLanesOf>
   struct Bad {
     BitsOf<Vector<Angle, kLanesOf>> unlike;
     Vector<std::uint64_t, kLanesOf> far;
   };
 
-  /// The last few pairs, padded.
+  /// The remainder, padded.
   template <class Isa, int kLanesOf>
   ROTARY_ALWAYS_INLINE static void rest(const AngleRun<Angle>& of, Index i, Bad<kLanesOf>& bad) {
     const auto count = static_cast<std::size_t>(of.pairs - i);
@@ -75,7 +75,7 @@ struct CosSinOfAngles {
     }
   }
 
-  /// As many pairs as fill a register.
+  /// One register of pairs.
   template <class Isa, int kLanesOf>
   ROTARY_ALWAYS_INLINE static void pairs(const AngleRun<Angle>& of, const Angle* angles, Index angle_partner,
                                          const double* scales, float* out, Index partner,
@@ -91,8 +91,8 @@ struct CosSinOfAngles {
     }
     V scale = V{} + of.factor;
     if (scales) load_bits(scales, scale);
-    // As whole numbers, since GCC compares those of doubles in vectors one by one. What is added carries a
-    // size of 2^30 or more, and of what is no number, into the top bit.
+    // Compared as integers, since GCC compares vectors of doubles element by element. The sum carries into
+    // the top bit for sizes of 2^30 and more, and for NaN.
     constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
     BitsOf<Vector<Angle, kLanesOf>> first_bits, second_bits;
     load_bits(&first, first_bits);
@@ -102,8 +102,9 @@ struct CosSinOfAngles {
     U bits;
     load_bits(&angle, bits);
     bad.far |= ((bits & ~kSign) + (kSign - std::bit_cast<std::uint64_t>(0x1p30))) & kSign;
-    // Adding 1.5 · 2^32 leaves the number of quarters in the last bits, to 2^-20 of one. As whole numbers half a quarter
-    // is added and the fraction cut off, which gives the nearest whole number in every rounding mode.
+    // Adding 1.5 · 2^32 leaves the number of quarters in the last bits, to 2^-20 of one. The bits are then
+    // rounded as an integer: half a quarter is added and the fraction cut off, which gives the nearest number
+    // in every rounding mode.
     V shifted, quarters;
     product<Isa>(angle, V{} + 0.63661977236758134308, shifted);
     sum<Isa>(shifted, V{} + 0x1.8p32, shifted);
@@ -132,7 +133,7 @@ struct CosSinOfAngles {
     CosSinRows<float>::write<Isa>(of.pairing, cos, sin, out, partner);
   }
 
-  /// Floats below the normal ones are fewer: such results count as undecided, unless they are 0.
+  /// Subnormal floats have fewer bits: such results count as undecided, unless they are 0.
   template <class V>
   ROTARY_ALWAYS_INLINE static void add_sizes(const V& numbers, Undecided<kSize<V>>& undecided) {
     BitsOf<V> bits;
@@ -142,7 +143,8 @@ struct CosSinOfAngles {
     undecided.add_negative(bits);
   }
 
-  /// Of {x, a double with the number of the quarter from its bit 20 on, scale}: {cos, sin}, which are floats.
+  /// lanes = {x, a double with the number of the quarter from its bit 20 on, scale} becomes {cos, sin}, which
+  /// are floats.
   template <std::size_t kCount>
   ROTARY_COLD static void decide(double (&lanes)[3][kCount]) {
     for (std::size_t lane = 0; lane < kCount; ++lane) {
@@ -155,7 +157,7 @@ struct CosSinOfAngles {
 
 #endif  // ROTARY_VECTOR_EXTENSIONS
 
-/// Can `CosSinOfAngles` be as exact as it says?
+/// Does the instruction set have the fused multiply-add that `CosSinOfAngles` needs to be exact?
 inline bool has_vectors_for_angles() {
 #if ROTARY_VECTOR_EXTENSIONS
   return true;
@@ -164,8 +166,8 @@ inline bool has_vectors_for_angles() {
 #endif
 }
 
-/// One row from angles in radians, `pairs` of them with a scale each: cosines and sines `partner` apart in
-/// half pairing. Within 3.1e-8 (float) or 2e-16 (double) of those of the angles as given, which must be below
+/// Writes one row from `pairs` angles in radians, each with a scale, laid out as `pairing` lays out features.
+/// Within 3.1e-8 (float) or 2e-16 (double) of the cosines and sines of the given angles, which must be below
 /// 2^62.
 template <class Row>
 void cos_sin_of_angles(const double* angles, const double* scale, Index pairs, Pairing pairing, Row* row,
@@ -179,7 +181,7 @@ void cos_sin_of_angles(const double* angles, const double* scale, Index pairs, P
     }
   }
 #endif
-  // An angle is a position on an axis of frequency one: the exact phases serve it too.
+  // An angle is a position on an axis of frequency 1, so it has an exact phase.
   static const TurnStep radian = turn_step(1);
   for (Index i = 0; i < pairs; ++i) {
     Row* const first = row + (pairing == Pairing::half ? i : 2 * i);
@@ -188,8 +190,8 @@ void cos_sin_of_angles(const double* angles, const double* scale, Index pairs, P
   }
 }
 
-/// Cosines and sines of a row of `2 * pairs` angles laid out as features are, with one scale for all; false, with the row
-/// unfinished, if the members of a pair have angles of their own or one of them is beyond 2^30.
+/// Writes the cosines and sines of a row of `2 * pairs` angles laid out as features are, with one scale for
+/// all. False, with the row incomplete, if the angles of a pair differ or one of them is beyond 2^30.
 template <class Angle>
 bool cos_sin_of_shared_angles([[maybe_unused]] const Angle* angles, [[maybe_unused]] double factor,
                               [[maybe_unused]] Index pairs, [[maybe_unused]] Pairing pairing,

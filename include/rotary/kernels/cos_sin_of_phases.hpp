@@ -22,7 +22,8 @@ ROTARY_ALWAYS_INLINE void multiply_add_or_round(const V& a, const V& b, V& c) {
   }
 }
 
-/// a = a·b + constant, likewise. (GCC would load the constant into a register that is lost at once.)
+/// a = a·b + constant, fused if the instruction set can. (Otherwise GCC loads the constant into a register of
+/// its own.)
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void multiply_add_constant(V& a, const V& b, const double& constant) {
   V c = V{} + constant;
@@ -48,16 +49,16 @@ ROTARY_ALWAYS_INLINE void select_by_top_bit(const U& bits, const V& if_set, cons
   result = is_below_0 < 0 ? if_set : if_not;
 }
 
-/// Finds out whether some double among many may round to the wrong float. Every one must be larger in size than the
-/// truth, by `kUnits` units in its last place at most: then it does so only if it lies just above the middle between
-/// two floats. One in 390,000 does.
+/// Finds out whether one of many doubles may round to the wrong float. Each must be larger in size than the
+/// exact value, by at most `kUnits` units in its last place: then it may do so only if it is just above the
+/// midpoint of two floats. One in 390,000 is.
 template <int Lanes>
 struct Undecided {
   using Words = Vector<std::int32_t, 2 * Lanes>;
   static constexpr std::int32_t kUnits = 1380, kMost = 0x7fffffff, kLeast = -kMost - 1;
   Words distance = Words{} + kMost, smallness = Words{} + kMost;
 
-  /// Takes notice of the results in two registers.
+  /// Adds the results in two registers.
   template <class V>
   ROTARY_ALWAYS_INLINE void add(const V& cos, const V& sin) {
     // The low words of both, in an order that one instruction makes.
@@ -68,27 +69,27 @@ struct Undecided {
       low = __builtin_shufflevector(first, second, (At / 4 * 4 + At % 2 * 2 + (At & 2) * Lanes)...);
     }
     (std::make_integer_sequence<int, 2 * Lanes>());
-    // The 29 bits that float has no room for are moved to the top, so that the middle between two floats, half of
-    // their range, becomes the least of signed numbers: the minimum tells of all.
+    // The 29 bits that a float lacks are moved to the top, so that the midpoint of two floats, half of their
+    // range, becomes the smallest signed number: the minimum shows whether any double is near a midpoint.
     Vector<std::uint32_t, 2 * Lanes> bits;
     load_bits(&low, bits);
     bits <<= 3;
     add_to(distance, bits);
   }
 
-  /// Takes notice of negative numbers that must not be too small in size. Positive ones do not count.
+  /// Adds negative numbers that must not be too small in size. Positive ones do not count.
   template <class V>
   ROTARY_ALWAYS_INLINE void add_negative(const V& numbers) {
     add_to(smallness, numbers);
   }
 
-  /// Was there such a double, or a negative number smaller in size than `least`?
+  /// Was a double added that may round wrongly, or a negative number smaller in size than `least`?
   ROTARY_ALWAYS_INLINE bool any(double least) const {
     Words low_words{};
     for (int word = 0; word < 2 * Lanes; word += 2) low_words[word] = kMost;
     const auto half_least = static_cast<std::int32_t>(std::bit_cast<std::uint64_t>(least) >> 33);
-    // Negative where a word is below its limit; halves do not overflow. (GCC 12 would compare vectors of 512 bits word
-    // by word.)
+    // Negative where a word is below its limit; halves do not overflow. (GCC 12 would compare vectors of 512
+    // bits word by word.)
     return any_negative<2 * Lanes>(((distance >> 1) - (kLeast / 2 + 4 * kUnits)) |
                                    (((smallness | low_words) >> 1) - (kLeast / 2 + half_least)));
   }
@@ -115,7 +116,7 @@ struct Undecided {
   }
 };
 
-/// −x², or where that is 0 a number above it.
+/// result = −x², or a positive number in lanes where x is 0.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void negated_square(const V& x, V& result) {
   result = V{} + 0x1p-1000;
@@ -130,10 +131,11 @@ ROTARY_ALWAYS_INLINE void negated_square(const V& x, V& result) {
   multiply_add_or_round<Isa>(opposite, x, result);
 }
 
-/// What rows are multiplied by so that they are larger than the truth by 10 to 1370 units in the last place.
+/// Rows are multiplied by this, so that they are larger than the exact values by 10 to 1370 units in the last
+/// place.
 inline constexpr double kUpwards = 1 + 690 * 0x1p-53;
 
-/// The polynomials of sin x / x and cos x in −x², of least relative error on ±π/4, with 1 exact at 0: off by 5.1e-15 and
+/// Minimax polynomials of sin x / x and cos x in −x² on ±π/4, with 1 exact at 0: relative errors 5.1e-15 and
 /// 7.3e-14.
 inline constexpr double kSinCoefficients[6] = {1,
                                                0x1.5555555552239p-3,
@@ -148,13 +150,13 @@ inline constexpr double kCosCoefficients[6] = {1,
                                                0x1.a00eb9af18713p-16,
                                                0x1.23c97e5b9b148p-22};
 
-/// scale · cos and scale · sin of `x` radians beyond the quarter turn whose number is in the top two bits of
+/// scale · cos and scale · sin of `x` radians plus the quarter turns whose number is in the top two bits of
 /// `quarter`, within 680 units in the last place, however small. −z = x², |x| ≤ π/4.
 template <class Isa, class V, class U>
 ROTARY_ALWAYS_INLINE void scaled_cos_sin(const V& x, const V& z, const U& quarter, const V& scale, V& cos_out,
                                          V& sin_out) {
   constexpr const double(&s)[6] = kSinCoefficients, (&c)[6] = kCosCoefficients;
-  // Two terms at a time, so that fewer operations wait for each other than in Horner's scheme.
+  // Two terms at a time: a shorter dependency chain than in Horner's scheme.
   V z_squared, sin_5 = V{} + s[5], cos_5 = V{} + c[5], sin_3 = V{} + s[3], cos_3 = V{} + c[3];
   V sin = V{} + s[1], cos = V{} + c[1];
   product<Isa>(z, z, z_squared);
@@ -169,8 +171,8 @@ ROTARY_ALWAYS_INLINE void scaled_cos_sin(const V& x, const V& z, const U& quarte
   multiply_add_or_round<Isa>(sin_3, z_squared, sin);
   multiply_add_or_round<Isa>(cos_3, z_squared, cos);
   product<Isa>(sin, x, sin);
-  // A quarter turn makes (−sin, cos) of (cos, sin), and half a turn (−cos, −sin).
-  V signed_scale, opposite_sin = sin, turned_cos, turned_sin;
+  // A quarter turn maps (cos, sin) to (−sin, cos), and half a turn to (−cos, −sin).
+  V signed_scale, opposite_sin = sin, shifted_cos, shifted_sin;
   negate_if(true, opposite_sin);
   if constexpr (Isa::kName == InstructionSet::avx2) {
     V opposite = scale;
@@ -183,14 +185,14 @@ ROTARY_ALWAYS_INLINE void scaled_cos_sin(const V& x, const V& z, const U& quarte
     load_bits(&bits, signed_scale);
   }
   const U is_odd = quarter << 1;
-  select_by_top_bit(is_odd, opposite_sin, cos, turned_cos);
-  select_by_top_bit(is_odd, cos, sin, turned_sin);
-  product<Isa>(turned_cos, signed_scale, cos_out);
-  product<Isa>(turned_sin, signed_scale, sin_out);
+  select_by_top_bit(is_odd, opposite_sin, cos, shifted_cos);
+  select_by_top_bit(is_odd, cos, sin, shifted_sin);
+  product<Isa>(shifted_cos, signed_scale, cos_out);
+  product<Isa>(shifted_sin, signed_scale, sin_out);
 }
 
 #if defined(__GNUC__) && !defined(__clang__)
-// With -ffast-math, GCC 12 takes `position` to be read before it is written.
+// With -ffast-math, GCC 12 warns that `position` is read before it is written.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
@@ -222,7 +224,7 @@ struct SplitPhases {
     }
     rest = step.rest * position;
   }
-  /// this = (position + 1) · step, after `set_product`. A sum of many rests would not be exact enough.
+  /// this = (position + 1) · step, after `set_product`. Adding up many rests would not be exact enough.
   ROTARY_ALWAYS_INLINE void advance(const SplitPhases& step) {
     word += step.word;
     position += 1;
@@ -231,8 +233,8 @@ struct SplitPhases {
   /// Adds an eighth of a turn, so that the top two bits are the number of the nearest quarter turn.
   ROTARY_ALWAYS_INLINE void count_quarters() { word += std::uint64_t{1} << 61; }
 
-  /// scale · cos and scale · sin of phases that `count_quarters` went over, within `Undecided::kUnits` units in the last
-  /// place, if the angle is not too small for the error of the rest.
+  /// scale · cos and scale · sin of phases after `count_quarters`, within `Undecided::kUnits` units in the
+  /// last place, if the angle is not too small for the error of the rest.
   template <class Isa>
   ROTARY_ALWAYS_INLINE void scaled(const V& scale, V& cos, V& sin, Undecided<Lanes>& undecided) const {
     // The distance from the quarter turn, 52 bits, becomes a double by way of the exponent of 2^52.
@@ -248,8 +250,8 @@ struct SplitPhases {
   }
 
  private:
-  /// 2π · 2^-54, and eight units in the last place, more than the rest is off by: where it and the distance cancel, x
-  /// must be small but not 0, or it would be taken for the angle 0.
+  /// 2π · 2^-54 plus eight units in the last place. These are more than the error of the rest: where the rest
+  /// and the distance cancel, x must be small but not 0, or it would be taken for the angle 0.
   static constexpr double kRadians = 0x1.921fb54442d20p-52;
 };
 #if defined(__GNUC__) && !defined(__clang__)

@@ -21,13 +21,13 @@ struct Phases128 {
   }
   ROTARY_ALWAYS_INLINE void add(const Phases128& other) {
     const U total = low + other.low;
-    // The carry without a comparison, which SSE2 and AVX2 do not have for unsigned integers.
+    // The carry, without a comparison: SSE2 and AVX2 compare no unsigned integers.
     high += other.high + (((low & other.low) | ((low | other.low) & ~total)) >> 63);
     low = total;
   }
   ROTARY_ALWAYS_INLINE void advance(const Phases128& step) { add(step); }
   ROTARY_ALWAYS_INLINE void count_quarters() {}
-  /// this = −this in the lanes where `negate` is 1, not 0.
+  /// this = −this in the lanes where `negate` is 1; in the others it must be 0.
   ROTARY_ALWAYS_INLINE void negate_if(const U& negate) {
     const U mask = U{} - negate, flipped = low ^ mask;
     low = flipped + negate;
@@ -45,8 +45,7 @@ struct Phases128 {
     if (position < 0) negate_if(U{} + 1);
   }
 
-  /// scale · cos and scale · sin: what cos_sin(Phase128) computes, operation by operation, so that the bits
-  /// are the same.
+  /// scale · cos and scale · sin, by the operations of cos_sin(Phase128), so that the bits are the same.
   template <class Isa>
   ROTARY_ALWAYS_INLINE void scaled(const V& scale, V& cos_out, V& sin_out) const {
     const U lower_half = high >> 63;
@@ -109,7 +108,7 @@ struct Phases128 {
     }
   }
 
-  /// As detail::cos_sin_of_octant, where the formulas are explained.
+  /// detail::cos_sin_of_octant in vectors; the formulas are explained there.
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void cos_sin_of_octant(const V& x, const V& x_low, V& cos, V& sin) {
     V z, half_z, sin_series, cos_series;

@@ -14,8 +14,8 @@
 
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// The magnitude folded into a row at position p: factor · exp(log_scale_i · slope · (p − origin)) for
-/// pair i. Plain embeddings have a factor only; XPos has a scale for each pair.
+/// The magnitude by which a row is multiplied: factor · exp(log_scale_i · slope · (p − origin)) for pair i at
+/// position p. Plain embeddings have a factor only; XPos has a scale for each pair.
 struct Magnitude {
   double factor = 1;
   std::span<const double> log_scale = {};
@@ -24,8 +24,8 @@ struct Magnitude {
   double exponent(double position) const {
     return rotary::detail::rounded(slope * rotary::detail::rounded(position - origin));
   }
-  /// Every operation is rounded by itself, whatever the compiler's flags; and it calls std::exp, where
-  /// -ffast-math would have another function for several pairs at once.
+  /// Every operation is rounded separately, under any compiler flags, and std::exp is called for each pair,
+  /// where -ffast-math would call another function for several pairs.
   double at(Index pair, double position) const {
     if (log_scale.empty()) return factor;
     using rotary::detail::rounded;
@@ -34,15 +34,15 @@ struct Magnitude {
   }
 };
 
-/// Can the factor be that of rows of `Row`: is it finite there?
+/// Is the factor finite in the type of the rows?
 template <class Row>
 bool is_magnitude(const double& factor) {
   return rotary::detail::finite_bits(factor) &&
          std::fabs(factor) <= static_cast<double>(std::numeric_limits<Row>::max());
 }
 
-/// Writes the row at one place: a coordinate for each axis of `steps`, and `2 * steps.pairs()` numbers laid
-/// out as `pairing` lays out features.
+/// Writes the row of one token, 2 · steps.pairs() scalars laid out as `pairing` lays out features. Its
+/// position has a coordinate for each axis of `steps`.
 template <class Row>
 void cos_sin_row_reference(const TurnSteps& steps, std::span<const FixedPosition> coordinates,
                            const Magnitude& magnitude, Pairing pairing, Row* row) {
@@ -76,14 +76,14 @@ void cos_sin_rows_reference(const TurnSteps& steps, const Positions& positions, 
 
 namespace detail {
 
-/// Whole, and so near that products of 128 bits take few multiplications.
+/// Is the position whole, and at most 2^31 in size, so that its 128-bit product with a step takes few
+/// multiplications?
 inline bool is_near(const FixedPosition& position) {
   return position.is_whole() && position.whole >= -(std::int64_t{1} << 31) &&
          position.whole < (std::int64_t{1} << 31);
 }
 
-/// Neither so small nor so large that its product with a cosine might not be a normal float. (All others are left to
-/// scalars.)
+/// Is the product of `scale` with any cosine but 0 a normal float? (Other scales take the scalar functions.)
 inline bool is_moderate(double scale) {
   const std::uint64_t size = std::bit_cast<std::uint64_t>(scale) & ~(std::uint64_t{1} << 63);
   return size >= std::bit_cast<std::uint64_t>(0x1p-60) && size < std::bit_cast<std::uint64_t>(0x1p60);
@@ -111,9 +111,9 @@ PhaseRun<Row> phase_run(const TurnSteps& steps, double factor, Pairing pairing, 
   return run;
 }
 
-/// Rows from a place on that is far away or between whole positions, or where every pair has a scale: the
-/// phases of the first row, and the scales, are made pair by pair. More rows than one are consecutive, and
-/// there are `kRowsAtOnce` at most.
+/// Rows that start at a far or a fractional position, or have a scale for every pair: the phases of the first
+/// row, and the scales, are computed pair by pair. Several rows must be consecutive, and at most
+/// `kRowsAtOnce`.
 template <class Row>
 ROTARY_NOINLINE void cos_sin_rows_pair_by_pair(const TurnSteps& steps,
                                                std::span<const FixedPosition> coordinates, Index count,
@@ -158,7 +158,7 @@ ROTARY_NOINLINE void cos_sin_rows_pair_by_pair(const TurnSteps& steps,
   }
 }
 
-/// Rows that are a step apart; there is one axis, and one magnitude.
+/// Rows of consecutive positions on one axis, with one magnitude.
 template <class Row>
 void cos_sin_rows_consecutive(const TurnSteps& steps, FixedPosition first, Index count, double factor,
                               Pairing pairing, Row* rows) {
@@ -183,7 +183,7 @@ void cos_sin_rows_consecutive(const TurnSteps& steps, FixedPosition first, Index
   }
 }
 
-/// Rows of any positions: near ones as many at a time as there is room for their coordinates.
+/// Rows of any positions. Near ones are computed in blocks as large as the buffer for their coordinates.
 template <class Row>
 void cos_sin_rows_listed(const TurnSteps& steps, const Positions& positions, Index begin, Index end,
                          const Magnitude& magnitude, Pairing pairing, Row* rows) {
@@ -226,10 +226,10 @@ void cos_sin_rows_listed(const TurnSteps& steps, const Positions& positions, Ind
 }  // namespace detail
 #endif
 
-/// Writes the row at one place, fast: the numbers that `cos_sin_row_reference` writes, bit for bit.
+/// Writes the row of one token, with the bits of `cos_sin_row_reference`.
 ///
 /// @param coordinates  one for each axis of `steps`, 1 to 4
-/// @param row          2 · steps.pairs() numbers, laid out as `pairing` lays out features
+/// @param row          2 · steps.pairs() scalars, laid out as `pairing` lays out features
 template <class Row>
 void cos_sin_row(const TurnSteps& steps, std::span<const FixedPosition> coordinates,
                  const Magnitude& magnitude, Pairing pairing, Row* row) {

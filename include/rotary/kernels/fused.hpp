@@ -1,4 +1,4 @@
-// Vector arithmetic rounded operation by operation, and a fused multiply-add where the processor has none.
+// Vector arithmetic in which every operation is rounded, and a fused multiply-add for processors without one.
 #pragma once
 
 #include <bit>
@@ -23,7 +23,7 @@ struct FusedVectorOf {
 template <class T, int Lanes>
 using FusedVector = typename FusedVectorOf<T, Lanes>::type;
 
-/// A double that the optimiser knows nothing about, in every lane.
+/// Broadcasts a double through an optimisation barrier.
 template <class V>
 ROTARY_ALWAYS_INLINE void opaque_broadcast(double x, V& v) {
 #if defined(__x86_64__)
@@ -36,12 +36,11 @@ ROTARY_ALWAYS_INLINE void opaque_broadcast(double x, V& v) {
 
 }  // namespace detail
 
-/// Makes the value of `v` opaque to the optimiser, so that the operation that computed it is rounded by
-/// itself: neither contracted with the next one (-ffp-contract) nor reordered (-ffast-math). It takes no
-/// instruction.
+/// An optimisation barrier for `v`: the operation that computed it is rounded, neither contracted with the
+/// next one (-ffp-contract) nor reordered (-ffast-math). It takes no instruction.
 ///
 /// Clang accepts assembly only with vectors as wide as its flags allow. For wider ones it has a fence that
-/// stops -ffast-math, but not -ffp-contract: `product` sees to that.
+/// stops -ffast-math, but not -ffp-contract, which `product` prevents.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void keep_rounded(V& v) {
 #if defined(__aarch64__)
@@ -127,7 +126,7 @@ ROTARY_ALWAYS_INLINE void two_sum(const V& a, const V& b, V& high, V& low) {
   high = total;
 }
 
-/// result = a + b rounded to odd. Infinity and NaN come through if `kAny`, else there must be none.
+/// result = a + b rounded to odd. Infinity and NaN propagate if `kAny`; else there must not be any.
 template <class Isa, bool kAny, class V>
 ROTARY_ALWAYS_INLINE void sum_to_odd(const V& a, const V& b, V& result) {
   using U = FusedVector<std::uint64_t, static_cast<int>(sizeof(V) / 8)>;
@@ -161,14 +160,13 @@ ROTARY_ALWAYS_INLINE void split(const V& x, V& high, V& low) {
 /// c = a·b + c of {a, b, c}, lane by lane, by the standard library.
 template <class V>
 ROTARY_COLD void fused_lane_by_lane(V (&abc)[3]) {
-  // Through a pointer that may have changed, since -ffast-math replaces a call it knows.
+  // Through a volatile pointer, since -ffast-math replaces direct calls.
   double (*volatile fused)(double, double, double) = &std::fma;
   for (int lane = 0; lane < static_cast<int>(sizeof(V) / 8); ++lane)
     abc[2][lane] = fused(abc[0][lane], abc[1][lane], abc[2][lane]);
 }
 
-/// c = a·b + c of doubles none of which is near overflow, and of which the product is 0 or not near
-/// underflow.
+/// c = a·b + c for doubles that are not near overflow, with a product that is 0 or not near underflow.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void fused_in_range(const V& a, const V& b, const V& rounded_product, V& c) {
   V a_high, a_low, b_high, b_low;
@@ -190,7 +188,7 @@ ROTARY_ALWAYS_INLINE void fused_in_range(const V& a, const V& b, const V& rounde
   sum_to_odd<Isa, false>(middle_low, high_low, rest);
   sum<Isa>(high, rest, total);
 
-  // Two terms with a minus have a sum with a minus, also if that is 0.
+  // The sum of two negative terms is negative, also if it is −0.
   using U = FusedVector<std::uint64_t, static_cast<int>(sizeof(V) / 8)>;
   U product_bits, c_bits, bits;
   std::memcpy(&product_bits, &rounded_product, sizeof bits);
@@ -200,7 +198,7 @@ ROTARY_ALWAYS_INLINE void fused_in_range(const V& a, const V& b, const V& rounde
   std::memcpy(&c, &bits, sizeof bits);
 }
 
-/// Is there a lane for which `fused_in_range` is not made?
+/// Is there a lane outside the range of `fused_in_range`?
 template <class V>
 ROTARY_ALWAYS_INLINE bool any_out_of_range(const V& a, const V& b, const V& rounded_product, const V& c) {
   using U = FusedVector<std::uint64_t, static_cast<int>(sizeof(V) / 8)>;
@@ -211,7 +209,7 @@ ROTARY_ALWAYS_INLINE bool any_out_of_range(const V& a, const V& b, const V& roun
   std::memcpy(&bits[2], &rounded_product, sizeof(U));
   std::memcpy(&bits[3], &c, sizeof(U));
   for (U& x : bits) x &= ~kSign;
-  // The sign bit tells. Adding carries sizes of 2^990 and more, infinity and NaN into it.
+  // The sum carries into the sign bit for sizes of 2^990 and more, infinity and NaN.
   constexpr std::uint64_t kCarry = kSign - std::bit_cast<std::uint64_t>(0x1p990);
   U bad = (bits[0] + kCarry) | (bits[1] + kCarry) | (bits[2] + kCarry) | (bits[3] + kCarry);
   // Below 2^-900, although no factor is 0.
@@ -225,9 +223,9 @@ ROTARY_ALWAYS_INLINE bool any_out_of_range(const V& a, const V& b, const V& roun
 template <class D>
 using WordsOf = FusedVector<std::int32_t, static_cast<int>(sizeof(D) / 4)>;
 
-/// Rounding the double `total` to float may differ from rounding what it stands for, which is off by up to
-/// `kUnits` units in its last place: because it lies half way between two floats, or is so small that floats
-/// are fewer there. Some word of `doubtful` is not 0 then.
+/// Sets a word of `doubtful` if rounding the double `total` to float may differ from rounding the exact
+/// value, which is within `kUnits` units in the last place of `total`: if `total` is near a midpoint of two
+/// floats, or so small that floats are subnormal.
 template <int kUnits, class D>
 ROTARY_ALWAYS_INLINE void add_doubtful(const D& total, WordsOf<D>& doubtful) {
   WordsOf<D> words, mask, half_way, least;
@@ -253,8 +251,7 @@ ROTARY_ALWAYS_INLINE bool is_any(const W& words) {
   return any != 0;
 }
 
-/// c = a·b + c of floats, by way of doubles, which hold their products exactly; `kParts` of which fill as
-/// many registers.
+/// c = a·b + c of floats, computed in `kParts` registers of doubles, which hold the products exactly.
 template <class Isa, std::size_t kParts, int... Lane, class V>
 ROTARY_ALWAYS_INLINE void fused_by_doubles(std::integer_sequence<int, Lane...>, const V& a, const V& b,
                                            V& c) {
@@ -287,10 +284,11 @@ ROTARY_ALWAYS_INLINE void fused_by_doubles(std::integer_sequence<int, Lane...>, 
 
 }  // namespace detail
 
-/// c = a·b + c rounded once, as std::fma, from operations that every processor has: for instruction sets
-/// without a fused one. With `kInRange`, for doubles known to be within 2^±900 or 0.
+/// c = a·b + c rounded once, as by std::fma, for instruction sets without a fused multiply-add. With
+/// `kInRange` doubles must be 0 or within 2^±900.
 ///
-/// A double takes some 45 instructions a vector, a float 25; tests/fused_test.cpp compares them with std::fma.
+/// A vector of doubles takes some 45 instructions, one of floats 25; tests/fused_test.cpp compares both with
+/// std::fma.
 template <class Isa, bool kInRange = false, class V>
 ROTARY_ALWAYS_INLINE void emulated_multiply_add(const V& a, const V& b, V& c) {
   if constexpr (sizeof(a[0]) == 4) {
@@ -302,7 +300,7 @@ ROTARY_ALWAYS_INLINE void emulated_multiply_add(const V& a, const V& b, V& c) {
     product<Isa>(a, b, rounded_product);
     if constexpr (!kInRange) {
       if (detail::any_out_of_range(a, b, rounded_product, c)) [[unlikely]] {
-        V in_memory[3] = {a, b, c};  // copies, lest the operands themselves be put there
+        V in_memory[3] = {a, b, c};  // copies, so that the operands themselves stay in registers
         detail::fused_lane_by_lane(in_memory);
         c = in_memory[2];
         return;

@@ -1,4 +1,4 @@
-// What the kernels are compiled for, and the dispatch between them.
+// The instruction sets that kernels are compiled for, and the dispatch between them.
 //
 // One kernel body is written in the compilers' vector extensions and compiled once for each instruction set,
 // as an always-inlined function called from a thin wrapper that carries the target attribute. The wrapper is
@@ -16,13 +16,13 @@
 
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// What the kernels can be compiled for. `baseline` is what the compiler's own flags allow.
+/// The instruction sets that kernels are compiled for. `baseline` is what the compiler's own flags allow.
 enum class InstructionSet { baseline, avx2, avx512 };
 
 /// Chooses tile sizes and prefetch distances (see tuning.hpp); results are bit-identical.
 enum class CpuVendor { other, intel, amd_zen5 };  // Zen 5 and later
 
-/// The processor that the program runs on, as far as the kernels care.
+/// The properties of the processor that kernels and plans depend on.
 struct Machine {
   InstructionSet instruction_set;
   CpuVendor vendor;
@@ -30,7 +30,7 @@ struct Machine {
 
 #if ROTARY_VECTOR_EXTENSIONS
 
-// How wide a register is, and what it can do.
+// The width of a register, and what instructions there are.
 
 struct Baseline {
   static constexpr InstructionSet kName = InstructionSet::baseline;
@@ -77,7 +77,7 @@ inline InstructionSet best_instruction_set() {
   return InstructionSet::baseline;
 }
 
-/// The machine in use as one number, so that a single load reads it: 0 until the first rotation looks.
+/// The machine in use as one number, so that a single load reads it; 0 until the first rotation detects it.
 inline std::atomic<unsigned> machine_code{0};
 inline constexpr unsigned kMachineKnown = 16, kVendorUnit = 4;
 
@@ -101,7 +101,8 @@ ROTARY_COLD inline unsigned find_machine() {
   return use_machine(found);
 }
 
-// The wrappers are all that carries target attributes. F16C is not checked for: every processor with AVX2 has it.
+// The wrappers are all that carries target attributes. F16C is not checked for: every processor with AVX2 has
+// it.
 template <class Body, class... Arguments>
 [[gnu::noinline]] void run_baseline(Arguments... arguments) {
   Body::template run<Baseline>(arguments...);
@@ -120,7 +121,7 @@ template <class Body, class... Arguments>
 
 }  // namespace detail
 
-/// The instruction set in use if a rotation has looked already; else the baseline. Calls nothing.
+/// The instruction set in use if a rotation has detected it already; else the baseline. Calls no function.
 inline InstructionSet known_instruction_set() {
   return static_cast<InstructionSet>(detail::machine_code.load(std::memory_order_relaxed) %
                                      detail::kVendorUnit);
@@ -152,7 +153,7 @@ auto dispatch([[maybe_unused]] InstructionSet set) -> void (*)(Arguments...) {
   return &detail::run_baseline<Body, Arguments...>;
 }
 
-/// Likewise for the instruction set in use.
+/// `dispatch` for the instruction set in use.
 template <class Body, class... Arguments>
 auto compiled() -> void (*)(Arguments...) {
   return dispatch<Body, Arguments...>(instruction_set());

@@ -1,4 +1,4 @@
-// The axes of a rotation: their order, the loops over them, and which of them a kernel takes.
+// The axes of a rotation: their order, the loops over them, and which of them the kernel loops over.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ inline bool axes_are_ordered(const JobShape& job) {
   return true;
 }
 
-/// Puts the axes in the order of memory, which merges more of them.
+/// Sorts the axes into the order of memory, so that more of them are merged.
 ROTARY_COLD inline void order_axes(JobShape& job) {
   const auto stride = [](const JobAxis& axis) { return axis.out < 0 ? -axis.out : axis.out; };
   const auto axes = job.axes;
@@ -56,7 +56,7 @@ void for_each_index(const JobAxis* axes, int count, const Offsets& at, const Vis
 /// The axis along which rows differ and the axis that shares rows, each the innermost of its kind.
 struct InnermostAxes {
   JobAxis tokens{1, 0, 0, 0}, heads{1, 0, 0, 0};
-  unsigned taken = 0;          // which axes they are, as a bit mask
+  unsigned taken = 0;          // the axes of the job that these are, as a bit mask
   Index others = 1;            // the product of the other axes' extents
   bool tokens_inside = false;  // are tokens inside of heads?
 
@@ -78,7 +78,7 @@ struct InnermostAxes {
 };
 
 /// The loops around a kernel, outermost first: axes along which rows differ, then blocks of tokens, then the
-/// axes that share rows. So the rows of one block are used up before they leave the cache.
+/// axes that share rows. So the rows of a block are reused while they are in cache.
 struct Loops {
   std::array<JobAxis, kMaxRank> axes;
   int positional = 0, sharing = 0;

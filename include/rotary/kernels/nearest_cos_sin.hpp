@@ -16,10 +16,10 @@ struct FloatCosSin {
 
 namespace detail {
 
-/// Whether every real number within `units` units in the last place of `x` rounds to the same float.
+/// Does every real number within `units` units in the last place of `x` round to the same float?
 ///
-/// It does not where `x` is about halfway between two floats. Subnormal floats lie elsewhere, so `x` among
-/// them counts as undecided, other than 0.
+/// Not if `x` is near the midpoint of two floats. For subnormal floats, which have other midpoints, the
+/// answer is false unless `x` is 0.
 constexpr bool rounds_to_one_float(double x, std::uint64_t units) {
   constexpr std::uint64_t kSign = std::uint64_t{1} << 63, kHalfway = 0x10000000, kBelowFloat = 0x1fffffff;
   const std::uint64_t size = std::bit_cast<std::uint64_t>(x) & ~kSign;
@@ -28,8 +28,9 @@ constexpr bool rounds_to_one_float(double x, std::uint64_t units) {
   return (size & kBelowFloat) - (kHalfway - units) > 2 * units;
 }
 
-/// hi + lo rounded once. The last bit of hi is made to tell on which side of hi the sum is, so that rounding hi to
-/// float gives what rounding the sum would (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums").
+/// hi + lo rounded once: hi is first rounded to odd, so that its last bit shows whether lo was lost, and
+/// rounding it to float is rounding the sum (Boldo and Melquiond, "Emulation of FMA and correctly rounded
+/// sums").
 inline float nearest_float(const DoubleDouble& x) {
   auto bits = std::bit_cast<std::uint64_t>(x.hi);
   const auto low = std::bit_cast<std::uint64_t>(x.lo);
@@ -37,7 +38,7 @@ inline float nearest_float(const DoubleDouble& x) {
   return static_cast<float>(rotary::detail::rounded(std::bit_cast<double>(bits)));
 }
 
-/// cos and sin become those of an angle that is so many quarter turns larger.
+/// Replaces cos and sin by those of the angle plus `quarter` quarter turns.
 template <class Real>
 void add_quarter_turns(unsigned quarter, Real& cos, Real& sin) {
   if (quarter & 1) std::swap(cos, sin);
@@ -45,8 +46,8 @@ void add_quarter_turns(unsigned quarter, Real& cos, Real& sin) {
   if (quarter & 2) sin = -sin;
 }
 
-/// From Taylor's series in about 106 bits: wrong only if the product lies within 2^-95 of a point halfway between two
-/// floats, relative to itself. |x| ≤ π/4, give or take.
+/// The nearest floats from Taylor's series in about 106 bits: wrong only if a product is within 2^-95,
+/// relative to itself, of the midpoint of two floats. |x| is at most about π/4.
 ROTARY_COLD inline FloatCosSin nearest_by_double_double(const DoubleDouble& x, unsigned quarter,
                                                         double scale) {
   const DoubleDouble z = x * x;
@@ -60,14 +61,15 @@ ROTARY_COLD inline FloatCosSin nearest_by_double_double(const DoubleDouble& x, u
   return {nearest_float(cos * scale), nearest_float(sin * scale)};
 }
 
-/// What a double of cos_sin(Phase128) times a magnitude is off by at most, in units in its last place: 2.3.
+/// A bound on the error of a double of cos_sin(Phase128) times a magnitude, in units in its last place. (It
+/// is 2.3.)
 inline constexpr std::uint64_t kUnitsOfCosSin = 8;
 
 }  // namespace detail
 
 /// The floats nearest to the real numbers scale · cos φ and scale · sin φ, ties to even.
 ///
-/// One entry in thirty million lies so near the middle between two floats that double precision does not decide.
+/// One entry in thirty million is so near the midpoint of two floats that double precision does not decide.
 inline FloatCosSin nearest_cos_sin(const Phase128& phase, double scale) {
   const auto [cos, sin] = cos_sin(phase);
   const double scaled_cos = rotary::detail::rounded(scale * cos),
@@ -91,7 +93,8 @@ inline FloatCosSin nearest_cos_sin(const Phase128& phase, double scale) {
   return nearest;
 }
 
-/// Likewise of an angle of `x` radians, a double of at most π/4 in size, and so many quarter turns.
+/// The floats nearest to scale · cos φ and scale · sin φ, where φ is `x` radians, at most π/4 in size, plus
+/// `quarter` quarter turns.
 inline FloatCosSin nearest_cos_sin(double x, unsigned quarter, double scale) {
   auto [cos, sin] = rotary::detail::cos_sin_of_octant(std::fabs(x), 0);
   if (std::bit_cast<std::uint64_t>(x) >> 63 != 0) sin = -sin;
@@ -105,7 +108,7 @@ inline FloatCosSin nearest_cos_sin(double x, unsigned quarter, double scale) {
           detail::rounds_to_one_float(sin, detail::kUnitsOfCosSin) ? static_cast<float>(sin) : exact.sin};
 }
 
-/// Writes scale · cos φ and scale · sin φ: of double within 1.2e-16 · scale, of float the nearest.
+/// Writes scale · cos φ and scale · sin φ: doubles within 1.2e-16 · scale, or the nearest floats.
 template <class Row>
 void write_cos_sin(const Phase128& phase, double scale, Row* cos_out, Row* sin_out) {
   if constexpr (std::is_same_v<Row, float>) {

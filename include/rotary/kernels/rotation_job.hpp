@@ -1,4 +1,4 @@
-// What every rotation is reduced to: pointers, strides and pairings.
+// RotationJob: the pointers, strides and pairings of a rotation. Every rotation becomes one.
 #pragma once
 
 #include "../core/pairing.hpp"
@@ -29,19 +29,18 @@ struct JobShape {
   int axis_count = 0;
   Index pairs = 0;
   Index in_feature = 1, out_feature = 1;  // strides from feature to feature
-  // Elements from a pair's cos and sin to those of its second member, if the members have angles of their own;
-  // 0 if they share one.
+  // Elements from the cos and sin of a pair's first member to those of its second; 0 if both have one angle.
   Index second_row = 0;
   Index untouched_before = 0, untouched_after = 0;
   std::array<JobAxis, kMaxRank> axes;  // the first axis_count are set, outermost first
 
   void set_pairing(Pairing pairing) { in_pairing = out_pairing = row_pairing = pairing; }
 
-  /// Does one pairing hold for input, output and rows?
+  /// Do input, output and rows have the same pairing?
   bool has_one_pairing() const { return in_pairing == out_pairing && in_pairing == row_pairing; }
 
-  /// Adds an inner axis. Axes of extent 1 are dropped; an axis that continues its outer neighbour is merged
-  /// into it.
+  /// Adds an inner axis. Axes of extent 1 are dropped; an axis that is contiguous with the next outer one is
+  /// merged into it.
   ROTARY_ALWAYS_INLINE void add_axis(const JobAxis& axis) {
     if (axis.extent == 1) return;
     if (axis_count > 0) {

@@ -26,7 +26,7 @@ struct VectorOf {
 template <class T, int Lanes>
 using Vector = typename VectorOf<T, Lanes>::type;
 
-/// `Count` of them, an array whose elements become registers once loops over it are unrolled.
+/// An array of `Count` vectors, which become registers once loops over it are unrolled.
 template <class T, auto Count>
 using Registers = T[static_cast<std::size_t>(Count)];
 
@@ -42,9 +42,9 @@ inline constexpr int kLanes = Isa::kBytes / static_cast<int>(sizeof(T));
 
 // --- fused multiply-add ---
 //
-// Compilers contract a·b − c·d as they like, or not at all, so the fused operation is spelled out: GCC has no
-// vector form of it, but assembly, which is out of reach of -ffp-contract and -ffast-math and costs nothing;
-// Clang refuses assembly with vectors wider than its flags allow, but has a builtin.
+// Compilers may contract a·b − c·d or not, so the fused operation is spelled out. GCC has no builtin for
+// vectors; assembly costs nothing, and -ffp-contract and -ffast-math do not change it. Clang rejects assembly
+// with vectors wider than its flags allow, but has a builtin.
 
 #if defined(__x86_64__) && !defined(__clang__)
 #define ROTARY_FUSED(single, double_, accumulator, a, b)             \
@@ -72,7 +72,8 @@ ROTARY_ALWAYS_INLINE void multiply_add(const V& a, const V& b, V& c) {
 #elif __has_builtin(__builtin_elementwise_fma)
     c = __builtin_elementwise_fma(a, b, c);
 #else
-#if defined(__clang__)  // Before version 17: written out it becomes one instruction, else one for each lane.
+#if defined( \
+    __clang__)  // Before version 17 the builtin becomes an instruction per lane; written out it is one.
 #pragma clang loop unroll(full)
 #endif
     for (int lane = 0; lane < kSize<V>; ++lane) {
@@ -86,7 +87,7 @@ ROTARY_ALWAYS_INLINE void multiply_add(const V& a, const V& b, V& c) {
   }
 }
 
-/// c = a·b − c, likewise.
+/// c = a·b − c, rounded once.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void multiply_subtract(const V& a, const V& b, V& c) {
 #if defined(ROTARY_FUSED)
@@ -99,8 +100,8 @@ ROTARY_ALWAYS_INLINE void multiply_subtract(const V& a, const V& b, V& c) {
   multiply_add<Isa>(a, b, c);
 }
 
-/// c = a·b − c in even lanes and a·b + c in odd ones, once a factor of c went through `alternate_signs`,
-/// which leaves it alone where a single instruction does everything.
+/// c = a·b − c in even lanes and a·b + c in odd ones. A factor of c must have gone through `alternate_signs`,
+/// which changes it only where no single instruction does all of this.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void multiply_alternate(const V& a, const V& b, V& c) {
 #if defined(ROTARY_FUSED)
@@ -135,7 +136,7 @@ ROTARY_ALWAYS_INLINE void store_bits(void* to, const V& v) {
   std::memcpy(to, &v, sizeof v);
 }
 
-/// Keeps GCC from reading `v`, which was loaded, from memory again at every use.
+/// An optimisation barrier: keeps GCC from loading `v` from memory again at every use.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void keep_in_register([[maybe_unused]] V& v) {
 #if defined(__x86_64__) && !defined(__clang__)
@@ -181,8 +182,7 @@ ROTARY_ALWAYS_INLINE void duplicate_lanes(const V& v, V& even, V& odd) {
   (std::make_integer_sequence<int, kSize<V>>());
 }
 
-/// Every lane of v = x. (Adding 0 would make 0 of −0, so that it takes an instruction; taking 0 away does
-/// not.)
+/// Every lane of v = x. (Written as x − 0, which takes no instruction. x + 0 would, since it makes 0 of −0.)
 template <class V>
 ROTARY_ALWAYS_INLINE void broadcast(Element<V> x, V& v) {
   v = x - V{};
@@ -194,7 +194,7 @@ ROTARY_ALWAYS_INLINE void rotate_pairs(V& a, V& b, const V& cos, const V& sin) {
   keep_in_register<Isa>(a);
   keep_in_register<Isa>(b);
 #if defined(__aarch64__)
-  // Nothing subtracts an addend, but −sin is the same for all heads.
+  // No instruction subtracts an addend, but −sin is loop-invariant: it is the same for all heads.
   V first = b * -sin, second = a * sin;
   multiply_add<Isa>(a, cos, first);
 #else

@@ -9,8 +9,8 @@ namespace rotary::inline ROTARY_ABI::kernels {
 
 /// The bits of floats rounded to bfloat16, ties to even, in the upper half of every word.
 ///
-/// A NaN becomes the one that Eigen makes of it. It must be quiet, as all are that arithmetic answers with:
-/// so its bits are larger than those of infinity even after rounding, and a minimum finds it.
+/// A NaN becomes the one that Eigen makes of it. It must be quiet, as NaNs that arithmetic returns are: then
+/// its bits are larger than those of infinity even after rounding, and a minimum replaces it.
 template <int Lanes>
 ROTARY_ALWAYS_INLINE void round_to_bfloat16(const Vector<float, Lanes>& v,
                                             Vector<std::uint32_t, Lanes>& words) {
@@ -22,8 +22,8 @@ ROTARY_ALWAYS_INLINE void round_to_bfloat16(const Vector<float, Lanes>& v,
   words = limited | (bits & kSign);
 }
 
-/// A non-temporal store, which need not fetch what is overwritten whole. The address must be a multiple of
-/// the vector's size, and `store_fence()` must follow the last one.
+/// A non-temporal store, which does not fetch a cache line that is overwritten completely. The address must
+/// be a multiple of the vector's size, and `store_fence()` must follow the last one.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void store_nontemporal(void* to, const V& v) {
 #if defined(__clang__)
@@ -44,7 +44,7 @@ inline void store_fence() {
 #endif
 }
 
-/// Memory of a vector of 16-bit numbers, as an operand of the instructions that convert them.
+/// The memory of a vector of 16-bit scalars, as an operand of conversion instructions.
 template <int Lanes>
 struct [[gnu::may_alias]] HalfWords {
   unsigned char bytes[2 * static_cast<std::size_t>(Lanes)];
@@ -131,7 +131,7 @@ ROTARY_ALWAYS_INLINE void put(X* to, const V& v) {
   }
 }
 
-/// 2n numbers: those with even indices, and those with odd ones.
+/// A deinterleaving load of two vectors: the elements with even indices, and those with odd ones.
 template <class Isa, class V, class X>
 ROTARY_ALWAYS_INLINE void load_deinterleaved(const X* from, V& even, V& odd) {
   V first, second;
@@ -144,7 +144,7 @@ ROTARY_ALWAYS_INLINE void load_deinterleaved(const X* from, V& even, V& odd) {
   (std::make_integer_sequence<int, kSize<V>>());
 }
 
-/// Prefetches the cache lines of `kBytes` bytes, `ahead` bytes after `from`, wherever that is.
+/// Prefetches the cache lines of `kBytes` bytes, `ahead` bytes after `from`. Any address is allowed.
 template <std::size_t kBytes>
 ROTARY_ALWAYS_INLINE void prefetch_lines(const void* from, Index ahead) {
   const auto first = reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(ahead);

@@ -1,5 +1,5 @@
-// Running the kernels as another processor would. For tests and benchmarks only: rotary.hpp does not include
-// this.
+// Runs the kernels of other processors, for tests and benchmarks only: rotary.hpp does not include this
+// header.
 #pragma once
 
 #include "instruction_set.hpp"
@@ -7,8 +7,8 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// Uses `wanted`, or the best that the processor has if it lacks that, for rotations that start from now on;
-/// returns what is used.
+/// Uses `wanted`, or the processor's best instruction set if it lacks that, for rotations that start from now
+/// on. Returns the instruction set in use.
 inline InstructionSet force_instruction_set(InstructionSet wanted) {
   const InstructionSet best = detail::best_instruction_set();
   const InstructionSet used = wanted < best ? wanted : best;
@@ -18,7 +18,7 @@ inline InstructionSet force_instruction_set(InstructionSet wanted) {
 
 inline CpuVendor cpu_vendor() { return machine().vendor; }
 
-/// Tunes rotations that start from now on for the processors of `wanted`.
+/// Uses the tuning of `wanted` for rotations that start from now on.
 inline void force_cpu_vendor(CpuVendor wanted) { detail::use_machine({machine().instruction_set, wanted}); }
 
 }  // namespace rotary::inline ROTARY_ABI::kernels

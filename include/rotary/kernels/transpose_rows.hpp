@@ -1,4 +1,4 @@
-// Transposed rows of cosines and sines: contiguous columns, one for every number of a row.
+// Transposes cos/sin rows: a contiguous column for every scalar of a row.
 #pragma once
 
 #include "simd_memory.hpp"
@@ -6,8 +6,8 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// columns[i * column_step + n] = rows[n * row_step + i] for `numbers` numbers i of `tokens` rows n, square tiles
-/// of them in registers.
+/// columns[i * column_step + n] = rows[n * row_step + i] for `numbers` scalars i of `tokens` rows n, in
+/// square tiles that are transposed in registers.
 template <class Row>
 struct TransposeRows {
   template <class Isa>
@@ -37,8 +37,8 @@ struct TransposeRows {
     unrolled<kTile>([&](auto i) ROTARY_INLINE_LAMBDA { store_bits(to + i * to_step, v[i]); });
   }
 
-  /// Of every square of 2 · kBlock rows and columns, exchanges the blocks that are not on the diagonal; then
-  /// the same within its blocks.
+  /// Transposes squares of 2 · kBlock rows and columns: exchanges the two blocks off the diagonal, then
+  /// transposes within the blocks.
   template <int kBlock, class V, std::size_t kRows>
   ROTARY_ALWAYS_INLINE static void exchange(V (&v)[kRows]) {
     if constexpr (kBlock > 0) {

@@ -1,4 +1,4 @@
-// How a rotation is carried out: numbers for each microarchitecture, and the plan that follows from them.
+// How a rotation is carried out: a Tuning for each microarchitecture, and the plan that follows from it.
 //
 // Every plan gives the same bits; only the time differs.
 #pragma once
@@ -21,36 +21,36 @@ struct Tuning {
   /// Rows of a block of tokens, which stay in the second level cache while all heads use them. Smaller blocks
   /// read memory in shorter pieces, which took twice the time. bench: rotate/*/memory/bhnd.
   Index row_block_bytes;
-  /// Strided heads that pass together, and more of them until their windows fill `group_bytes`: each is a
-  /// memory stream of its own, but fewer load a row more often. bench: rotate/*/memory/bhnd.
+  /// Strided heads that are rotated together, and more of them until their windows fill `group_bytes`. More
+  /// heads are more memory streams; fewer heads load each row more often. bench: rotate/*/memory/bhnd.
   Index strided_heads, group_bytes;
   /// `strided_heads` and `group_bytes` for 16-bit scalars. bench: rotate/bfloat16/cache/bhnd.
   Index strided_heads_16_bit, group_bytes_16_bit;
-  /// `strided_heads_16_bit` in place, where other features lie between the windows of a head.
+  /// `strided_heads_16_bit` in place, where other features are between the windows of a head.
   /// bench: hand/windows/*/bfloat16/in_place.
   Index strided_heads_16_bit_gaps;
-  /// `strided_heads` where features around the windows are copied: in the order of memory, or nearly so. bench:
-  /// hand/windows/*/float.
+  /// `strided_heads` where features around the windows are copied: few, so that memory is read nearly in
+  /// order. bench: hand/windows/*/float.
   Index strided_heads_copied;
-  /// Out of place, the heads of a token go in the order of memory if they do not fit in the first level cache.
-  /// bench: hand/contiguous/*/double/out_of_place/decode.
+  /// Out of place, heads of a token larger than this, the first level cache, are rotated in the order of
+  /// memory. bench: hand/contiguous/*/double/out_of_place/decode.
   Index first_level_bytes;
-  /// Strided heads of tensors up to this size pass all together: they are in the first level cache.
+  /// In tensors up to this size all strided heads are rotated together: they are in the first level cache.
   /// bench: rotate/*/small/bhnd.
   Index close_bytes;
-  /// Heads whose windows `StridedHeads` loads before it stores the first: in place with half pairs, of float and of
-  /// double, and with interleaved pairs, whose rows take shuffles that more heads share, and out of place.
-  /// bench: rotate/*/cache/bhnd, rotate/half/float/in_place/small.
+  /// Heads whose windows `StridedHeads` loads before it stores the first: in place with half pairs, of float
+  /// and of double; in place with interleaved pairs, whose rows need shuffles, which more heads amortise; out
+  /// of place. bench: rotate/*/cache/bhnd, rotate/half/float/in_place/small.
   int together_half_float, together_half_double, together_interleaved, together_out_of_place;
   /// Windows in memory that are wider than this are prefetched in the order of memory. bench:
   /// rotate/double/memory.
   Index wide_window_bytes;
-  /// Prefetch distances in bytes for tensors in memory; 0: the processor prefetches enough by itself. For
-  /// heads that are adjacent, heads that are strided, and strided features with tokens or heads adjacent.
-  /// bench: rotate/*/memory, layouts/*/memory.
+  /// Prefetch distances in bytes for tensors in memory; 0: the hardware prefetcher is enough. For adjacent
+  /// heads, for strided heads, and for strided features with adjacent tokens or heads. bench:
+  /// rotate/*/memory, layouts/*/memory.
   Index prefetch_adjacent, prefetch_strided, prefetch_tokens, prefetch_heads;
-  /// Results in memory bypass the caches also where heads are adjacent and their windows not wide. bench:
-  /// hand/contiguous/*/out_of_place/memory/bnhd.
+  /// Use non-temporal stores for results in memory also where heads are adjacent and their windows are not
+  /// wide. bench: hand/contiguous/*/out_of_place/memory/bnhd.
   bool nontemporal_adjacent;
 };
 
@@ -116,12 +116,12 @@ enum class Kernel {
   strided_features
 };
 
-/// What a job is turned into.
+/// How a job is carried out: the kernel, and its block sizes.
 struct Plan {
   Kernel kernel = Kernel::reference;
-  Index tokens_per_block = 0;     // tokens whose rows are used by all heads before the next
+  Index tokens_per_block = 0;     // tokens whose rows all heads use before the next tokens
   Index heads_per_group = 0;      // heads in one call of the kernel
-  Index heads_per_pass = 0;       // `AnyWidth`: heads that use a part of a row; 0: as many as stay close
+  Index heads_per_pass = 0;       // `AnyWidth`: heads that use a part of a row; 0: as many as fit in a tile
   int heads_together = 0;         // `StridedHeads`: heads loaded before the first is stored
   Index prefetch = 0;             // distance in bytes; 0: none
   bool prefetch_windows = false;  // prefetch each window in the order of memory
@@ -130,7 +130,7 @@ struct Plan {
   bool operator==(const Plan&) const = default;
 };
 
-/// What a plan depends on beside the shape of the job.
+/// What a plan depends on besides the shape of the job.
 struct JobScalars {
   Index scalar_bytes, row_bytes,
       arithmetic_bytes;  // of a feature, of a cos or sin, of what they are computed in
@@ -154,7 +154,7 @@ inline bool starts_on_lines(const JobShape& job, const JobScalars& scalars) {
   return starts;
 }
 
-/// The kernel for one token of so many heads, or for tokens whose heads are adjacent, in cache.
+/// The kernel for one token of `heads` heads, or for tokens whose heads are adjacent, in cache.
 inline Kernel kernel_in_cache(const JobShape& job, Index heads, Index scalar_bytes, bool in_place,
                               const Tuning& tuning) {
   const Index window = 2 * job.pairs * scalar_bytes;
@@ -187,7 +187,7 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
                                           : tuning.group_bytes;
     plan.heads_per_group = std::min(heads, std::max(least, group_bytes / window));
   }
-  // Rows that come back for other heads have to stay in cache until then.
+  // Rows that are reused for other heads must stay in cache until then.
   const Index row = 2 * job.pairs * scalars.row_bytes;
   plan.tokens_per_block = axes.tokens.extent * row <= tuning.row_block_bytes
                               ? axes.tokens.extent
@@ -217,7 +217,7 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
   return plan;
 }
 
-/// Can the kernel for strided features take the job? Its innermost axis must be contiguous.
+/// Can the kernel for strided features rotate the job? Its innermost axis must be contiguous.
 inline bool has_contiguous_axis(const JobShape& job) {
   if (job.axis_count == 0) return false;
   const JobAxis& innermost = job.axes[static_cast<std::size_t>(job.axis_count - 1)];
@@ -244,7 +244,7 @@ inline Plan plan(const JobShape& job, const InnermostAxes& axes, const JobScalar
 
 }  // namespace detail
 
-/// What `rotate` does with a job.
+/// The plan by which `rotate` carries out a job.
 template <class X, class Row>
 Plan plan(RotationJob<X, Row> job, const Tuning& tuning, InstructionSet set) {
   detail::order_axes(job);

@@ -1,4 +1,4 @@
-// What a kernel for contiguous features is told: tokens times heads, and how to go through them.
+// WindowLoop: the tokens and heads that one call of a kernel for contiguous features rotates.
 #pragma once
 
 #include "rotation_job.hpp"
@@ -22,7 +22,7 @@ struct WindowLoop {
   bool prefetch_windows;  // prefetch each window in the order of memory before it is rotated
 };
 
-/// Copies elements that do not overlap, without a call: where a loop over heads contains one, no vector stays in its
+/// Copies elements that do not overlap, without a function call: across a call no vector stays in its
 /// register from head to head.
 template <class Isa, class X>
 ROTARY_ALWAYS_INLINE void copy_elements(const X* from, X* to, Index count) {
@@ -46,9 +46,9 @@ ROTARY_ALWAYS_INLINE void copy_elements(const X* from, X* to, Index count) {
   }
 }
 
-/// The loop of one kernel call in typed pointers. Without a `WindowLoop` it is the whole job, a single token:
-/// so such a job writes nothing to the stack on its way to the kernel, where it would wait in the store queue
-/// behind the results of the call before it.
+/// The loop of one kernel call in typed pointers. Without a `WindowLoop` it is the whole job, a single token.
+/// Such a job stores nothing on the stack on its way to the kernel, which would wait in the store queue
+/// behind the results of the previous call.
 template <class X, class Row>
 struct Windows {
   const X* in;
@@ -97,7 +97,7 @@ struct Windows {
         after(0),
         negate(false) {}
 
-  /// A single head, its tokens taken for heads that have rows of their own.
+  /// Exchanges the loops for a single head: its tokens become heads, each with its own row.
   ROTARY_ALWAYS_INLINE void tokens_as_heads() {
     heads = tokens, head_in = token_in, head_out = token_out, head_row = token_row;
     tokens = 1;

@@ -1,4 +1,4 @@
-// The scales that keys carry: a magnitude, and those of XPos.
+// KeyScales: the scales of stored keys, a magnitude and those of XPos.
 #pragma once
 
 #include <cmath>
@@ -8,7 +8,8 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// A ζ_i^(slope · (p − origin)) for pair i of a key at p. Without XPos there is no ζ, and all have A.
+/// The scale A ζ_i^(slope · (p − origin)) of pair i of a key at position p. Without XPos it is A for all
+/// pairs.
 class KeyScales {
  public:
   KeyScales() = default;
@@ -20,7 +21,7 @@ class KeyScales {
     *this = around(centre);
   }
 
-  /// These scales around another centre, counted as XPos does, in positions divided by interpolate_factor.
+  /// These scales around another centre, in positions divided by interpolate_factor, as in XPos.
   KeyScales around(const double& centre) const {
     if (!finite_bits(centre)) fail("the centre is ", centre, ", it must be finite");
     KeyScales moved = *this;
@@ -34,7 +35,8 @@ class KeyScales {
   /// Refers to this object's ζ.
   kernels::Magnitude magnitude(double factor) const { return {factor, span_of(log_scale_), slope_, origin_}; }
 
-  /// Fails where a position is out of range, or a scale there is in the scalar X of keys.
+  /// Throws if a position is out of range, or a scale at that position is out of range in the scalar X of
+  /// keys.
   template <class X>
   void check(const FixedPosition& position) const {
     constexpr std::int64_t kLimit = std::int64_t{1} << 62;

@@ -1,4 +1,4 @@
-// Where the tokens of one sequence stand, by index.
+// TokenLog: the positions of the tokens of one sequence, by index.
 #pragma once
 
 #include <algorithm>
@@ -9,11 +9,11 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// One number for each coordinate of a token; those beyond its axes are not looked at.
+/// The coordinates of a token; entries beyond its number of axes are ignored.
 using Coordinates = std::array<FixedPosition, kMaxPositionAxes>;
 
-/// The positions of tokens in the order in which they are held, [tokens, axes]. They grow at the end, are
-/// dropped anywhere, and are moved.
+/// The positions of stored tokens, [tokens, axes]. Tokens are appended at the end, erased anywhere, and
+/// moved.
 class TokenLog {
  public:
   explicit TokenLog(Index axes) : axes_(axes) {
@@ -21,7 +21,7 @@ class TokenLog {
       fail("tokens have 1 to ", kMaxPositionAxes, " coordinates, found ", axes);
   }
 
-  // A copy has the same room, so that a fork of a cache allocates no more than the cache does.
+  // A copy has the same capacity, so that a fork of a cache allocates no more than the cache does.
   TokenLog(const TokenLog& other) : axes_(other.axes_) {
     positions_.reserve(other.positions_.capacity());
     for (const FixedPosition& position : other.positions_) positions_.push_back(position);
@@ -34,7 +34,7 @@ class TokenLog {
   Index size() const { return static_cast<Index>(positions_.size()) / axes_; }
   const FixedPosition* at(Index token) const { return positions_.data() + token * axes_; }
 
-  /// One after the largest coordinate of the last token; 0 if there is none.
+  /// One after the largest coordinate of the last token; 0 without tokens.
   FixedPosition next() const {
     if (size() == 0) return 0;
     const auto less = [](const FixedPosition& a, const FixedPosition& b) {
@@ -54,7 +54,7 @@ class TokenLog {
     positions_.erase(positions_.begin() + first * axes_, positions_.begin() + last * axes_);
   }
 
-  /// The coordinates of token `to` less those of token `from`.
+  /// The coordinates of token `to` minus those of token `from`.
   Coordinates difference(Index to, Index from) const {
     Coordinates deltas;
     std::transform(at(to), at(to + 1), at(from), deltas.begin(),
@@ -62,7 +62,7 @@ class TokenLog {
     return deltas;
   }
 
-  /// Where a token would stand after a move.
+  /// The coordinates of a token after a move by `deltas`.
   Coordinates moved(Index token, const FixedPosition* deltas) const {
     Coordinates there;
     std::transform(at(token), at(token + 1), deltas, there.begin(), std::plus<>());
@@ -74,8 +74,8 @@ class TokenLog {
       std::copy_n(moved(n, deltas).begin(), axes_, positions_.begin() + n * axes_);
   }
 
-  /// The end of the longest run of tokens from `first` on, within `last`, of which each stands one after the
-  /// one before it on every axis.
+  /// The end of the longest run of consecutive tokens from `first` on, at most `last`. In a run every
+  /// coordinate grows by one from token to token.
   Index run_end(Index first, Index last) const {
     const auto follows = [](const auto& before, const auto& here) {
       return here == before + FixedPosition(1);
@@ -85,7 +85,7 @@ class TokenLog {
     return end;
   }
 
-  /// `count` tokens from `first` on, each one after the one before it on every axis.
+  /// The positions of `count` consecutive tokens, the first with coordinates `first`.
   Positions run(Index count, const FixedPosition* first) const {
     std::array<AxisPositions, kMaxPositionAxes> along;
     std::transform(first, first + axes_, along.begin(),

@@ -1,11 +1,11 @@
-// Memory for the tokens of one sequence, head by head, with room for more.
+// TokenStore: memory for the tokens of one sequence, head by head, with spare capacity.
 #pragma once
 
 #include "../cos_sin_table.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// [heads, capacity, head_dim], row-major. How many tokens it holds is the owner's to know.
+/// A row-major buffer [heads, capacity, head_dim]. Its owner counts the tokens.
 template <class X>
 class TokenStore {
  public:
@@ -19,7 +19,7 @@ class TokenStore {
   Index head_dim() const { return head_dim_; }
   Index capacity() const { return static_cast<Index>(memory_.size()) / (heads_ * head_dim_); }
 
-  /// Room for `capacity` tokens, the first `size` of which stay. Does not shrink.
+  /// Grows to `capacity` tokens and copies the first `size`. Does not shrink.
   void reserve(Index capacity, Index size) {
     if (capacity <= this->capacity()) return;
     TokenStore larger(heads_, head_dim_);
@@ -29,7 +29,7 @@ class TokenStore {
     memory_.swap(larger.memory_);
   }
 
-  /// Copies keys, [heads, n, head_dim] lying in any way, to the tokens from `first` on.
+  /// Copies keys, [heads, n, head_dim] with any strides, to the tokens from `first` on.
   void write(Index first, const StridedView<const X>& keys) {
     if (keys.extent(1) == 0) return;  // of any number of heads
     for (Index head = 0; head < heads_; ++head) {
@@ -45,7 +45,7 @@ class TokenStore {
     }
   }
 
-  /// Takes the tokens [first, last) out of the `size` that are held; those after them close up.
+  /// Erases tokens [first, last) of `size`: the tokens after them move down.
   void erase(Index first, Index last, Index size) {
     if (first == last) return;
     for (Index head = 0; head < heads_; ++head)
@@ -57,7 +57,7 @@ class TokenStore {
   StridedView<const X> tokens(Index first, Index last) const { return view<const X>(*this, first, last); }
   StridedView<X> tokens(Index first, Index last) { return view<X>(*this, first, last); }
 
-  /// The address of what head `head` has of a token.
+  /// The address of one head of a token.
   const X* data(Index head = 0, Index token = 0) const { return memory_.data() + place(head, token); }
 
  private:

@@ -1,4 +1,4 @@
-// The rotary embeddings of a whole model: which layer has which, and which has none.
+// ModelConfiguration: the rotary embeddings of the layers of a model.
 #pragma once
 
 #include <cmath>
@@ -12,23 +12,23 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Something a configuration said, or left unsaid, that its reader should know of.
+/// A note on a key of a configuration that its user should know of.
 struct ConfigurationNote {
   enum class Kind {
     ignored,        ///< the key is about positions, and is not read; the text says why
-    defaulted,      ///< the key is missing, and its value came from elsewhere
-    contradictory,  ///< the value does not fit another one; both are allowed, and the text says which holds
-    assumed,        ///< the caller has given the answer
+    defaulted,      ///< the key is missing; the text says where its value comes from
+    contradictory,  ///< the value contradicts another one; the text says which of them is used
+    assumed,        ///< the caller supplied the value
     unread          ///< the key is not read; noted only if asked for
   };
 
   Kind kind = Kind::ignored;
   std::string key;   ///< with the objects that hold it: "text_config.rope_scaling.factor"
-  std::string text;  ///< a sentence: the key, what stands there, what happened and why
+  std::string text;  ///< a sentence: the key, its value, what was done and why
 };
 
-/// A factor of queries that grows with their position, which some models have against the dilution of
-/// attention over long texts. It is no rotation: multiply queries by it after they are rotated.
+/// A factor of queries that grows with their position, by which some models counter the dilution of attention
+/// over long texts. It is not part of the rotation: multiply queries by it after they are rotated.
 ///
 ///     1 + scale · ln(1 + ⌊(position + shift) / interval⌋)
 ///
@@ -49,10 +49,10 @@ struct QueryTemperature {
   }
 };
 
-/// The layers of a model, by type and by index, and notes on where this comes from.
+/// The layers of a model, by type and by index, and notes on the configuration they come from.
 ///
-/// Models give all their layers the same rotary embedding, or each type of layer its own, and some leave a
-/// few layers without one: `has_rope` tells, and `layer` throws for those.
+/// In some models all layers have one rotary embedding, in others each type of layer has its own, and some
+/// layers may have none: for those `has_rope` is false and `layer` throws.
 ///
 /// @code
 ///   const rotary::ModelConfiguration gemma = rotary::preset("google/gemma-3-1b-it");
@@ -65,7 +65,7 @@ struct QueryTemperature {
 struct ModelConfiguration {
   struct LayerType {
     std::string name;                    ///< "full_attention", "sliding_attention", ...
-    std::optional<RopeParameters> rope;  ///< none: `why_not` tells the reason
+    std::optional<RopeParameters> rope;  ///< empty: `why_not` is the reason
     std::string why_not = {};
   };
   struct Layer {
@@ -77,7 +77,7 @@ struct ModelConfiguration {
   std::vector<LayerType> layer_types;
   std::vector<Layer> layers;  ///< empty if the number of layers is not known
   std::vector<ConfigurationNote> notes = {};
-  std::optional<QueryTemperature> temperature = {};  ///< of queries; see `query_temperature`
+  std::optional<QueryTemperature> temperature = {};  ///< see `query_temperature`
   bool temperature_without_rope = false;             ///< only layers without a rotary embedding have it
 
   Index layer_count() const { return static_cast<Index>(layers.size()); }
@@ -104,8 +104,9 @@ struct ModelConfiguration {
   RopeParameters layer(Index index) && { return std::as_const(*this).layer(index); }
   RopeParameters layer(std::string_view type) && { return std::as_const(*this).layer(type); }
 
-  /// The frequencies and the layout that all layers have, so that an embedding can be made of a model as a whole.
-  /// Throws if layers differ or some have none: make one for each kind, of `layer(i)`.
+  /// The frequencies that all layers share; with `layout`, an embedding can be constructed from the model.
+  /// Throws if layers differ or some have no rotary embedding: then construct an embedding from each
+  /// `layer(i)`.
   [[nodiscard]] Frequencies rope_frequencies(double length = 0) const {
     return only().rope_frequencies(length);
   }
@@ -116,7 +117,7 @@ struct ModelConfiguration {
     return temperature_without_rope && has_rope(index) ? std::nullopt : temperature;
   }
 
-  /// Whether queries and keys of the layer are rotated by their positions.
+  /// Are queries and keys of the layer rotated by their positions?
   bool has_rope(Index index) const {
     const Layer found = layer_at(index);
     return found.rotates && layer_types[found.type].rope;
@@ -132,7 +133,7 @@ struct ModelConfiguration {
     }
     return nullptr;
   }
-  const ConfigurationNote* note(std::string_view key) const&& = delete;  // it would be gone
+  const ConfigurationNote* note(std::string_view key) const&& = delete;  // of a temporary: it would dangle
 
  private:
   const RopeParameters& only() const {

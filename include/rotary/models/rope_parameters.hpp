@@ -1,4 +1,4 @@
-// All that one layer's rotary embedding needs to know, under the names that model configurations use.
+// RopeParameters: the parameters of one layer's rotary embedding, under the names of model configurations.
 #pragma once
 
 #include <array>
@@ -27,7 +27,7 @@ struct LinearOptions {
   double factor = 1;
 };
 
-/// `ntk_frequencies`: `dynamic` with an `alpha`, as HunYuan has it, and `xdrope`.
+/// `ntk_frequencies`: HunYuan's `dynamic` with an `alpha`, and `xdrope`.
 struct NtkOptions {
   double alpha = 1;
 };
@@ -44,7 +44,7 @@ struct DynamicNtkOptions {
   double max_position_embeddings = 0;
 };
 
-/// `ntk_frequencies` with the alpha of `qwen_ntk_alpha` (`use_dynamic_ntk` of Qwen-1): they depend on the
+/// `ntk_frequencies` with the alpha of `qwen_ntk_alpha` (`use_dynamic_ntk` of Qwen-1), which depends on the
 /// length too.
 struct QwenNtkOptions {
   double original_max_position_embeddings = 0;
@@ -56,17 +56,17 @@ struct ProportionalOptions {
   double factor = 1;
 };
 
-/// What is done to the frequencies. The type of the options tells which variant it is.
+/// The scaling of the frequencies. The type of the options names the variant.
 using RopeScaling =
     std::variant<DefaultOptions, LinearOptions, NtkOptions, VllmNtkOptions, DynamicNtkOptions, QwenNtkOptions,
                  YarnOptions, LongRopeOptions, Llama3Options, ProportionalOptions, GrokOptions>;
 
-/// The order in which M-RoPE deals pairs out to axes: see frequencies/mrope_axes.hpp. HunYuan's XD-RoPE is chunked.
+/// The order in which M-RoPE assigns pairs to axes: see frequencies/mrope_axes.hpp. HunYuan's XD-RoPE is
+/// chunked.
 enum class MropeOrder { chunked, interleaved, ernie, openpangu, video, glm };
 
-/// The rotary embedding of a layer.
-///
-/// What a model is published with (`from_config`), or what is known of it (`preset`), or filled in by hand:
+/// The rotary embedding of a layer: from a model's configuration (`from_config`), from a published model's
+/// name (`preset`), or filled in by hand.
 ///
 /// @code
 ///   const rotary::RopeParameters llama31{
@@ -76,37 +76,36 @@ enum class MropeOrder { chunked, interleaved, ernie, openpangu, video, glm };
 struct RopeParameters {
   double theta = 10000;             ///< the base of the frequencies
   Index head_dim = 0;               ///< features of a head of queries and keys
-  Index rotary_dim = head_dim;      ///< of which as many rotate,
-  Index start_index = 0;            ///< from this one on; other than 0 where a head is [nope | rope]
-  Pairing pairing = Pairing::half;  ///< how the weights have the features of a pair: half in most checkpoints
+  Index rotary_dim = head_dim;      ///< features of a head that rotate
+  Index start_index = 0;            ///< the first feature that rotates; not 0 in heads of [nope | rope]
+  Pairing pairing = Pairing::half;  ///< the pairing of the weights: half in most checkpoints
 
-  /// How rotated features are left. Scores are the same for either, key caches are not. Only Hugging Face's
-  /// DeepSeek-V3 leaves them otherwise than it finds them, `Pairing::half`; here, as in DeepSeek's own code
-  /// and in vLLM, they stay as they are unless this is changed.
+  /// The pairing of rotated features; by default `pairing`, as in DeepSeek's own code and in vLLM. Scores do
+  /// not depend on it, cached keys do. Only Hugging Face's DeepSeek-V3 reads interleaved pairs and writes
+  /// `Pairing::half`.
   Pairing output_pairing = pairing;
 
   RopeScaling scaling = {};
   std::vector<Index> mrope_section = {};  ///< pairs of each axis; empty: positions have one coordinate
   MropeOrder mrope_order = MropeOrder::chunked;
-  double softmax_scale = 1;  ///< multiplies 1/√head_dim in the scores: DeepSeek's other half of YaRN
+  double softmax_scale = 1;  ///< multiplies 1/√head_dim in the scores: a part of DeepSeek's YaRN
 
   /// The output of attention is rotated by minus the position of its query, with the frequencies of keys:
   /// DeepSeek-V4, where values are the rotated keys.
   bool rotates_output_back = false;
 
-  /// The frequencies and the magnitude. `length`, one more than the largest position, matters for dynamic
-  /// NTK, Qwen-1 and LongRoPE; 0 gives those of short texts. Throws for parameters that make no sense, naming
-  /// one.
+  /// The frequencies and the magnitude. Those of dynamic NTK, Qwen-1 and LongRoPE depend on `length`, one
+  /// more than the largest position; 0 gives those of short texts. Throws on invalid parameters, naming one.
   Frequencies frequencies(double length = 0) const;
 
-  /// Which features of a head rotate and how they are paired: what an embedding of this layer carries.
+  /// The layout of this layer's embedding: which features of a head rotate, and how they are paired.
   [[nodiscard]] HeadLayout layout() const {
     HeadLayout layout{.rotary_dim = rotary_dim, .start_index = start_index, .pairing = pairing};
     if (output_pairing != pairing) layout.output_pairing = output_pairing;
     return layout;
   }
 
-  /// The frequencies that positions of these models take: of every axis where there is an `mrope_section`.
+  /// The frequencies of this layer's embedding: on several axes if there is an `mrope_section`.
   [[nodiscard]] Frequencies rope_frequencies(double length = 0) const {
     return mrope_section.empty() ? frequencies(length) : frequencies_on_axes(length);
   }
@@ -121,7 +120,7 @@ struct RopeParameters {
     return on_axes(frequencies(length), axis_of_pair(), axes);
   }
 
-  /// What configurations call the variant.
+  /// The name of the variant in configurations.
   std::string_view rope_type() const {
     static constexpr std::array<std::string_view, std::variant_size_v<RopeScaling>> kNames = {
         "default", "linear",   "ntk_alpha", "ntk",          "dynamic", "qwen_dynamic_ntk",
@@ -132,7 +131,7 @@ struct RopeParameters {
 
 namespace detail {
 
-/// Calls up the variant that the type of the options names.
+/// Calls the function of the variant that the type of the options names.
 struct FrequenciesOf {
   Index dim;
   DoubleDouble theta;

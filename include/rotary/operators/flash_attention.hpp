@@ -1,4 +1,4 @@
-// FlashAttention's apply_rotary: tables × tokens, each sequence starting at a row of its own.
+// FlashAttention's apply_rotary: tables × tokens, with an offset for each sequence.
 #pragma once
 
 #include <algorithm>
@@ -11,18 +11,18 @@
 
 namespace rotary::inline ROTARY_ABI::flash_attention {
 
-/// The arguments of `apply_rotary` that are no tensors of floats, with its defaults.
+/// The arguments of FlashAttention's `apply_rotary` besides its float tensors, with its defaults.
 struct ApplyRotaryOptions {
   Index seqlen_offset = 0;  ///< `seqlen_offsets` as one int: the row of the first token of every sequence
   std::span<const std::int32_t> seqlen_offsets = {};  ///< or as a tensor: one for each sequence
-  std::span<const std::int32_t> cu_seqlens = {};      ///< of packed sequences: 0, then where each ends
+  std::span<const std::int32_t> cu_seqlens = {};      ///< for packed sequences: 0, then the end of each
   std::optional<Index> max_seqlen = {};               ///< throws on a longer sequence
   /// Pairing::interleaved, else Pairing::half. False by default; `RotaryTables` have their own.
   std::optional<bool> interleaved = {};
   bool conjugate = false;  ///< rotates backwards, which is the gradient
 };
 
-/// The gradients of `apply_rotary` with respect to its tensors, each of the shape of its own.
+/// The gradients of `apply_rotary` with respect to its tensors, each with the shape of that tensor.
 template <class G, class C, class S>
 struct ApplyRotaryGradients {
   rotary::detail::Owned<G> x;
@@ -38,7 +38,7 @@ inline Pairing pairing_of(const ApplyRotaryOptions& options) {
   return options.interleaved.value_or(false) ? Pairing::interleaved : Pairing::half;
 }
 
-/// Which row of the tables rotates token t, the sequences of a batch put end to end.
+/// Which row of the tables rotates token t, where tokens are counted through all sequences of a batch.
 struct TokenRows {
   Index table_rows;
   Index first = 0, seq = 1;  // tokens of a sequence, unless they are packed
@@ -72,7 +72,7 @@ Index longest_sequence(const StridedView<X>& x, const ApplyRotaryOptions& option
   return longest;
 }
 
-/// Tables of shape [batch, seq, pairs]: every token has a row of its own.
+/// The rows of tables of shape [batch, seq, pairs], one for each token.
 template <class X>
 TokenRows a_row_each(const StridedView<X>& x, const TableShape& table, const ApplyRotaryOptions& options) {
   if (!options.seqlen_offsets.empty() || options.seqlen_offset != 0 || !options.cu_seqlens.empty())
@@ -107,7 +107,7 @@ TokenRows rows_of_tokens(const StridedView<X>& x, const TableShape& table,
   for (const std::int32_t offset : options.seqlen_offsets) check_offset(offset);
   const Index longest = longest_sequence(x, options), allowed = options.max_seqlen.value_or(longest);
   if (longest > allowed) fail("max_seqlen is ", allowed, ", there is a sequence of ", longest, " tokens");
-  // Where the offsets are a list, tokens past the end of the tables stay as they are.
+  // With a list of offsets, tokens past the end of the tables are copied unchanged.
   const Index needed = checked_sum(options.seqlen_offset, longest);
   if (table.rows() < needed) fail("the tables have ", table.rows(), " rows, there must be at least ", needed);
   return {.table_rows = table.rows(),
@@ -118,7 +118,7 @@ TokenRows rows_of_tokens(const StridedView<X>& x, const TableShape& table,
           .cu_seqlens = options.cu_seqlens};
 }
 
-/// `x` and `out` are the same object in place.
+/// Rotates `x` into `out`; in place they are the same object.
 template <class Rows, class In, class X>
 void rotate(const Rows& rows, const StridedView<In>& x, const StridedView<X>& out,
             const ApplyRotaryOptions& options) {
@@ -133,11 +133,11 @@ void rotate(const Rows& rows, const StridedView<In>& x, const StridedView<X>& ou
 
 /// Tables of cosines and sines as rows that are converted once, for any number of calls and threads.
 ///
-/// `T`, float or double, is what rows are held in. It is double for tables of double, else float, so that the template
-/// argument may be left out. Results have the same bits as those of the functions below.
+/// `T`, float or double, is the scalar of the rows. It is deduced: double for tables of double, else float.
+/// Results have the bits of the functions below.
 ///
-/// The tables are copied, rotary_dim scalars for each row, and may be destroyed or changed afterwards. An object is
-/// immutable.
+/// The tables are copied, rotary_dim scalars for each row, and may be destroyed or changed afterwards. An
+/// object is immutable.
 ///
 /// @code
 ///   rotary::Tensor<float, 2> cos(512, 32), sin(512, 32);         // the first 64 features rotate
@@ -164,8 +164,8 @@ class RotaryTables {
 
   [[nodiscard]] Pairing pairing() const { return rows_.layout().pairing; }
 
-  /// The rotated `x`; shapes, options and errors are those of the function `apply_rotary`. `.interleaved` need not be
-  /// given; throws if it contradicts the pairing.
+  /// The rotated `x`; shapes, options and errors are those of the function `apply_rotary`. `.interleaved`
+  /// need not be given; throws if it contradicts the pairing.
   template <class X>
   [[nodiscard]] rotary::detail::Owned<X> apply_rotary(const X& x,
                                                       const ApplyRotaryOptions& options = {}) const {
@@ -211,8 +211,9 @@ template <class C, class S>
 RotaryTables(const C&, const S&, Pairing = Pairing::half)
     -> RotaryTables<rotary::detail::Arithmetic<float, rotary::detail::Scalar<C>>>;
 
-/// `apply_rotary` into `out`, of the shape and scalar of `x`, which with `inplace` is `x` itself. Rows are read from
-/// the tables as they are needed; where the tables serve many calls, `RotaryTables` convert them once.
+/// Writes the rotated `x` to `out`, of its shape and scalar, which may be `x` itself (FlashAttention's
+/// `inplace`). Options and errors are those of `apply_rotary`. Rows are converted in every call; for tables
+/// that serve many calls, `RotaryTables` convert them once.
 template <class X, class C, class S, class Y>
 void apply_rotary_into(const X& x, const C& cos, const S& sin, Y&& out,
                        const ApplyRotaryOptions& options = {}) {
@@ -228,16 +229,16 @@ void apply_rotary_into(const X& x, const C& cos, const S& sin, Y&& out,
   }
 }
 
-/// Rotates the first features of every head of `x`, [batch, seq, heads, head_dim], by rows of the tables `cos`
-/// and `sin`, [rows, rotary_dim / 2]: token n of a sequence by row offset + n.
+/// Rotates the first features of every head of `x`, [batch, seq, heads, head_dim], by rows of the tables
+/// `cos` and `sin`, [rows, rotary_dim / 2]: token n of a sequence by row offset + n.
 ///
 /// With `cu_seqlens`, `x` is [total, heads, head_dim], and n counts from the start of each packed sequence.
 /// Tables of shape [batch, seq, rotary_dim / 2] hold a row for every token, as those of
 /// `apply_rotary_emb_torch` may. Cosines and sines are used as they are, at any magnitude.
 ///
-/// As in FlashAttention, tokens past the end of the tables come through unchanged if the offsets are a list,
-/// and throw if there is one offset for all. Throws std::invalid_argument on negative offsets, on a
-/// sequence longer than the tables, and on shapes that contradict each other.
+/// As in FlashAttention, tokens past the end of the tables are copied unchanged if the offsets are a list,
+/// and throw if there is one offset for all. Throws std::invalid_argument on negative offsets, on a sequence
+/// longer than the tables, and on shapes that contradict each other.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> q(2, 5, 8, 64);                     // [batch, seq, heads, head_dim]
@@ -257,9 +258,10 @@ rotary::detail::Owned<X> apply_rotary(const X& x, const C& cos, const S& sin,
   }
 }
 
-/// The gradients of a loss, given the one with respect to the result of `apply_rotary` with these options.
-/// With respect to `x` it is the conjugate rotation; those of the tables, which FlashAttention does not have,
-/// are ∂cos = Σ (g a + h b) and ∂sin = Σ (h a − g b) over the pairs (a, b) that a row has rotated.
+/// The gradients of a loss, given `grad`, the one with respect to the result of `apply_rotary` with these
+/// options. That of `x` is the conjugate rotation of `grad`. Those of the tables, which FlashAttention does
+/// not have, are ∂cos = Σ (g a + h b) and ∂sin = Σ (h a − g b) over the pairs (a, b) that a row rotates, with
+/// gradients (g, h).
 template <class X, class C, class S, class G>
 ApplyRotaryGradients<G, C, S> apply_rotary_backward(const X& x, const C& cos, const S& sin, const G& grad,
                                                     ApplyRotaryOptions options = {}) {
@@ -274,7 +276,7 @@ ApplyRotaryGradients<G, C, S> apply_rotary_backward(const X& x, const C& cos, co
   const auto in = const_view_of(source);
   check_given_tables(const_view_of(gradients.cos), const_view_of(gradients.sin));
   const TokenRows rows = rows_of_tokens(in, table_shape(grad_cos), options);
-  std::vector<Index> shape(static_cast<std::size_t>(in.rank) - 1, 1);  // 1 for what shares its rows
+  std::vector<Index> shape(static_cast<std::size_t>(in.rank) - 1, 1);  // 1 for axes that share rows
   const auto seq_axis = static_cast<std::size_t>(in.rank) - 3;
   shape[seq_axis] = in.extent(in.rank - 3);
   if (rows.batch > 0) shape[0] = rows.batch;

@@ -1,4 +1,4 @@
-// ggml's rope: its parameters as an embedding, and its functions.
+// ggml's rope as an object, and as functions.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@ void check_tensor(Index n_dims, Mode mode, const StridedView<X>& a) {
     fail("n_dims is ", n_dims, ", in mode vision it must be half of the ", head_dim, " features of a head");
 }
 
-/// The positions of tokens on one axis, or on four of which ggml stores one after the other.
+/// The positions of tokens on one axis, or on four axes, which ggml stores one after the other.
 inline Positions positions_of(std::span<const std::int32_t> positions, bool streams) {
   if (!streams) return Positions::listed(positions);
   if (positions.size() % 4 != 0)
@@ -40,8 +40,8 @@ inline Positions positions_of(std::span<const std::int32_t> positions, bool stre
   return Positions::together(axes);
 }
 
-/// The table for the positions of the last call, which all layers of a model share. `at` may be called from any number
-/// of threads; the lock is held while a pointer is copied, not while a table is computed.
+/// Caches the table for the positions of the last call, which all layers of a model share. `at` may be called
+/// from any number of threads; the lock is held while a pointer is copied, not while a table is computed.
 template <class T>
 class LastTable {
  public:
@@ -52,7 +52,7 @@ class LastTable {
     return *this;
   }
 
-  /// The table for `positions`: make() if it is not the last one.
+  /// The table for `positions`: the cached one, or that of make().
   template <class Make>
   std::shared_ptr<const CosSinTable<T>> at(std::span<const std::int32_t> positions, const Make& make) const {
     std::shared_ptr<const Entry> last = get();
@@ -77,7 +77,7 @@ class LastTable {
   }
   void set(std::shared_ptr<const Entry> entry) const {
     const std::lock_guard lock(mutex_);
-    last_.swap(entry);  // what is replaced is freed after the lock
+    last_.swap(entry);  // the old table is freed after the lock
   }
 
   mutable std::mutex mutex_;
@@ -106,14 +106,14 @@ inline GgmlFloat32Angles float32_angles(const RopeOptions& options) {
 
 }  // namespace detail
 
-/// ggml's rope with the parameters of a model: frequencies and rows are held from call to call, so that a call costs
-/// little more than one of rotary::RotaryEmbedding at listed positions.
+/// ggml's rope with the parameters of a model. Frequencies and rows are cached from call to call, so that a
+/// call costs little more than one of rotary::RotaryEmbedding at listed positions.
 ///
-/// `T`, float or double, is what rows are held in. Results have the same bits as those of the functions below, which
-/// use float unless the tensor is of double. A `const` object may be used from any number of threads.
+/// `T`, float or double, is the scalar of the rows. Results have the bits of the functions below, which use
+/// double for tensors of double, else float. A `const` object may be used from any number of threads.
 ///
-/// Rows of exact angles are cached up to position `cached_rows` − 1. Of float32 angles the rows of the last call's
-/// positions are, since all layers of a model share them.
+/// Rows of exact angles are cached up to position `cached_rows` − 1. For float32 angles the rows of the last
+/// call's positions are cached, since all layers of a model share them.
 ///
 /// @code
 ///   const rotary::ggml::Rope<float> rope({.n_dims = 128, .mode = rotary::ggml::Mode::neox, .freq_base = 500000});
@@ -139,11 +139,13 @@ class Rope {
     if (options.angles == Angles::ggml_float32) float32_.emplace(detail::float32_angles(options));
   }
 
-  /// The frequencies, the magnitude and the layout that the parameters stand for.
+  /// The embedding with the frequencies, the magnitude and the layout of the parameters.
   [[nodiscard]] const rotary::RotaryEmbedding<T>& embedding() const& { return rotary_; }
-  const rotary::RotaryEmbedding<T>& embedding() const&& = delete;  // the object would be gone
+  const rotary::RotaryEmbedding<T>& embedding() const&& =
+      delete;  // of a temporary: the reference would dangle
 
-  /// Cosines and sines, one row for each token: what queries and keys of all layers share, for `apply_rotary_emb`.
+  /// Cosines and sines, one row for each token, for `apply_rotary_emb`: queries and keys of all layers share
+  /// them.
   [[nodiscard]] CosSinTable<T> table(std::span<const std::int32_t> positions) const {
     const Positions at = positions_of(positions);
     return float32_ ? float32_table(at) : rotary_.table(at);
@@ -205,8 +207,8 @@ class Rope {
     return detail::positions_of(positions, rotary_.frequencies().axes == 4);
   }
 
-  /// The positions of the tokens of `a`. Throws unless the parameters fit it, every token has a position, and the
-  /// direction is one of ggml's.
+  /// The positions of the tokens of `a`. Throws unless the parameters fit it, every token has a position, and
+  /// the direction is one of ggml's.
   template <class X>
   Positions checked_positions(const X& a, std::span<const std::int32_t> positions,
                               Direction direction) const {
@@ -243,16 +245,18 @@ class Rope {
   detail::LastTable<T> last_;
 };
 
-/// Cosines and sines of these parameters, one row for each token: what queries and keys of all layers share.
+/// Cosines and sines, one row for each token, for `apply_rotary_emb`: queries and keys of all layers share
+/// them.
 ///
-/// ggml's positions, 32-bit: one for each token, or in the modes with streams all of t, then h, w and e.
+/// `positions` are ggml's: one for each token, or in the modes with streams all of t, then all of h, w and e.
 template <RowScalar T>
 [[nodiscard]] CosSinTable<T> rope_table(std::span<const std::int32_t> positions, const RopeOptions& options) {
   return Rope<T>(options, 0).table(positions);
 }
 
-/// `rope` into `out`, of the shape and scalar of `a`, which may be `a` itself; with Direction::transpose the
-/// backward pass. Makes a `Rope` for this call only: where parameters serve many calls, hold one.
+/// Writes the rotated `a` to `out`, of its shape and scalar, which may be `a` itself; with
+/// Direction::transpose the backward pass. Constructs a `Rope` for this call only: for parameters that serve
+/// many calls, construct one yourself.
 template <class X, class Y>
 void rope_into(const X& a, std::span<const std::int32_t> positions, Y&& out, const RopeOptions& options,
                Direction direction = Direction::forward) {
@@ -264,7 +268,7 @@ void rope_into(const X& a, std::span<const std::int32_t> positions, Y&& out, con
   }
 }
 
-/// ggml's rope of `a`, [batch, tokens, heads, head_dim], which is its ne the other way round: `ggml_rope`,
+/// ggml's rope of `a`, [batch, tokens, heads, head_dim], which is ggml's `ne` in reverse: `ggml_rope`,
 /// `ggml_rope_ext` and `ggml_rope_multi`.
 ///
 /// Angles are exact unless `angles` says otherwise. Half-precision tensors are rotated in float and rounded

@@ -1,4 +1,4 @@
-// The parameters of ggml's rope, and the frequencies that they mean.
+// The parameters of ggml's rope, and their frequencies.
 #pragma once
 
 #include <array>
@@ -20,23 +20,23 @@ namespace rotary::inline ROTARY_ABI::ggml {
 ///     normal  (2i, 2i + 1)        1
 ///     neox    (i, i + n_dims/2)   1
 ///     mrope   (i, i + n_dims/2)   4 streams t, h, w, e in whole sections
-///     vision  (i, i + n_dims)     4 streams, the first being y, the second x; frequencies start anew in each
-///     imrope  (i, i + n_dims/2)   4 streams, t, h and w in turn
+///     vision  (i, i + n_dims)     4 streams, the first is y, the second x; each has all frequencies
+///     imrope  (i, i + n_dims/2)   4 streams, t, h and w interleaved
 enum class Mode { normal = 0, neox = 2, mrope = 8, vision = 24, imrope = 40 };
 
-/// Which angles: those of exact phases, or the float32 ones that ggml computes, to match a running system.
+/// Which angles: those of exact phases, or ggml's float32 ones, to match a running system.
 enum class Angles { exact, ggml_float32 };
 
-/// The parameters of `ggml_rope_multi`, of which `ggml_rope_ext` and `ggml_rope` have fewer; what is left out
-/// scales nothing.
+/// The parameters of `ggml_rope_multi`; `ggml_rope_ext` and `ggml_rope` have fewer. The defaults scale
+/// nothing.
 struct RopeOptions {
-  Index n_dims = 0;  ///< features that rotate, in mode vision half of them; even
+  Index n_dims = 0;  ///< features that rotate, even; in mode vision half of them
   Mode mode = Mode::normal;
   std::array<Index, 4> sections = {};  ///< pairs of each stream, of the modes that have streams
   Index n_ctx_orig = 0;                ///< the context of pretraining; needed with ext_factor
   double freq_base = 10000;
   double freq_scale = 1;  ///< angles are multiplied by it
-  double ext_factor = 0;  ///< how much YaRN leaves of the fast pairs unscaled; 0: no YaRN
+  double ext_factor = 0;  ///< the share of fast pairs that YaRN does not scale; 0: no YaRN
   double attn_factor = 1;
   double beta_fast = 32, beta_slow = 1;
   std::span<const float> freq_factors = {};  ///< divisors of the frequencies, at least one for each pair
@@ -55,7 +55,7 @@ inline Pairing pairing_of(const RopeOptions& options) {
   return options.mode == Mode::normal ? Pairing::interleaved : Pairing::half;
 }
 
-/// Which stream turns a pair; empty for the modes that have but one.
+/// Which stream rotates each pair; empty for the modes with one stream.
 inline std::vector<Index> streams_of_pairs(const RopeOptions& options) {
   switch (options.mode) {
     case Mode::normal:
@@ -70,7 +70,7 @@ inline std::vector<Index> streams_of_pairs(const RopeOptions& options) {
   fail("mode is ", static_cast<int>(options.mode), ", it must be 0, 2, 8, 24 or 40");
 }
 
-/// How many pairs stand before this one: in mode vision, where frequencies start anew, in its own section.
+/// The index of a pair's frequency: that of the pair, in mode vision counted within its section.
 inline Index step_of_pair(const RopeOptions& options, Index pair) {
   if (options.mode != Mode::vision) return pair;
   const auto [y, x, w, e] = options.sections;
@@ -102,15 +102,15 @@ inline void check(const RopeOptions& options) {
 
 }  // namespace detail
 
-/// The frequencies and the magnitude of ggml's parameters. Of pair i, c_i being its entry of freq_factors:
+/// The frequencies and the magnitude of ggml's parameters. For pair i with entry c_i of freq_factors:
 ///
 ///     f_i  = freq_base^(−2i/n_dims) / c_i
 ///     μ_i  = ext_factor · (1 − ramp_i)             over the range of `correction_range`
 ///     f'_i = freq_scale · f_i (1 − μ_i) + f_i μ_i
 ///     A    = attn_factor, times 1 + 0.1 ln(1/freq_scale) if ext_factor is not 0
 ///
-/// On four axes in the modes with streams, where in mode vision i is counted from the start of a section.
-/// Fails, unlike ggml, where `correction_range` does: if n_ctx_orig ≤ 2π · beta_slow.
+/// The modes with streams have four axes; in mode vision i is counted from the start of a section. Throws,
+/// unlike ggml, where `correction_range` does: if n_ctx_orig ≤ 2π · beta_slow.
 inline Frequencies rope_frequencies(const RopeOptions& options) {
   detail::check(options);
   const std::vector<Index> streams = detail::streams_of_pairs(options);
@@ -128,8 +128,9 @@ inline Frequencies rope_frequencies(const RopeOptions& options) {
     const Index step = detail::step_of_pair(options, i);
     DoubleDouble own = pow(options.freq_base, DoubleDouble(-2 * step) / options.n_dims);
     if (!options.freq_factors.empty()) own = own / options.freq_factors[static_cast<std::size_t>(i)];
-    const DoubleDouble kept = yarn ? options.ext_factor * (1 - correction_ramp(range, i)) : DoubleDouble(0);
-    frequencies.values.push_back(options.freq_scale * own * (1 - kept) + own * kept);
+    const DoubleDouble unscaled =
+        yarn ? options.ext_factor * (1 - correction_ramp(range, i)) : DoubleDouble(0);
+    frequencies.values.push_back(options.freq_scale * own * (1 - unscaled) + own * unscaled);
   }
   return streams.empty() ? frequencies : on_axes(frequencies, streams, 4);
 }

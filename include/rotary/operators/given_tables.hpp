@@ -1,4 +1,4 @@
-// The tables that operators are handed: cosines and sines in tensors of their own, a row for each position.
+// The tables that operators take: tensors of cosines and of sines, with a row for each position.
 #pragma once
 
 #include <algorithm>
@@ -12,10 +12,10 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Stands for a row that leaves features as they are: every cosine 1, every sine 0.
+/// The number of a row that changes nothing: every cosine is 1, every sine 0.
 inline constexpr Index kIdentityRow = -1;
 
-/// What tables are rounded to: double where it makes a difference.
+/// The scalar to which tables are converted: double if the tensor or the table is double.
 template <class X, class C>
 using RowsOf = Arithmetic<Scalar<X>, Scalar<C>>;
 
@@ -42,7 +42,7 @@ void check_given_tables(const StridedView<const C>& cos, const StridedView<const
          ", they must have the same");
 }
 
-/// Where a row starts; the rows of [batch, seq, pairs] are numbered through.
+/// The offset of a row, in elements. Rows of [batch, seq, pairs] are numbered through all sequences.
 template <class C>
 Index offset_of_row(const StridedView<C>& table, Index row) {
   if (table.rank == 2) return row * table.stride(0);
@@ -68,7 +68,7 @@ inline std::string shape_text(const TableShape& shape) {
   return "[" + std::to_string(shape.outer) + seq + ", " + std::to_string(shape.pairs) + "]";
 }
 
-/// Writes the row that leaves features as they are.
+/// Writes a row that changes nothing: every cosine is 1, every sine 0.
 template <RowScalar T>
 void write_identity_row(const HeadLayout& layout, T* row) {
   const Index pairs = layout.rotary_dim / 2;
@@ -76,8 +76,8 @@ void write_identity_row(const HeadLayout& layout, T* row) {
   for (Index i = 0; i < pairs; ++i) row[i * to.pair] = T(1), row[i * to.pair + to.partner] = T(0);
 }
 
-/// Rows that are read from the given tables and converted in every call: for functions, whose tables may change from
-/// one call to the next, and may have many more rows than a call needs.
+/// Rows that are read from the given tables and converted in every call. Functions use this: their tables may
+/// change from one call to the next, and may have many more rows than a call needs.
 template <RowScalar T, class C, class S>
 class RowsOfTables {
  public:
@@ -93,7 +93,7 @@ class RowsOfTables {
   const HeadLayout& layout() const { return layout_; }
   TableShape shape() const { return table_shape(cos_); }
 
-  /// Writes the row with this number, or the identity.
+  /// Writes row number `row`, or the identity row.
   void copy(Index row, T* to) const {
     if (row == kIdentityRow) return write_identity_row(layout_, to);
     const Index pairs = layout_.rotary_dim / 2;
@@ -132,7 +132,7 @@ class ConvertedRows {
   const HeadLayout& layout() const { return layout_; }
   const TableShape& shape() const { return shape_; }
 
-  /// The row with this number, followed by those after it.
+  /// Row number `row`; the next rows follow it in memory.
   const T* row(Index row) const { return values_.data() + row * layout_.rotary_dim; }
   void copy(Index row_number, T* to) const {
     if (row_number == kIdentityRow) return write_identity_row(layout_, to);
@@ -145,7 +145,7 @@ class ConvertedRows {
   AlignedVector<T> values_;
 };
 
-/// The converted rows of tables that a caller passes.
+/// Converts the rows of tables that a caller passes.
 template <RowScalar T, class C, class S>
 ConvertedRows<T> converted_rows(const C& cos, const S& sin, Pairing pairing) {
   decltype(auto) cosines = stored(cos);
@@ -154,7 +154,7 @@ ConvertedRows<T> converted_rows(const C& cos, const S& sin, Pairing pairing) {
       RowsOfTables<T, Scalar<C>, Scalar<S>>(const_view_of(cosines), const_view_of(sines), pairing));
 }
 
-/// How many tokens from `begin` on, before `end`, have rows that follow each other.
+/// The number of tokens in [begin, end), from `begin` on, whose rows are consecutive.
 template <class RowOf>
 Index run_length(const RowOf& row_of, Index begin, Index end) {
   const Index first = row_of(begin);
@@ -170,13 +170,13 @@ struct GivenRotation {
   Direction direction;
 };
 
-/// Rotates tokens of which not all have rows that follow each other in memory.
+/// Rotates tokens whose rows are not all consecutive.
 template <class Rows, class RowOf, class In, class X>
 ROTARY_NOINLINE void rotate_by_blocks(const Rows& rows, Direction direction, const TensorPair<In, X>& pair,
                                       Index batch, const RowOf& row_of) {
   using T = typename Rows::Row;
   constexpr Index kBlockScalars = 8192 / sizeof(T);
-  // Fewer rows than this are copied together with those that follow: a job for them takes longer than the copy.
+  // Shorter runs of rows are copied together with the next ones: a job of its own takes longer than the copy.
   constexpr Index kShortRun = 8;
   const GivenRotation how{rows.layout(), direction};
   const Index row_size = std::max<Index>(rows.layout().rotary_dim, 1);
@@ -215,8 +215,9 @@ ROTARY_NOINLINE void rotate_by_blocks(const Rows& rows, Direction direction, con
   }
 }
 
-/// Rotates tensors by given rows: token n of sequence b by row `row_of(b · seq + n)`, where `batch` sequences have rows
-/// of their own; by row `row_of(n)` where all share theirs and `batch` is 0. Everything has been checked.
+/// Rotates tensors by given rows: token n of sequence b by row `row_of(b · seq + n)` if `batch` sequences
+/// have rows of their own, or by row `row_of(n)` if all share their rows and `batch` is 0. Callers have
+/// checked all arguments.
 template <class Rows, class RowOf, class In, class X>
 void rotate_by_given(const Rows& rows, Direction direction, const TensorPair<In, X>& pair, Index batch,
                      const RowOf& row_of) {
@@ -230,12 +231,12 @@ void rotate_by_given(const Rows& rows, Direction direction, const TensorPair<In,
   rotate_by_blocks(rows, direction, pair, batch, row_of);
 }
 
-/// Writes the gradients with respect to given tables, of which the rows with these numbers, arranged in
-/// `shape`, have rotated `x`: for a pair (a, b) with gradients (g, h) of its results ∂cos = g a + h b and
-/// ∂sin = h a − g b, summed over all that shares a row.
+/// Writes the gradients with respect to given tables. The rows with these numbers, arranged in `shape`, have
+/// rotated `x`. For a pair (a, b) with gradients (g, h) of its results, ∂cos = g a + h b and ∂sin = h a − g
+/// b, summed over all heads and sequences that share a row.
 ///
-/// Those are the derivatives by ln A and by φ of a pair that is not rotated, so the kernel computes them from
-/// identity rows.
+/// These are the derivatives with respect to ln A and φ of a pair that is not rotated, so the gradient kernel
+/// computes them from identity rows.
 template <class X, class G, class C, class S>
 void write_table_gradients(const StridedView<const X>& x, const StridedView<const G>& grad,
                            std::span<const Index> rows, const std::vector<Index>& shape, Pairing pairing,
@@ -244,7 +245,7 @@ void write_table_gradients(const StridedView<const X>& x, const StridedView<cons
   const Index pairs = grad_cos.extent(last);
   check_window(x, 0, 2 * pairs);
   check_gradient(x, grad);
-  if (x.empty()) {  // whose sequence may be of any length
+  if (x.empty()) {  // the sequence of an empty tensor may be of any length
     std::fill_n(grad_cos.data, grad_cos.size(), C(0));
     std::fill_n(grad_sin.data, grad_sin.size(), S(0));
     return;

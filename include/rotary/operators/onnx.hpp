@@ -13,7 +13,7 @@ namespace rotary::inline ROTARY_ABI::onnx {
 struct RotaryEmbeddingAttributes {
   bool interleaved = false;        ///< Pairing::interleaved, else Pairing::half
   Index num_heads = 0;             ///< needed for [batch, seq, heads · head_dim]
-  Index rotary_embedding_dim = 0;  ///< the first features that rotate; 0: all of a head
+  Index rotary_embedding_dim = 0;  ///< so many first features rotate; 0: all of a head
 };
 
 namespace detail {
@@ -49,7 +49,7 @@ StridedView<X> with_heads(const StridedView<X>& input, Index num_heads) {
   return split;
 }
 
-/// Which row of the caches rotates token t, the sequences of a batch put end to end.
+/// Which row of the caches rotates token t, where tokens are counted through all sequences of a batch.
 template <class P>
 struct TokenRows {
   const P* ids = nullptr;
@@ -63,7 +63,8 @@ struct TokenRows {
   }
 };
 
-/// Throws unless every token has a row: that of its position id, or one of its own.
+/// The rows of all tokens. Throws unless every token has one: that of its position id, or without ids its
+/// own.
 template <class X, class P>
 TokenRows<P> rows_of_tokens(const StridedView<X>& in, int seq_axis, const TableShape& caches,
                             const StridedView<const P>* ids) {
@@ -137,7 +138,7 @@ inline Pairing pairing_of(const RotaryEmbeddingAttributes& attributes) {
   return attributes.interleaved ? Pairing::interleaved : Pairing::half;
 }
 
-/// For functions: rows are read from the caches as they are needed.
+/// Rotates with rows that are read from the caches in this call, for functions.
 template <class X, class C, class S, class P, class Y>
 void rotate_once(const X& input, const C& cos_cache, const S& sin_cache, const StridedView<const P>* ids,
                  Y&& output, const RotaryEmbeddingAttributes& attributes) {
@@ -152,7 +153,7 @@ void rotate_once(const X& input, const C& cos_cache, const S& sin_cache, const S
   }
 }
 
-/// Tensors of int64, as in the operator's definition, or of int32.
+/// Is `P` a tensor of int64, as in the operator's definition, or of int32?
 template <class P>
 constexpr bool is_position_ids() {
   if constexpr (is_rotatable_container<P>())
@@ -164,11 +165,11 @@ concept PositionIds = is_position_ids<P>();
 
 }  // namespace detail
 
-/// The operator as a node of a graph: its caches, converted to rows once, and its attributes. Calls take a tensor and
-/// position_ids, and cost as much as those of rotary::RotaryEmbedding at listed positions.
+/// The operator as a node of a graph: its caches, converted to rows once, and its attributes. Calls take a
+/// tensor and position_ids, and cost as much as those of rotary::RotaryEmbedding at listed positions.
 ///
-/// `T`, float or double, is what rows are held in. It is double for caches of double, else float, so that the
-/// template argument may be left out. Results have the same bits as those of the functions below.
+/// `T`, float or double, is the scalar of the rows. It is deduced: double for caches of double, else float.
+/// Results have the bits of the functions below.
 ///
 /// The caches are copied, 2 · rotary_embedding_dim / 2 scalars for each row, and may be destroyed or changed
 /// afterwards. An object is immutable and may be used from any number of threads.
@@ -273,7 +274,8 @@ template <class C, class S>
 RotaryEmbedding(const C&, const S&, const RotaryEmbeddingAttributes& = {})
     -> RotaryEmbedding<rotary::detail::Arithmetic<float, rotary::detail::Scalar<C>>>;
 
-/// `rotary_embedding` into a tensor of the shape and scalar of the input, which may be the input itself.
+/// Writes the rotated `input` to `output`, of its shape and scalar, which may be the input itself;
+/// position_ids and errors are those of `rotary_embedding`.
 template <class X, class C, class S, class Y>
 requires(!detail::PositionIds<Y>) void rotary_embedding_into(
     const X& input, const C& cos_cache, const S& sin_cache, Y&& output,
@@ -305,11 +307,11 @@ rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, co
   }
 }
 
-/// The operator with position_ids, int64 or int32: token n of batch row b stands at position_ids(b, n), a row
-/// of the caches, [positions, rotary_embedding_dim / 2].
+/// The operator with position_ids, int64 or int32: token n of batch row b is rotated by row position_ids(b,
+/// n) of the caches, [positions, rotary_embedding_dim / 2].
 ///
-/// A single id, of shape [1], is the position of the first token of every batch row, the others following: so
-/// com.microsoft.RotaryEmbedding has it. Throws on ids that are no row of the caches, naming the id.
+/// A single id, of shape [1], is the position of the first token of every batch row, and the others follow,
+/// as in com.microsoft.RotaryEmbedding. Throws on ids without a row in the caches, naming the id.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> query(1, 8, 3, 64);                 // [batch, heads, seq, head_dim]

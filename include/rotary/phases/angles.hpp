@@ -1,4 +1,4 @@
-// Angles as tensors, each written twice, the way rotary-embedding-torch hands them around.
+// Angles as tensors, each written twice, as in rotary-embedding-torch.
 #pragma once
 
 #include <initializer_list>
@@ -10,14 +10,14 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The gradients of a loss with respect to the positions and the frequencies that made a tensor of angles.
+/// The gradients of a loss with respect to the positions and the frequencies of a tensor of angles.
 struct AngleGradients {
   std::vector<double> positions, freqs;
 };
 
 namespace detail {
 
-/// Where angle i of a row stands: twice, since both members of a pair turn by it.
+/// Where the two copies of angle i of a row are, one for each member of the pair.
 struct AnglePlaces {
   Index step, second;
 };
@@ -25,7 +25,7 @@ inline AnglePlaces angle_places(Pairing pairing, Index pairs) {
   return pairing == Pairing::half ? AnglePlaces{1, pairs} : AnglePlaces{2, 1};
 }
 
-/// Positions of any make as a row-major list of doubles, and the shape they came in.
+/// Positions of any type as a row-major list of doubles, and their shape.
 template <class P>
 struct PositionList {
   static constexpr int kRank = 1;
@@ -48,7 +48,7 @@ struct PositionList {
   }
 };
 
-/// A single position has no axes, and its angles one.
+/// A single position has no axes; its angles have one.
 template <class P>
 requires(std::is_arithmetic_v<P>) struct PositionList<P> {
   static constexpr int kRank = 0;
@@ -90,7 +90,7 @@ auto angles_of(const Frequencies& frequencies, Pairing pairing, const P& positio
   const auto [step, second] = angle_places(pairing, pairs);
   double* row = angles.data();
   for (const double position : list.values) {
-    static_cast<void>(FixedPosition(position));  // fails on NaN
+    static_cast<void>(FixedPosition(position));  // throws on NaN
     for (Index i = 0; i < pairs; ++i)
       row[i * step] = row[i * step + second] =
           static_cast<double>(frequencies.values[static_cast<std::size_t>(i)] * position);

@@ -12,8 +12,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// An angle: (high · 2^64 + low) · 2^-128 of a turn. It wraps at a full turn by itself, for angles of either
-/// sign.
+/// An angle: (high · 2^64 + low) · 2^-128 of a turn. Integer overflow wraps it at a full turn, for angles of
+/// either sign.
 struct Phase128 {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
@@ -59,7 +59,7 @@ constexpr Phase128 operator*(std::int64_t n, const Phase128& phase) {
   const auto factor = static_cast<std::uint64_t>(n);
   Phase128 product = detail::full_product(factor, phase.low);
   product.high += factor * phase.high;
-  if (n < 0) product.high -= phase.low;  // the factor is n + 2^64 then
+  if (n < 0) product.high -= phase.low;  // then `factor` is n + 2^64
   return product;
 }
 
@@ -102,10 +102,10 @@ inline TurnStep to_turn_step(double turns) {
 
 }  // namespace detail
 
-/// A frequency in radians per unit of position, in turns: f / 2π within 2^-125 + 2^-160 |f|. Fails on NaN,
-/// and on what is not below 2^62 turns.
+/// A frequency in radians per unit of position, converted into turns: f / 2π within 2^-125 + 2^-160 |f|.
+/// Throws on NaN and on 2^62 turns and more.
 inline TurnStep turn_step(const DoubleDouble& frequency) {
-  // 1 / 2π in three doubles. Each product is taken in full, and their sum, of integers, is exact.
+  // 1 / 2π in three doubles. Each product is exact, and so is their sum, which is one of integers.
   constexpr double inverse_two_pi[3] = {0x1.45f306dc9c883p-3, -0x1.6b01ec5417056p-57,
                                         -0x1.6447e493ad4cep-111};
   if (!isfinite(frequency) || std::fabs(frequency.hi * inverse_two_pi[0]) >= 0x1p62)
@@ -120,14 +120,15 @@ inline TurnStep turn_step(const DoubleDouble& frequency) {
   return step;
 }
 
-/// position · step, whole turns dropped.
+/// position · step, without whole turns.
 ///
 /// Exact for whole positions, of any size and sign, so that phase(m) − phase(n) = phase(m − n) bit for bit;
 /// else within 2^-127 of a turn.
 ///
-/// The angle is off by what the step is off by, times the position: 2^-98 of itself and 2^-125 of a turn, so 2^-80 rad
-/// at position 131,071. That serves to round floats correctly: of the 75 million cosines and sines that are tested, none
-/// lies within 2^-50 of itself from the middle between two floats.
+/// The error of the angle is that of the step times the position: 2^-98 of the angle plus 2^-125 of a turn
+/// per position, so 2^-80 rad at position 131,071. That is enough to round floats correctly: of the 75
+/// million cosines and sines that are tested, none is closer than 2^-50, relative to itself, to a point
+/// halfway between two floats.
 constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step) {
   Phase128 phase = position.whole * step.fraction();
   if (position.fraction != 0) {
@@ -139,22 +140,23 @@ constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step)
   return phase;
 }
 
-/// An angle as a multiple of 2^-54 of a turn, exact, and a rest that is small: what vectors of doubles compute with.
+/// An angle as an exact multiple of 2^-54 of a turn and a small rest: the form in which vectors of doubles
+/// compute.
 struct SplitPhase {
   std::uint64_t word;  ///< in 2^-64 of a turn; its last ten bits are 0
   double rest;         ///< in radians, at most 2^-52.3, within a few units in its last place
 
   explicit SplitPhase(const Phase128& phase) : word((phase.high + 512) & ~std::uint64_t{1023}) {
-    // The rest lies on either side of 0, and so must its parts, or they would cancel.
+    // The rest may have either sign. Its parts must have the same sign, or they would cancel.
     const auto high = static_cast<std::int64_t>(phase.high - word + (phase.low >> 63));
     const double low = detail::rounded(static_cast<double>(static_cast<std::int64_t>(phase.low)) * 0x1p-64);
     rest = detail::rounded(detail::rounded(static_cast<double>(high) + low) * 0x1.921fb54442d18p-62);
   }
 };
 
-/// The steps of all pairs and axes: all that is kept of an embedding to make its cosines at any position.
+/// The steps of all pairs and axes: all that an embedding stores to compute its cosines at any position.
 ///
-/// Each axis has the highs, lows and wholes of its pairs side by side, ready for vectors of several pairs.
+/// The highs, the lows and the wholes of an axis are contiguous lists, ready for vectors of several pairs.
 ///
 /// @code
 ///   const rotary::TurnSteps steps(rotary::language_frequencies(128));
@@ -177,7 +179,7 @@ class TurnSteps {
 
   Index axes() const { return axes_; }
   Index pairs() const { return pairs_; }
-  /// Whether some step is negative or a turn and more. Otherwise `whole` holds nothing but zeros.
+  /// Is some step negative, or at least a turn? If not, all entries of `whole` are 0.
   bool any_whole() const { return any_whole_; }
 
   std::span<const std::uint64_t> high(Index axis = 0) const& { return of_axis(high_, axis); }
@@ -186,7 +188,7 @@ class TurnSteps {
   std::span<const std::uint64_t> word(Index axis = 0) const& { return of_axis(word_, axis); }
   std::span<const double> rest(Index axis = 0) const& { return of_axis(rest_, axis); }
   std::span<const std::int64_t> whole(Index axis = 0) const& { return of_axis(whole_, axis); }
-  // Of steps that are gone after the statement, none.
+  // Deleted for temporaries: the spans would dangle.
   std::span<const std::uint64_t> high(Index axis = 0) const&& = delete;
   std::span<const std::uint64_t> low(Index axis = 0) const&& = delete;
   std::span<const std::uint64_t> word(Index axis = 0) const&& = delete;
@@ -201,8 +203,9 @@ class TurnSteps {
   /// The steps of a token whose coordinates are all equal, such as a text token of M-RoPE: one axis, with the
   /// sum of the steps along all axes.
   ///
-  /// At a whole position the phase by the sums is the sum of the phases, bit for bit. At a fractional one it is
-  /// too if every pair has a step along one axis only, as in M-RoPE; else it is within 2^-125 of a turn.
+  /// At a whole position the phase of the sum is the sum of the phases, bit for bit. At a fractional one this
+  /// also holds if every pair has a step along one axis only, as in M-RoPE; else it is within 2^-125 of a
+  /// turn.
   ///
   /// @code
   ///   const auto sections = rotary::mrope_axes_chunked({16, 24, 24});
@@ -226,7 +229,7 @@ class TurnSteps {
     return sums;
   }
 
-  /// What the coordinate `position` along `axis` adds to the phase of a pair.
+  /// The phase that coordinate `position` along `axis` contributes to a pair.
   Phase128 phase(Index axis, Index pair, const FixedPosition& position) const {
     return phase_at(position, step(axis, pair));
   }
@@ -263,8 +266,8 @@ struct CosSin {
 
 namespace detail {
 
-/// n, below 2^52, as a double. By its bits: the instruction for it waits for what its register held before,
-/// which made cos_sin half as fast with Clang.
+/// n, below 2^52, as a double, assembled from its bits: the conversion instruction has a false dependency on
+/// its output register, which made cos_sin half as fast with Clang.
 constexpr double exact_double(std::uint64_t n) {
   return rounded(std::bit_cast<double>(n | std::uint64_t{0x433} << 52) - 0x1p52);
 }
@@ -290,10 +293,10 @@ ROTARY_ALWAYS_INLINE constexpr CosSin cos_sin_of_octant(double x, double x_low) 
                                        1.0 / 6227020800, -1.0 / 1307674368000, 1.0 / 355687428096000);
   const double cos_series = polynomial(z, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600,
                                        -1.0 / 87178291200, 1.0 / 20922789888000);
-  // x + [x_low (1 − z/2) − x³/6 + ...]: what is in brackets is small, so its roundings hardly count.
+  // x + [x_low (1 − z/2) − x³/6 + ...]: the bracket is small, so its roundings hardly count.
   const double low_part = rounded(x_low - rounded(x_low * half_z));
   const double sin = rounded(x + rounded(low_part + rounded(rounded(x * z) * sin_series)));
-  // 1 − z/2 + [z²/24 − ... − x · x_low], and what 1 − z/2 lost by rounding.
+  // 1 − z/2 + [z²/24 − ... − x · x_low] + the rounding error of 1 − z/2.
   const double head = rounded(1 - half_z);
   const double lost = rounded(rounded(1 - head) - half_z);
   const double tail = rounded(rounded(rounded(z * z) * cos_series) - rounded(x * x_low));
@@ -304,7 +307,7 @@ ROTARY_ALWAYS_INLINE constexpr CosSin cos_sin_of_octant(double x, double x_low) 
 
 /// Cosine and sine of an angle, within 1e-16 of the truth everywhere, 0 and ±1 exact at quarter turns.
 ///
-/// cos(−φ) = cos φ and sin(−φ) = −sin φ hold bit for bit. Every operation is rounded by itself in a fixed
+/// cos(−φ) = cos φ and sin(−φ) = −sin φ hold bit for bit. Every operation is rounded separately, in a fixed
 /// order, so that the bits are the same on every machine and under every compiler flag.
 constexpr CosSin cos_sin(const Phase128& phase) {
   // Fold onto the upper half turn, then onto the distance to the nearest quarter turn: at most an eighth.
@@ -315,7 +318,7 @@ constexpr CosSin cos_sin(const Phase128& phase) {
   const std::uint64_t quarter = (octant + 1) >> 1;
   const Phase128 distance = detail::negated_if(octant & 1, {folded.high - (quarter << 62), folded.low});
 
-  // In radians as x + x_low. The first 27 bits times 25 bits of 2π are exact; the rest is a 2^26th of that.
+  // In radians as x + x_low. The first 27 bits times 25 bits of 2π are exact; the rest is 2^-26 of that.
   const double head = detail::exact_double(distance.high >> 35);
   const double rest = detail::rounded(detail::exact_double(distance.high & 0x7ffffffff) +
                                       detail::exact_double(distance.low >> 12) * 0x1p-52);
@@ -325,7 +328,7 @@ constexpr CosSin cos_sin(const Phase128& phase) {
   const DoubleDouble angle = detail::fast_two_sum(head_angle, rest_angle);
   const CosSin of_distance = detail::cos_sin_of_octant(angle.hi, angle.lo);
 
-  // At odd quarters cos and sin change places; then come the signs.
+  // Odd quarters exchange cos and sin; then the signs are set.
   const auto cos = std::bit_cast<std::uint64_t>(of_distance.cos),
              sin = std::bit_cast<std::uint64_t>(of_distance.sin);
   const std::uint64_t change = (cos ^ sin) & (0 - (quarter & 1));

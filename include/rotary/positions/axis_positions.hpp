@@ -21,8 +21,8 @@ class AxisPositions {
     return AxisPositions(Source::consecutive, nullptr, count, 1, first);
   }
 
-  /// The listed positions, `stride` elements apart, each moved by `offset`: integers of 32 or 64 bits, float or
-  /// double. The list must outlive the use. Throws on NaN and on positions of 2^62 and more.
+  /// The listed positions, `stride` elements apart, each moved by `offset`: integers of 32 or 64 bits, float
+  /// or double. The list must outlive the use. Throws on NaN and on positions of 2^62 and more.
   template <class P>
   [[nodiscard]] static AxisPositions listed(std::span<const P> list, FixedPosition offset = {},
                                             Index stride = 1) {
@@ -73,8 +73,8 @@ class AxisPositions {
 
   enum class Source : std::uint8_t { consecutive, int32, uint32, int64, uint64, float32, float64 };
 
-  /// What a list of `P` is read as; `consecutive` for types that are no positions. By size, since `long` and
-  /// `long long` are different types of the same numbers.
+  /// How a list of `P` is read; `consecutive` for types that cannot be positions. Decided by size, since
+  /// `long` and `long long` are different types of the same integers.
   template <class P>
   static constexpr Source source_of() {
     if (std::is_same_v<P, float>) return Source::float32;

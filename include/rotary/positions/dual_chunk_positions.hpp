@@ -1,4 +1,5 @@
-// Positions of dual chunk attention: distances beyond a chunk are cut short, so that none exceeds training's.
+// Positions of dual chunk attention: distances beyond a chunk are clamped, so that none exceeds those of
+// training.
 #pragma once
 
 #include <cstdint>
@@ -16,18 +17,19 @@ struct DualChunk {
   Index local_size = 0;  ///< at least 0 and less than chunk_size
 };
 
-/// Which keys a query is rotated for: all versions of a query are made, and each meets its own keys.
+/// Which keys a query is rotated for: a query is rotated once for each of these, and scored against these
+/// keys only.
 enum class DualChunkQuery {
   intra,                ///< those of its own chunk:        p mod n
   successive,           ///< those of the chunk before:     n + min(p mod n, local_size)
   inter,                ///< those of all chunks before:    n + min(n − 1, local_size)
-  successive_critical,  ///< as successive, not cut short:  n + p mod n
-  inter_critical        ///< as inter, not held constant:   chunk_size + p mod n
+  successive_critical,  ///< as successive, not clamped:    n + p mod n
+  inter_critical        ///< as inter, not constant:        chunk_size + p mod n
 };
 
 namespace detail {
 
-/// n, the length after which the positions of keys begin anew.
+/// n, the length after which the positions of keys start from 0 again.
 inline Index dual_chunk_length(const DualChunk& chunk) {
   if (chunk.local_size < 0) fail("local_size is ", chunk.local_size, ", it must not be negative");
   if (chunk.chunk_size <= chunk.local_size)
@@ -44,12 +46,12 @@ inline std::int64_t wrapped(std::int64_t position, Index length) {
 
 }  // namespace detail
 
-/// Where the key of the token at `position` rotates.
+/// The position by which the key of the token at `position` is rotated: p mod n.
 inline std::int64_t dual_chunk_key_position(std::int64_t position, const DualChunk& chunk) {
   return detail::wrapped(position, detail::dual_chunk_length(chunk));
 }
 
-/// Where a version of the query of the token at `position` rotates.
+/// The position by which a version of the query of the token at `position` is rotated; see `DualChunkQuery`.
 inline std::int64_t dual_chunk_query_position(std::int64_t position, DualChunkQuery version,
                                               const DualChunk& chunk) {
   const Index n = detail::dual_chunk_length(chunk);
@@ -70,7 +72,7 @@ inline std::int64_t dual_chunk_query_position(std::int64_t position, DualChunkQu
   detail::fail("found version ", static_cast<int>(version), " of a query, there are 0 to 4");
 }
 
-/// Where the keys, or a version of the queries, of tokens at the listed positions rotate.
+/// The positions by which keys, or a version of the queries, of tokens at the listed positions are rotated.
 ///
 /// @code
 ///   const rotary::DualChunk chunk{.chunk_size = 5, .local_size = 2};

@@ -13,9 +13,9 @@ namespace rotary::inline ROTARY_ABI {
 
 /// A position as a 64.64-bit fixed-point number: `whole + fraction / 2^64`.
 ///
-/// Every integer is exact, and so is every double of which no bit lies below 2^-64. Converts from integers,
-/// float and double, so that `.offset = 128` and `.offset = 2.5` both work; 16-bit floats do not compile,
-/// since bfloat16 cannot tell 256 from 257. Throws on NaN and on what is not below 2^62 in size.
+/// Every integer is exact, and so is every double without bits below 2^-64. Converts from integers, float and
+/// double, so that `.offset = 128` and `.offset = 2.5` both work; 16-bit floats do not compile, since
+/// bfloat16 has no 257. Throws on NaN and on sizes of 2^62 and more.
 struct FixedPosition {
   std::int64_t whole = 0;
   std::uint64_t fraction = 0;

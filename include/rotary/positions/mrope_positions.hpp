@@ -1,4 +1,4 @@
-// Where the text, image and video tokens of a prompt stand: Qwen2-VL, Qwen2.5-VL, HunYuan-VL.
+// Positions of the text, image and video tokens of a prompt: Qwen2-VL, Qwen2.5-VL, HunYuan-VL.
 #pragma once
 
 #include <cmath>
@@ -9,15 +9,17 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Where the text after an image or a video starts; published codes differ.
+/// The position of the first token after an image or a video; implementations differ.
 enum class NextStart {
   after_largest,  ///< 1 + the largest coordinate so far on any axis: Hugging Face 4, vLLM
   after_extent    ///< the start of the grid + max(height, width) / merge: newer Hugging Face
 };
 
-/// The time from one merged frame of a video to the next, as a fraction: exact where a number would be rounded.
+/// The time from one merged frame of a video to the next, as a fraction: exact where a double would be
+/// rounded.
 ///
-/// Qwen2.5-VL: tokens_per_second · temporal_patch_size / frames per second, 2 · 2 / 49 for 49 frames a second.
+/// Qwen2.5-VL: tokens_per_second · temporal_patch_size / frames per second, 2 · 2 / 49 for 49 frames a
+/// second.
 struct FrameInterval {
   std::int64_t numerator = 1;
   std::int64_t denominator = 1;
@@ -25,8 +27,8 @@ struct FrameInterval {
 
 namespace detail {
 
-/// ⌊t · interval⌋ for a rounded interval. A product that is a whole number but for the rounding of a fraction
-/// counts as whole: 49 · (4/49) is 4 and not 3. 2^−50 is more than two roundings and the product's own.
+/// ⌊t · interval⌋ for an interval that may be a rounded fraction. A product within 2^-50 of a whole number
+/// counts as whole, so that 49 · (4/49) is 4 and not 3: three roundings are less than 2^-50.
 inline double frame_time(Index t, double interval) {
   const double product = static_cast<double>(t) * interval, nearest = std::round(product);
   constexpr double exact_below = 0x1p45;
@@ -42,7 +44,7 @@ struct MropePositionsOptions {
   NextStart next_start = NextStart::after_largest;
 };
 
-/// The images and videos of a prompt, in their order, and the token that each of their patches is held by.
+/// The images and videos of a prompt, in order, and the token ids that stand for their patches.
 struct VisionTokens {
   std::int64_t image_token = 151655;  ///< <|image_pad|> of Qwen2-VL and Qwen2.5-VL
   std::int64_t video_token = 151656;  ///< <|video_pad|>
@@ -51,16 +53,15 @@ struct VisionTokens {
   std::span<const double> video_intervals = {};  ///< for each video; left out, all are 1
 };
 
-/// (t, h, w) of every token of a prompt, as Qwen2-VL and Qwen2.5-VL have them.
+/// The coordinates (t, h, w) of every token of a prompt, as Qwen2-VL and Qwen2.5-VL number them.
 ///
-/// A run of n text tokens from a start a stands at a, a + 1, ..., a + n − 1 on all three axes. A grid stands,
-/// frame by frame and row by row, with merged frames t, rows h and columns w, at
+/// n text tokens from position a on have a, a + 1, ..., a + n − 1 on all three axes. The tokens of an image
+/// or a video come frame by frame and row by row; for merged frame t, row h and column w the coordinates are
 ///
 ///     (a + ⌊t · interval⌋,  a + h,  a + w)
 ///
-/// and what follows starts where `next_start` says. While decoding, token n of the sequence stands at
-/// n + delta() on all axes. Qwen3-VL has each frame of a video as an image of its own, after a text of its
-/// time.
+/// The next text or grid starts at `next_start()`. While decoding, token n of the sequence is at n + delta()
+/// on all axes. Qwen3-VL treats each frame of a video as an image of its own, after text with its time.
 ///
 /// @code
 ///   rotary::MropePositions prompt;
@@ -81,14 +82,14 @@ class MropePositions {
 
   /// The coordinates: axis 0 is t, axis 1 is h, axis 2 is w.
   [[nodiscard]] const TokenPositions& tokens() const& { return tokens_; }
-  const TokenPositions& tokens() const&& = delete;  // they would be gone
+  const TokenPositions& tokens() const&& = delete;  // of a temporary: the reference would dangle
   /// Where the next text or grid starts.
   std::int64_t next_start() const { return next_start_; }
-  /// What to add to the index of a token after the prompt, padding counted: 1 + the largest coordinate − the
-  /// number of tokens (`rope_deltas`, `mrope_position_delta`).
+  /// The position of a token after the prompt minus its index, padding counted: 1 + the largest coordinate −
+  /// the number of tokens (`rope_deltas` of Hugging Face, `mrope_position_delta` of vLLM).
   std::int64_t delta() const { return end_ - tokens_.tokens(); }
 
-  /// `count` tokens of text.
+  /// Appends `count` tokens of text.
   void append_text(Index count) {
     if (count < 0) detail::fail("there cannot be ", count, " tokens of text");
     const std::int64_t end = detail::checked_sum(next_start_, count);
@@ -97,19 +98,20 @@ class MropePositions {
     end_ = std::max(end_, end);
   }
 
-  /// `count` tokens that attention never sees; all coordinates are `id`, and the prompt does not move on.
+  /// Appends `count` tokens that attention never sees. All their coordinates are `id`; the next token starts
+  /// where it would have without them.
   void append_padding(Index count, std::int64_t id = 0) {
     if (count < 0) detail::fail("there cannot be ", count, " tokens of padding");
     tokens_.reserve(count);
     for (Index n = 0; n < count; ++n) tokens_.append({id, id, id});
   }
 
-  /// The tokens of an image.
+  /// Appends the tokens of an image.
   void append_image(const VisionGrid& grid) { append_video(grid, 1); }
 
-  /// The tokens of a video. Time passes by `interval` from one merged frame to the next: 1 for Qwen2-VL, and
-  /// tokens_per_second · seconds per merged frame for Qwen2.5-VL, where newer versions of Hugging Face
-  /// first cut the seconds to an integer. A rounded fraction counts as the fraction.
+  /// Appends the tokens of a video. `interval` is the time from one merged frame to the next: 1 for Qwen2-VL,
+  /// and tokens_per_second · seconds per merged frame for Qwen2.5-VL, where newer versions of Hugging Face
+  /// first truncate the seconds to an integer. A rounded fraction counts as the exact one.
   void append_video(const VisionGrid& grid, const double& interval) {
     const Index frames = detail::merged("frames", grid.frames, options_.temporal_merge);
     const auto time = [interval](Index t) { return detail::frame_time(t, interval); };
@@ -119,8 +121,7 @@ class MropePositions {
     append_frames(grid, frames, [time](Index t) { return static_cast<std::int64_t>(time(t)); });
   }
 
-  /// The tokens of a video whose frames are a fraction apart: frame t is at ⌊t · numerator / denominator⌋,
-  /// exactly.
+  /// Appends the tokens of a video with an exact interval: frame t is at ⌊t · numerator / denominator⌋.
   ///
   /// @code
   ///   rotary::MropePositions prompt;
@@ -138,8 +139,8 @@ class MropePositions {
     append_frames(grid, frames, [numerator, denominator](Index t) { return t * numerator / denominator; });
   }
 
-  /// The tokens `input_ids`, in which every image and video is a run of its own token, as many as its grid
-  /// has after merging.
+  /// Appends the tokens `input_ids`, in which an image or a video is a run of its token id, as long as its
+  /// grid has tokens after merging. Throws if the runs and the grids do not match; then nothing is appended.
   ///
   /// @code
   ///   const std::vector<int> input_ids = {11, 12, 151655, 151655, 13};
@@ -156,7 +157,7 @@ class MropePositions {
     MropePositions longer = *this;  // so that nothing has changed if the grids do not fit
     const Index count = detail::list_size(input_ids);
     std::size_t image = 0, video = 0;
-    // The tokens of a grid, before there are any: the prompt must hold as many.
+    // The number of tokens of a grid, checked before any is appended.
     const auto tokens_of = [&](const VisionGrid& grid) {
       return detail::checked_product(
           detail::merged("frames", grid.frames, options_.temporal_merge),
@@ -218,22 +219,23 @@ class MropePositions {
   MropePositionsOptions options_;
   TokenPositions tokens_{3};
   std::int64_t next_start_ = 0;
-  std::int64_t end_ = 0;  // 1 + the largest coordinate that is not padding's
+  std::int64_t end_ = 0;  // 1 + the largest coordinate, without padding
 };
 
-/// The grid of an image among the tokens of a prompt: `height` rows of `width` tokens and one that ends the
-/// row.
+/// The grid of an image among the tokens of a prompt: `height` rows of `width` tokens and a token that ends
+/// the row.
 struct IndexedImage {
   Index first = 0;   ///< the token at which row 0 begins
   Index height = 0;  ///< rows, after merging
-  Index width = 0;   ///< tokens of a row after merging, the one that ends it not counted
+  Index width = 0;   ///< tokens of a row after merging, without the token that ends it
 };
 
-/// (plain, width, height, image) of every token of a prompt: HunYuan-VL's XD-RoPE (`indexed_images`).
+/// The coordinates (plain, width, height, image) of every token of a prompt: HunYuan-VL's XD-RoPE
+/// (`indexed_images`).
 ///
-/// Token n has n on all axes, but for those of the m-th grid: there column, row and m stand on the last
-/// three, the token that ends a row being column `width`. With 3 axes the plain one is left out. In a prompt
-/// of HunYuan-VL the grid begins two tokens after the one that announces the image.
+/// Token n has n on all axes. Tokens of the m-th grid have column, row and m on the last three instead; the
+/// token that ends a row counts as column `width`. With 3 axes the plain one is left out. In a prompt of
+/// HunYuan-VL the grid begins two tokens after the token that announces the image.
 ///
 /// @code
 ///   const std::vector<rotary::IndexedImage> images = {{.first = 2, .height = 2, .width = 1}};

@@ -27,7 +27,7 @@ Index list_size(const List& list) {
   return static_cast<Index>(std::ranges::size(list));
 }
 
-/// Entry n; an unsigned number beyond the signed ones becomes negative, which no caller takes.
+/// Entry n. An unsigned number too large for std::int64_t becomes negative, which every caller rejects.
 template <IntegerList List>
 std::int64_t list_entry(const List& list, Index n) {
   return static_cast<std::int64_t>(std::ranges::begin(list)[n]);
@@ -60,12 +60,13 @@ void check_cu_seqlens(const CuSeqlens& cu_seqlens) {
 
 }  // namespace detail
 
-/// Sequences packed end to end, each with positions of its own: token t of sequence k has
+/// The positions of sequences packed end to end, each counted separately: token t of sequence k has
 ///
 ///     p = t − cu_seqlens[k] + first[k]
 ///
-/// `cu_seqlens` is FlashAttention's: 0, and then where every sequence ends. Empty sequences are allowed.
-/// `first` has where every sequence starts, for instance the lengths that are cached already; left out, 0.
+/// `cu_seqlens` is FlashAttention's: 0, then the end of every sequence. Empty sequences are allowed. `first`
+/// is the position of every sequence's first token, for instance the number of its cached tokens; left out,
+/// 0. Throws unless `cu_seqlens` starts with 0 and never decreases.
 ///
 /// @code
 ///   const std::vector<int> cu_seqlens = {0, 3, 5};
@@ -97,12 +98,12 @@ struct PaddedBatch {
   std::int64_t padding = 1;  ///< Hugging Face's choice when generating; attention never sees these tokens
 };
 
-/// Positions [batch, seq] that count the tokens of each row and pass over its padding, wherever that is:
+/// Positions [batch, seq] that count the tokens of each row and skip its padding, wherever that is:
 ///
 ///     p = (how many of the row's mask so far are 1) − 1, or `padding` where the mask is 0
 ///
-/// so that left-padded prompts of different lengths all start at 0. `mask` [batch, seq] has 1 for tokens and
-/// 0 for padding.
+/// Left-padded prompts of different lengths all start at 0. `mask` [batch, seq] has 1 for tokens and 0 for
+/// padding.
 ///
 /// @code
 ///   const std::vector<int> mask = {0, 0, 1, 1, 1,  1, 1, 1, 1, 1};
@@ -129,7 +130,7 @@ std::vector<std::int64_t> padded_position_ids(const Mask& mask, const PaddedBatc
   return ids;
 }
 
-/// One rank's share of a sequence that context parallelism has cut up.
+/// One rank's share of a sequence that is split among devices by context parallelism.
 struct ContextParallelSlice {
   Index seq_len = 0;       ///< tokens of the whole sequence; a multiple of 2 · ranks
   Index ranks = 1;         ///< how many devices share it
@@ -137,10 +138,10 @@ struct ContextParallelSlice {
   std::int64_t first = 0;  ///< the position of the sequence's first token
 };
 
-/// Where the tokens of a rank stand in the whole sequence, in the order in which the rank holds them.
+/// The positions of a rank's tokens in the whole sequence, in the order in which the rank holds them.
 ///
-/// The sequence is cut into 2 · ranks chunks of g tokens, and rank r holds the r-th from the front and the
-/// r-th from the back, so that causal attention is as much work for all (Transformer Engine):
+/// The sequence is cut into 2 · ranks chunks of g tokens. Rank r holds the r-th from the front and the r-th
+/// from the back, so that causal attention is the same work for every rank (Transformer Engine):
 ///
 ///     r g ... (r + 1) g − 1,   seq_len − (r + 1) g ... seq_len − r g − 1
 ///
@@ -163,14 +164,13 @@ inline std::vector<std::int64_t> context_parallel_position_ids(const ContextPara
   return ids;
 }
 
-/// How far a context is stretched beyond the length it was trained with.
+/// Position interpolation that depends on the length of a sequence.
 struct LengthInterpolation {
   double pretrained_length = 0;
-  double factor = 1;  ///< what positions are divided by, up to a length of factor · pretrained_length
+  double factor = 1;  ///< the divisor of positions for lengths up to factor · pretrained_length
 };
 
-/// What positions are divided by in a sequence of `length` tokens, so that none lies beyond those of
-/// training:
+/// The divisor of positions in a sequence of `length` tokens, so that none is beyond those of training:
 ///
 ///     max(factor, length / pretrained_length)
 ///

@@ -1,4 +1,5 @@
-// Tokens with several coordinates each, held axis by axis; grids of image patches in the order of merging.
+// TokenPositions: the coordinates of tokens, stored axis by axis; grids of image patches in the order of
+// merging.
 #pragma once
 
 #include <algorithm>
@@ -38,9 +39,9 @@ class TokenPositions {
     const auto& list = axes_[static_cast<std::size_t>(axis)];
     return {list.data(), list.size()};  // faster to compile than from the vector
   }
-  std::span<const std::int64_t> axis(Index axis) const&& = delete;  // it would outlive what it looks at
+  std::span<const std::int64_t> axis(Index axis) const&& = delete;  // of a temporary: the span would dangle
 
-  /// Another token, with a coordinate for each axis.
+  /// Appends a token with a coordinate for each axis.
   void append(std::initializer_list<std::int64_t> coordinates) {
     if (coordinates.size() != axes_.size())
       detail::fail("found ", coordinates.size(), " coordinates for a token, there must be ", axes_.size());
@@ -48,7 +49,7 @@ class TokenPositions {
     for (std::size_t a = 0; a < axes_.size(); ++a) axes_[a].push_back(coordinates.begin()[a]);
   }
 
-  /// Room for `count` more tokens, so that appending them cannot fail.
+  /// Reserves memory for `count` more tokens, so that appending them does not throw.
   void reserve(Index count) {
     const Index total = detail::checked_sum(tokens(), count);
     detail::checked_product(total, sizeof(std::int64_t));
@@ -74,7 +75,7 @@ class TokenPositions {
       views[a] = AxisPositions::listed(axis(static_cast<Index>(a)));
     return Positions::together(std::span<const AxisPositions>(views.data(), axes_.size()));
   }
-  Positions positions() const&& = delete;  // it would outlive what it looks at
+  Positions positions() const&& = delete;  // of a temporary: the view would dangle
 
   friend bool operator==(const TokenPositions&, const TokenPositions&) = default;
 

@@ -1,7 +1,7 @@
-// The cosines that other systems compute in float: for those who must match a running one, errors included.
+// Tables of the cosines that other systems compute in float, to match their results including their errors.
 //
-// A float angle is wrong by about 6e-8 of itself: below position 131072 its cosines are off by up to 8e-3 by
-// Hugging Face's order of operations and 2e-2 by ggml's, against 3e-8 of a CosSinTable from exact phases.
+// A float angle has a relative error of about 6e-8: below position 131072 its cosines are off by up to 8e-3
+// in Hugging Face's order of operations and 2e-2 in ggml's, against 3e-8 in a CosSinTable from exact phases.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,8 @@
 namespace rotary::inline ROTARY_ABI {
 namespace detail {
 
-/// Float operations by way of double, which changes no bit, so that no compiler fuses or inverts them.
+/// Float operations computed in double and rounded, which gives the same bits, so that no compiler fuses or
+/// inverts them.
 inline float float_product(float a, float b) {
   return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));
 }
@@ -27,7 +28,7 @@ inline float float_quotient(float a, float b) {
   return static_cast<float>(static_cast<double>(a) / rounded(static_cast<double>(b)));
 }
 
-/// A table whose row n has the angles that fill(n, angles) writes.
+/// A table of given angles: fill(n, angles) writes those of row n.
 template <class Fill>
 CosSinTable<float> table_of_angles(const Positions& positions, Index pairs, const HeadLayout& layout,
                                    float magnitude, Fill fill) {
@@ -58,8 +59,8 @@ inline float float_position(const Positions& positions, Index row, std::size_t a
 
 }  // namespace detail
 
-/// 1 / theta^(2i/dim) with exponent, power and quotient rounded to float: as Hugging Face, vLLM and
-/// rotary-embedding-torch make their `inv_freq`.
+/// The `inv_freq` of Hugging Face, vLLM and rotary-embedding-torch: 1 / theta^(2i/dim) with exponent, power
+/// and quotient rounded to float.
 inline Frequencies hf_float32_frequencies(Index dim, float theta = 10000) {
   detail::check_positive("theta", static_cast<double>(theta));
   Frequencies frequencies;
@@ -72,11 +73,12 @@ inline Frequencies hf_float32_frequencies(Index dim, float theta = 10000) {
   return frequencies;
 }
 
-/// cos and sin of angle = float(position) · float(frequency), a float product, times float(magnitude).
+/// The table of Hugging Face and vLLM: cos and sin of the float product float(position) · float(frequency),
+/// times float(magnitude). Several axes are added up in order.
 ///
-/// Of `hf_float32_frequencies`, what Hugging Face and vLLM rotate plain embeddings by, up to the last place
-/// in which libraries' powers and cosines differ. Of any other frequencies, those rounded to float once,
-/// where the systems round after every step of their formulas. Several axes are added up in order.
+/// With `hf_float32_frequencies` it equals the table of a plain embedding there, up to the last place, in
+/// which math libraries differ. Other frequencies are rounded to float once, where those systems round after
+/// every step.
 ///
 /// @code
 ///   const rotary::CosSinTable<float> table = rotary::hf_float32_table(
@@ -104,7 +106,7 @@ inline Frequencies hf_float32_frequencies(Index dim, float theta = 10000) {
                                  static_cast<float>(frequencies.magnitude), fill);
 }
 
-/// The parameters of ggml's `rope_ext` under its names; as they are here, nothing is scaled.
+/// The parameters of ggml's `rope_ext`, under its names. With the defaults nothing is scaled.
 struct GgmlFloat32Options {
   float freq_base = 10000;
   float freq_scale = 1;
@@ -113,10 +115,10 @@ struct GgmlFloat32Options {
   float beta_fast = 32, beta_slow = 1;
   Index n_ctx_orig = 0;                      ///< the context of pretraining; needed for YaRN only
   std::span<const float> freq_factors = {};  ///< divisors of the frequencies, one for each pair
-  std::span<const Index> axis_of_pair = {};  ///< of positions on several axes: which one turns the pair
+  std::span<const Index> axis_of_pair = {};  ///< on several axes: the axis that rotates each pair
 
-  /// Which power of freq_base^(−2/n_dims) turns the pair, one for each pair there is. Left out, n_dims/2
-  /// pairs have the powers 0, 1, 2, ...; in mode VISION n_dims pairs begin anew with every section.
+  /// For each pair, its power of freq_base^(−2/n_dims). Left out, n_dims/2 pairs have the powers 0, 1, 2,
+  /// ...; in mode VISION there are n_dims pairs, and powers start from 0 again in every section.
   std::span<const Index> power_of_pair = {};
 };
 
@@ -152,10 +154,10 @@ inline void check(const GgmlFloat32Options& options, Index n_dims, int axes) {
     if (power < 0 || power >= static_cast<Index>(pairs))
       fail("power_of_pair has an entry ", power, ", the powers of ", pairs, " pairs are 0 to ", pairs - 1);
   if (options.axis_of_pair.empty() && axes != 1)
-    fail("tokens have ", axes, " coordinates, axis_of_pair must say which turns a pair");
+    fail("tokens have ", axes, " coordinates, axis_of_pair must say which rotates a pair");
 }
 
-/// YaRN as ggml has it: the range of pairs, bounds rounded, and the magnitude.
+/// YaRN as in ggml: the range of pairs, with rounded bounds, and the magnitude.
 struct GgmlYarn {
   bool used;
   float low = 0, high = 0, magnitude;
@@ -178,7 +180,8 @@ struct GgmlYarn {
   }
 };
 
-/// ggml's angles at any positions: all that does not depend on them is computed once.
+/// ggml's angles at any positions. What does not depend on the positions is computed once, by the
+/// constructor.
 class GgmlFloat32Angles {
  public:
   /// For tokens of `axes` coordinates.
@@ -199,13 +202,13 @@ class GgmlFloat32Angles {
     for (std::size_t i = 0; i < pairs; ++i) {
       const std::size_t axis = entry(options.axis_of_pair, i, 0), power = entry(options.power_of_pair, i, i);
       const float divisor = options.freq_factors.empty() ? 1.0f : options.freq_factors[i];
-      const float kept = yarn.used ? (1.0f - yarn.ramp(i)) * options.ext_factor : 0.0f;
-      pairs_.push_back({axis * powers_ + power, divisor, kept});
+      const float unscaled = yarn.used ? (1.0f - yarn.ramp(i)) * options.ext_factor : 0.0f;
+      pairs_.push_back({axis * powers_ + power, divisor, unscaled});
     }
     mixed_ = yarn.used;
   }
 
-  /// The table for positions of as many coordinates.
+  /// The table for `positions`, which must have the `axes` coordinates of the constructor.
   CosSinTable<float> table(const Positions& positions, const HeadLayout& layout) const {
     std::vector<float> powers(axes_ * powers_);  // [axes, powers]
     const auto fill = [&](Index row, std::vector<float>& angles) {
@@ -217,7 +220,8 @@ class GgmlFloat32Angles {
         const float plain = float_quotient(powers[pair.power], pair.divisor);
         angles[i] = float_product(freq_scale_, plain);
         if (mixed_)
-          angles[i] = float_sum(float_product(angles[i], 1.0f - pair.kept), float_product(plain, pair.kept));
+          angles[i] =
+              float_sum(float_product(angles[i], 1.0f - pair.unscaled), float_product(plain, pair.unscaled));
       }
     };
     return table_of_angles(positions, static_cast<Index>(pairs_.size()), layout, magnitude_, fill);
@@ -227,7 +231,7 @@ class GgmlFloat32Angles {
   struct PairOf {
     std::size_t power;  // into [axes, powers]
     float divisor;
-    float kept;  // how much YaRN leaves unscaled
+    float unscaled;  // the share that YaRN does not scale
   };
 
   float step_, freq_scale_, magnitude_;
@@ -238,8 +242,8 @@ class GgmlFloat32Angles {
 
 }  // namespace detail
 
-/// cos and sin of ggml's angles: position · freq_base^(−2i/n_dims) by repeated multiplication, scaled by
-/// freq_scale and mixed by YaRN's ramp, in float throughout.
+/// The table of ggml: cos and sin of position · freq_base^(−2i/n_dims) by repeated multiplication, scaled by
+/// freq_scale and mixed by YaRN's ramp, all in float.
 ///
 /// For the modes NORMAL and NEOX (the pairing tells which), with axis_of_pair MROPE and IMROPE, and with
 /// power_of_pair as well VISION.

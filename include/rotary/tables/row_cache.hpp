@@ -17,29 +17,29 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Rows that follow each other in memory, and how many.
+/// Contiguous rows, and how many.
 template <class T>
 struct RowRun {
   const T* rows;
   Index count;
 };
 
-/// Every RowCache has a number, by which a thread recognises the rows that it computed last. Copies share it, as
-/// their rows are the same.
+/// Counts RowCaches. Each has a number, by which a thread recognises the rows that it computed last; copies
+/// share the number, as their rows are the same.
 inline constinit std::atomic<std::uint64_t> row_cache_count{0};
 
-/// Do two numbers have the same bits? A magnitude of −0 is another than 0.
+/// Do two numbers have the same bits? Magnitudes 0 and −0 differ.
 inline bool same_bits(double a, double b) {
   return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
 }
 
-/// Cached rows of one magnitude, in blocks of which those that are not needed yet are null.
+/// Cached rows of one magnitude, in blocks. A block is null until one of its rows is needed.
 template <class T>
 struct RowBlocks {
   double magnitude;
   Index count;
   std::unique_ptr<std::atomic<T*>[]> blocks;
-  std::atomic<RowBlocks*> next{nullptr};  // those of another magnitude
+  std::atomic<RowBlocks*> next{nullptr};  // the blocks of another magnitude
 
   RowBlocks(double factor, Index block_count)
       : magnitude(factor),
@@ -55,21 +55,23 @@ struct RowBlocks {
   RowBlocks& operator=(const RowBlocks&) = delete;
 };
 
-/// The rows of whole positions from 0 up to a limit, each computed at most once, in blocks that are allocated when
-/// one of their rows is first needed. Blocks are never moved or freed before the cache is destroyed.
+/// The rows of whole positions from 0 up to a limit, each computed at most once, in blocks that are allocated
+/// when one of their rows is first needed. Blocks are never moved or freed before the cache is destroyed.
 ///
-/// A row depends on its position and magnitude alone, so a cached row has the bits of a recomputed one. A `const`
-/// cache may be used from any number of threads: `cached` takes no lock, and of two threads that compute the same
-/// block at the same time one discards its own.
+/// A row depends on its position and magnitude alone, so a cached row has the bits of a recomputed one. A
+/// `const` cache may be used from any number of threads: `cached` takes no lock, and of two threads that
+/// compute the same block at the same time one discards its own.
 template <RowScalar T>
 class RowCache {
  public:
   /// More rows than this are not cached, whatever the limit.
   static constexpr Index kMaxRows = Index{1} << 22;
-  /// Rows of this many magnitudes are cached: the frequencies' own, and those of the first other values of `scale`.
+  /// Rows of this many magnitudes are cached: the frequencies' own, and those of the first other values of
+  /// `scale`.
   static constexpr int kMaxMagnitudes = 4;
-  /// A block of rows takes at most so many bytes. Larger ones made a step of decoding take over 1 ms where the
-  /// operating system is slow to provide fresh pages; smaller ones shorten the contiguous pieces of a prefill.
+  /// A block of rows takes at most so many bytes. Larger ones made a step of decoding take over 1 ms where
+  /// the operating system is slow to provide fresh pages; smaller ones shorten the contiguous pieces of a
+  /// prefill.
   static constexpr Index kBlockBytes = 64 * 1024;
 
   RowCache(const Frequencies& frequencies, Pairing pairing, Index limit)
@@ -125,12 +127,12 @@ class RowCache {
   std::uint64_t id() const { return id_; }
   Index limit() const { return limit_; }
 
-  /// The steps of every axis, for tokens of as many coordinates.
+  /// The steps of every axis, for tokens with a coordinate on each.
   const TurnSteps& steps() const { return steps_; }
-  /// The steps for tokens whose coordinates are all the same, as text is in M-RoPE.
+  /// The steps for tokens whose coordinates are all equal, such as text tokens of M-RoPE.
   const TurnSteps& text_steps() const { return text_steps_ ? *text_steps_ : steps_; }
 
-  /// The cached row at `position` and those that follow it in the same block; none outside the limit.
+  /// The cached row at `position` and those that follow it in the same block; no rows outside the limit.
   ROTARY_ALWAYS_INLINE RowRun<T> cached(std::int64_t position, double magnitude) const {
     if (static_cast<std::uint64_t>(position) >= static_cast<std::uint64_t>(limit_)) return {nullptr, 0};
     RowBlocks<T>* of = blocks_.get();
@@ -157,8 +159,9 @@ class RowCache {
   }
   RowRun<T> cached(std::int64_t position) const { return cached(position, magnitude_); }
 
-  /// Writes the row of a token from cached rows: that of its position, or, where every pair has one axis as in M-RoPE,
-  /// the pairs of each axis from the row of that coordinate. False if a row is not cached; then nothing is written.
+  /// Writes the row of a token from cached rows: that of its position, or, where every pair has one axis as
+  /// in M-RoPE, the pairs of each axis from the row of that coordinate. False if a row is not cached; then
+  /// nothing is written.
   bool assemble(std::span<const FixedPosition> token, double magnitude, T* row) const {
     const T* rows[kMaxPositionAxes];
     const FixedPosition& first = token[0];

@@ -9,8 +9,9 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// The rows that a thread computed last, outside of any RowCache. A token is at the same position in all layers of
-/// a model, and callers that rotate head by head ask for the same row again and again: it is computed once.
+/// The rows that a thread computed last, outside of any RowCache. A token is at the same position in all
+/// layers of a model, and callers that rotate head by head ask for the same row again and again: it is
+/// computed once.
 template <class T>
 struct RecentRows {
   static constexpr Index kScalars = 8192 / sizeof(T), kCoordinates = 128;
@@ -30,7 +31,7 @@ struct RecentRows {
 template <class T>
 inline constinit thread_local RecentRows<T> recent_rows{};
 
-/// Writes the row of a token with so many coordinates: from cached rows, or computed.
+/// Writes the row of a token: copied from cached rows, or computed.
 template <RowScalar T>
 void write_row(const RowCache<T>& cache, std::span<const FixedPosition> token,
                const kernels::Magnitude& magnitude, T* row) {
@@ -39,8 +40,8 @@ void write_row(const RowCache<T>& cache, std::span<const FixedPosition> token,
                        cache.pairing(), row);
 }
 
-/// The row of a token, written unless this thread did so last. Null if the row is too wide for `RecentRows`, or the
-/// magnitude is no finite `T`.
+/// The row of a token, computed unless it is the row that this thread computed last. Null if the row is too
+/// wide for `RecentRows`, or the magnitude is not finite as a `T`.
 template <RowScalar T>
 ROTARY_NOINLINE const T* recent_row(const RowCache<T>& cache, std::span<const FixedPosition> token,
                                     double magnitude) {
@@ -59,8 +60,8 @@ ROTARY_NOINLINE const T* recent_row(const RowCache<T>& cache, std::span<const Fi
 template <RowScalar T>
 class RowSource {
  public:
-  /// `positions` have a length, and one coordinate or as many as the frequencies. `magnitude` is in place of the
-  /// cache's own.
+  /// `positions` have a length, and one coordinate or as many as the frequencies. `magnitude` is in place of
+  /// the cache's own.
   RowSource(const RowCache<T>& cache, const Positions& positions, const kernels::Magnitude& magnitude)
       : cache_(cache),
         positions_(positions),
@@ -78,8 +79,8 @@ class RowSource {
   /// The largest number of rows that `gather` takes.
   Index capacity() const { return capacity_; }
 
-  /// Rows for tokens begin, begin + 1, ... before `end`: at least one. They are valid until the next call, on this
-  /// thread.
+  /// Rows for tokens begin, begin + 1, ... before `end`: at least one. They are valid until the next call, on
+  /// this thread.
   RowRun<T> run(Index begin, Index end) {
     const RowRun<T> cached = cached_run(begin, end);
     if (cached.count >= kShortRun || cached.count == end - begin) return cached;

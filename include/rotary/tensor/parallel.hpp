@@ -7,14 +7,14 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// What `device` arguments are: Eigen::ThreadPoolDevice, or anything that splits [0, n) among threads as it
-/// does, and waits for them.
+/// The type of `device` arguments: Eigen::ThreadPoolDevice, or any class whose `parallelFor` splits [0, n)
+/// among threads and waits for them.
 template <class Device>
 concept ParallelDevice = requires(const Device& device, const Eigen::TensorOpCost& cost) {
   device.parallelFor(Index{1}, cost, [](Index, Index) {});
 };
 
-/// The device that is no device: everything happens on the calling thread.
+/// The default device: everything runs on the calling thread.
 struct CallingThread {
   template <class Work>
   void parallelFor(Index count, const Eigen::TensorOpCost&, const Work& work) const {
@@ -24,8 +24,8 @@ struct CallingThread {
 
 namespace detail {
 
-/// How many parts are worth making for a device: one for each thread, as far as it tells. With more of them
-/// Eigen's keeps the calling thread out of the work, and waking it takes longer than a small tensor.
+/// The number of parts for a device: one for each thread, if it says how many it has. With more parts,
+/// Eigen's device gives the calling thread no work, and waking it takes longer than rotating a small tensor.
 template <class Device>
 Index threads_of(const Device& device) {
   if constexpr (requires { device.numThreads(); }) {
@@ -35,9 +35,9 @@ Index threads_of(const Device& device) {
   }
 }
 
-/// Calls work(axis, first, last) for parts of the view along one axis: the first that gives every thread as
-/// much, else the longest. It is the sequence only if that is by far the longest: parts along other axes
-/// share the rows that are made for them.
+/// Calls work(axis, first, last) for parts of the view along one axis: the first whose extent divides evenly
+/// among the threads, else the longest. The sequence is split only if it is by far the longest: parts along
+/// other axes share their cos/sin rows.
 template <class Device, class X, class Work>
 void in_parts(const Device& device, const StridedView<X>& view, int seq_axis, const Work& work) {
   if (view.empty()) return;

@@ -1,8 +1,9 @@
-// Gradients with respect to what frequencies were made from: theta, factors, divisors. Those of YaRN and its
+// Gradients with respect to the parameters of frequencies: theta, factors, divisors. Those of YaRN and its
 // relatives are in yarn_gradients.hpp.
 //
-// The rotation gives ∂L/∂f' for every pair (and ∂L/∂A for the magnitude); from there these go on, in closed
-// form. Where a formula has a corner (a clamp, a rounded range) they are those of the piece it is on.
+// A rotation gives ∂L/∂f' for every pair, and ∂L/∂A for the magnitude; these functions multiply them by the
+// derivatives of f' and A, in closed form. At a corner of a formula (a clamp, a rounded range) they
+// differentiate the piece in use.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +25,7 @@ struct ThetaGradients {
   double theta = 0, factor = 0;
 };
 
-/// Gradients with respect to the frequencies that were scaled, and to the factor.
+/// Gradients with respect to frequencies before scaling, and to the factor.
 struct ScalingGradients {
   std::vector<double> frequencies;
   double factor = 0;
@@ -37,8 +38,8 @@ inline void check_gradient(std::span<const double> grad, std::size_t count) {
     fail("the gradient has ", grad.size(), " entries, it must have one for each of ", count, " frequencies");
 }
 
-/// Σ_i grad_i · (−2i/dim) f_i / theta: the gradient of every f that is theta^(−2i/dim) times what does not
-/// depend on theta.
+/// Σ_i grad_i · (−2i/dim) f_i / theta: ∂L/∂theta for frequencies theta^(−2i/dim) · c_i, if no c_i depends on
+/// theta.
 inline double theta_gradient(const Frequencies& frequencies, Index dim, double theta,
                              std::span<const double> grad) {
   check_gradient(grad, frequencies.values.size());
@@ -60,7 +61,7 @@ inline double language_theta_gradient(Index dim, double theta, std::span<const d
   return detail::theta_gradient(language_frequencies(dim, theta), dim, theta, grad);
 }
 
-/// For `scaled`: ∂L/∂f_i = g_i / factor, ∂L/∂factor = −Σ g_i f_i / factor².
+/// Gradients of `scaled`: ∂L/∂f_i = g_i / factor, ∂L/∂factor = −Σ g_i f_i / factor².
 inline ScalingGradients scaled_gradients(const Frequencies& frequencies, double factor,
                                          std::span<const double> grad) {
   detail::check_gradient(grad, frequencies.values.size());
@@ -73,7 +74,7 @@ inline ScalingGradients scaled_gradients(const Frequencies& frequencies, double 
   return gradients;
 }
 
-/// For `ntk_frequencies`: ∂L/∂theta, and ∂L/∂alpha = Σ g_i · (−2i/(dim − 2)) f'_i / alpha.
+/// Gradients of `ntk_frequencies`: ∂L/∂theta, and ∂L/∂alpha = Σ g_i · (−2i/(dim − 2)) f'_i / alpha.
 inline ThetaGradients ntk_gradients(Index dim, double theta, double alpha, std::span<const double> grad) {
   const double of_theta = detail::theta_gradient(ntk_frequencies(dim, theta, alpha), dim, theta, grad);
   const double exponent = static_cast<double>(dim) / static_cast<double>(dim - 2);
@@ -83,10 +84,10 @@ inline ThetaGradients ntk_gradients(Index dim, double theta, double alpha, std::
 /// Gradients with respect to the parameters of vLLM's `ntk`.
 struct VllmNtkGradients {
   double theta = 0, factor = 0;
-  double mixed_b = 0;  ///< at 1 where it was left out
+  double mixed_b = 0;  ///< taken at 1 if it was left out
 };
 
-/// For `ntk_frequencies_vllm`, with x_i = (i + 1) / (dim/2), f'_i being f_i · factor^(−x_i^mixed_b):
+/// Gradients of `ntk_frequencies_vllm`, with x_i = (i + 1) / (dim/2), f'_i being f_i · factor^(−x_i^mixed_b):
 /// ∂L/∂theta, ∂L/∂factor = −Σ g_i x_i^mixed_b f'_i / factor, and
 /// ∂L/∂mixed_b = −Σ g_i x_i^mixed_b ln x_i · f'_i ln factor.
 inline VllmNtkGradients ntk_vllm_gradients(Index dim, double theta, double factor,
@@ -102,7 +103,8 @@ inline VllmNtkGradients ntk_vllm_gradients(Index dim, double theta, double facto
   return gradients;
 }
 
-/// For `dynamic_ntk_frequencies`: that of the alpha form times ∂alpha/∂factor = max(length/M − 1, 0).
+/// Gradients of `dynamic_ntk_frequencies`: those of `ntk_gradients`, with ∂alpha/∂factor = max(length/M − 1,
+/// 0).
 inline ThetaGradients dynamic_ntk_gradients(Index dim, double theta, double factor,
                                             double max_position_embeddings, double length,
                                             std::span<const double> grad) {
@@ -115,7 +117,8 @@ inline ThetaGradients dynamic_ntk_gradients(Index dim, double theta, double fact
   return gradients;
 }
 
-/// For `frozen_dynamic_ntk_frequencies`: that of the alpha form times ∂alpha/∂factor = 2 factor − 1.
+/// Gradients of `frozen_dynamic_ntk_frequencies`: those of `ntk_gradients`, with ∂alpha/∂factor = 2 factor −
+/// 1.
 inline ThetaGradients frozen_dynamic_ntk_gradients(Index dim, double theta, double factor,
                                                    std::span<const double> grad) {
   detail::check_positive("factor", factor);
@@ -124,13 +127,13 @@ inline ThetaGradients frozen_dynamic_ntk_gradients(Index dim, double theta, doub
   return gradients;
 }
 
-/// Gradients with respect to the frequencies that were scaled, and to the parameters of Llama 3.
+/// Gradients with respect to frequencies before scaling, and to the parameters of Llama 3.
 struct Llama3Gradients {
   std::vector<double> frequencies;
   double factor = 0, low_freq_factor = 0, high_freq_factor = 0, original_max_position_embeddings = 0;
 };
 
-/// For `llama3_scaled`, with f'_i = f_i ((1 − t_i) / s + t_i):
+/// Gradients of `llama3_scaled`, with f'_i = f_i ((1 − t_i) / s + t_i):
 ///
 ///     ∂L/∂f_i = g_i ((1 − t_i) / s + t_i + (1 − 1/s) f_i ∂t_i/∂f_i)
 ///     ∂L/∂s   = −Σ g_i f_i (1 − t_i) / s²
@@ -143,7 +146,8 @@ inline Llama3Gradients llama3_gradients(const Frequencies& frequencies, const Ll
   const double width = options.high_freq_factor - options.low_freq_factor;
   Llama3Gradients gradients;
   for (std::size_t i = 0; i < grad.size(); ++i) {
-    const double f = frequencies.values[i].hi, t = detail::llama3_kept(frequencies.values[i], options).hi;
+    const double f = frequencies.values[i].hi,
+                 t = detail::llama3_unscaled_share(frequencies.values[i], options).hi;
     const double of_t = grad[i] * (1 - 1 / s) * f;  // ∂L/∂t_i
     gradients.frequencies.push_back(grad[i] * ((1 - t) / s + t));
     gradients.factor -= grad[i] * f * (1 - t) / (s * s);
@@ -156,8 +160,8 @@ inline Llama3Gradients llama3_gradients(const Frequencies& frequencies, const Ll
   return gradients;
 }
 
-/// ∂A/∂s of `longrope_magnitude`: 1 / (2 A s ln L) where A follows from the factor s, be it given or M / L,
-/// and 0 where A is given, or s ≤ 1.
+/// ∂A/∂s of `longrope_magnitude`: 1 / (2 A s ln L) if A is computed from the factor s, and 0 if A is given or
+/// s ≤ 1.
 inline double longrope_magnitude_gradient(const LongRopeOptions& options, double length) {
   const double magnitude = longrope_magnitude(options, length);
   const double original = options.original_max_position_embeddings;
@@ -174,8 +178,8 @@ struct LongRopeGradients {
   double factor = 0;
 };
 
-/// For `longrope_frequencies`, `grad_magnitude` being ∂L/∂A: ∂L/∂theta, ∂L/∂e_i = −g_i f'_i / e_i, and
-/// ∂L/∂s = grad_magnitude · ∂A/∂s, since no frequency depends on the factor.
+/// Gradients of `longrope_frequencies`, with e_i its divisors and `grad_magnitude` = ∂L/∂A: ∂L/∂theta,
+/// ∂L/∂e_i = −g_i f'_i / e_i, and ∂L/∂s = grad_magnitude · ∂A/∂s, since no frequency depends on the factor.
 inline LongRopeGradients longrope_gradients(Index dim, double theta, const LongRopeOptions& options,
                                             double length, std::span<const double> grad,
                                             double grad_magnitude = 0) {
@@ -189,7 +193,8 @@ inline LongRopeGradients longrope_gradients(Index dim, double theta, const LongR
   return gradients;
 }
 
-/// For `proportional_frequencies`; what does not turn has no say.
+/// Gradients of `proportional_frequencies`: ∂L/∂theta and ∂L/∂factor. Pairs of frequency 0 contribute
+/// nothing.
 inline ThetaGradients proportional_gradients(Index head_dim, double theta, double partial_rotary_factor,
                                              double factor, std::span<const double> grad) {
   const Frequencies frequencies = proportional_frequencies(head_dim, theta, partial_rotary_factor, factor);
@@ -199,15 +204,15 @@ inline ThetaGradients proportional_gradients(Index head_dim, double theta, doubl
   return gradients;
 }
 
-/// ∂L/∂theta for `fope_frequencies`; what does not turn has no say.
+/// ∂L/∂theta for `fope_frequencies`. Pairs of frequency 0 contribute nothing.
 inline double fope_theta_gradient(Index dim, double theta, double max_position_embeddings,
                                   std::optional<Index> num_inv_freq, std::span<const double> grad) {
   return detail::theta_gradient(fope_frequencies(dim, theta, max_position_embeddings, num_inv_freq), dim,
                                 theta, grad);
 }
 
-/// For `on_axes`: of ∂L/∂f(a, i), [axes, pairs], those with respect to the frequencies that were dealt out,
-/// of which pair i has one, on its own axis.
+/// Gradient of `on_axes`: from ∂L/∂f(a, i), [axes, pairs], to the frequencies before `on_axes`. That of pair
+/// i is on the pair's own axis.
 ///
 /// @code
 ///   const auto axis_of_pair = rotary::mrope_axes_chunked({16, 24, 24});
@@ -230,7 +235,7 @@ inline std::vector<double> on_axes_gradient(std::span<const Index> axis_of_pair,
   return of_pairs;
 }
 
-/// For `axial`: ∂L/∂f_i = Σ_a ∂L/∂f(a, a·n + i), n being the number of frequencies that every axis has.
+/// Gradient of `axial`: ∂L/∂f_i = Σ_a ∂L/∂f(a, a·n + i), where n is the number of frequencies of an axis.
 inline std::vector<double> axial_gradient(Index axes, std::span<const double> grad) {
   const Index count = static_cast<Index>(grad.size());
   if (axes < 1 || count % axes != 0 || count / axes % axes != 0)

@@ -1,4 +1,4 @@
-// Gradients with respect to the parameters of YaRN and its relatives: what is between two ends of a range of
+// Gradients with respect to the parameters of YaRN and its relatives, which mix frequencies over a range of
 // pairs.
 #pragma once
 
@@ -24,18 +24,18 @@ inline double yarn_magnitude_gradient(const YarnOptions& options) {
 struct YarnGradients {
   double theta = 0, factor = 0, extrapolation_factor = 0;
 
-  /// Through the ends of the range of pairs: 0 with `truncate`, which rounds them.
+  /// These act through the ends of the range of pairs: 0 with `truncate`, which rounds them.
   double original_max_position_embeddings = 0, beta_fast = 0, beta_slow = 0;
 };
 
 namespace detail {
 
-/// How the ramp of a pair depends on what its range follows from.
+/// The derivatives of a pair's ramp with respect to the parameters of its range.
 struct RampSlopes {
   double theta = 0, original_max_position_embeddings = 0, beta_fast = 0, beta_slow = 0;
 };
 
-/// Of an end c(n) = dim · ln(L / 2πn) / (2 ln theta) that is neither rounded nor clamped:
+/// The slopes for ends c(n) = dim · ln(L / 2πn) / (2 ln theta), neither rounded nor clamped:
 /// ∂c/∂theta = −c / (theta ln theta), ∂c/∂L = dim / (2 L ln theta), ∂c/∂n = −dim / (2 n ln theta).
 template <class Options>
 RampSlopes ramp_slopes(const CorrectionRange& range, Index pair, Index dim, double theta,
@@ -53,8 +53,8 @@ RampSlopes ramp_slopes(const CorrectionRange& range, Index pair, Index dim, doub
           .beta_slow = -of_high * each / options.beta_slow};
 }
 
-/// Of f_i / s and f_i mixed by μ_i: as the mean (1 − μ_i) f_i / s + μ_i f_i, or as the geometric one
-/// (f_i / s)^(1 − μ_i) · f_i^μ_i.
+/// Gradients of f_i / s and f_i mixed by μ_i: as the mean (1 − μ_i) f_i / s + μ_i f_i, or as the geometric
+/// mean (f_i / s)^(1 − μ_i) · f_i^μ_i.
 template <class Options>
 YarnGradients mixture_gradients(const Frequencies& mixed, bool geometric, Index dim, double theta,
                                 const Options& options, std::span<const double> grad) {
@@ -65,13 +65,13 @@ YarnGradients mixture_gradients(const Frequencies& mixed, bool geometric, Index 
   const double s = options.factor, extrapolation = options.extrapolation_factor;
   for (std::size_t i = 0; i < grad.size(); ++i) {
     const Index pair = static_cast<Index>(i);
-    const double stays = 1 - correction_ramp(range, pair).hi, kept = extrapolation * stays;
+    const double stays = 1 - correction_ramp(range, pair).hi, unscaled = extrapolation * stays;
     const double f = (geometric ? mixed : plain).values[i].hi;
-    gradients.factor -= grad[i] * f * (1 - kept) / (geometric ? s : s * s);
-    const double of_kept = grad[i] * f * (geometric ? std::log(s) : 1 - 1 / s);  // ∂L/∂μ_i
-    gradients.extrapolation_factor += of_kept * stays;
+    gradients.factor -= grad[i] * f * (1 - unscaled) / (geometric ? s : s * s);
+    const double of_unscaled = grad[i] * f * (geometric ? std::log(s) : 1 - 1 / s);  // ∂L/∂μ_i
+    gradients.extrapolation_factor += of_unscaled * stays;
     const RampSlopes slopes = ramp_slopes(range, pair, dim, theta, options);
-    const double of_ramp = -of_kept * extrapolation;
+    const double of_ramp = -of_unscaled * extrapolation;
     gradients.theta += of_ramp * slopes.theta;
     gradients.original_max_position_embeddings += of_ramp * slopes.original_max_position_embeddings;
     gradients.beta_fast += of_ramp * slopes.beta_fast;
@@ -82,13 +82,13 @@ YarnGradients mixture_gradients(const Frequencies& mixed, bool geometric, Index 
 
 }  // namespace detail
 
-/// For `yarn_frequencies`, `grad_magnitude` being ∂L/∂A. With f'_i = f_i ((1 − μ_i) / s + μ_i):
+/// Gradients of `yarn_frequencies`, with `grad_magnitude` = ∂L/∂A and f'_i = f_i ((1 − μ_i) / s + μ_i):
 ///
 ///     ∂L/∂s     = −Σ g_i f_i (1 − μ_i) / s² + grad_magnitude · ∂A/∂s
 ///     ∂L/∂theta = Σ g_i (−2i/dim) f'_i / theta + Σ ∂L/∂μ_i ∂μ_i/∂theta,   ∂L/∂μ_i = g_i (1 − 1/s) f_i
 ///
-/// and what goes through μ_i alone likewise: the extrapolation factor, and without `truncate` the original
-/// context and the two betas.
+/// The extrapolation factor, and without `truncate` the original context and the two betas, act through μ_i
+/// alone.
 ///
 /// @code
 ///   const rotary::YarnOptions yarn{.factor = 4, .original_max_position_embeddings = 32768};
@@ -103,7 +103,7 @@ inline YarnGradients yarn_gradients(Index dim, double theta, const YarnOptions& 
   return gradients;
 }
 
-/// For `grok_frequencies`, by its method:
+/// Gradients of `grok_frequencies`, by method:
 ///
 ///     original      ∂L/∂theta alone
 ///     yarn_linear   as `yarn_gradients`
@@ -130,7 +130,7 @@ struct NtkByPartsGradients {
   double theta = 0, factor = 0, ntk_factor = 0, extrapolation_factor = 0;
 };
 
-/// For `ntk_by_parts_frequencies`, whose ranges are rounded, with μ, ν, g and ntk as there:
+/// Gradients of `ntk_by_parts_frequencies`, whose ranges are rounded, with μ, ν, g and ntk as there:
 ///
 ///     ∂L/∂theta                = Σ grad_i (−2i/dim) f'_i / theta
 ///     ∂L/∂s                    = Σ grad_i (1 − ν_i) (μ_i ntk_i (−2i/(dim − 2)) / s − (1 − μ_i) f_i / s²)

@@ -1,4 +1,4 @@
-// What is said of keys that were not read: an error, a note, or nothing.
+// Keys that were not read: an error, a note, or nothing.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// What a note says of a key of the variant's relatives.
+/// The reason, in a note, why a key of a related variant is ignored.
 inline std::string reason_to_ignore(const ConfigObject& rope, const std::string& key) {
   if (key == "finetuned") return "it is not read by this version, nor by Hugging Face";
   for (const std::string_view kind : {"extra_method", "rope_type", "type"})
@@ -20,8 +20,8 @@ inline std::string reason_to_ignore(const ConfigObject& rope, const std::string&
   return "rope_type default has no such parameter";
 }
 
-/// Throws for a key that no reading of a model of this type looks at and that could matter: before anything
-/// else is found missing for want of it.
+/// Throws on a key that is never read for models of this type and that could matter. Called first: otherwise
+/// a message might say that something else is missing.
 inline void refuse_unknown_keys(const ConfigObject& model, const ConfigObject& rope, const ModelType& type) {
   for (const std::string& key : model.keys())
     if (concerns_rope(key) && !may_read(type, key) && !find_known_key(key) &&
@@ -42,8 +42,8 @@ inline void refuse_unknown_keys(const ConfigObject& model, const ConfigObject& r
       fail_unread(rope, key, type);
 }
 
-/// Answers every key that was not read: with an error if it could change the rotary embedding, with a note if
-/// it is known not to, in silence if it is about something else.
+/// Handles every key that was not read: an error if it could change the rotary embedding, a note if it is
+/// known not to, nothing if it is about something else.
 inline void answer_unread_keys(const ModelParts& parts,
                                const std::vector<ModelConfiguration::LayerType>& types, bool list_all) {
   const ConfigReport& report = parts.root.report();

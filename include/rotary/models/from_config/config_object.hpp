@@ -1,4 +1,4 @@
-// One JSON object of a configuration: typed values by key, every error with the key's full name in it.
+// ConfigObject: a JSON object of a configuration, with typed values by key. Every error names the full key.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// What reading has found so far: notes, and the keys that were read.
+/// The notes so far, and the keys that were read.
 class ConfigReport {
  public:
   using Kind = ConfigurationNote::Kind;
@@ -28,7 +28,7 @@ class ConfigReport {
 
   const ConfigAssumptions& assume() const { return assume_; }
 
-  /// Whether the caller has this key left out.
+  /// Has the caller asked to ignore this key?
   bool leaves_out(std::string_view path) const {
     for (const std::string& key : assume_.ignored_keys)
       if (!key.empty() && path.ends_with(key) &&
@@ -37,7 +37,7 @@ class ConfigReport {
     return false;
   }
 
-  /// One note of a kind on a key; layers that share an object would repeat it.
+  /// Adds a note, at most one of a kind on a key: layers that share an object would repeat it.
   void add(Kind kind, const std::string& key, std::string text) {
     if (noted_.emplace(kind, key).second) notes_.push_back({kind, key, std::move(text)});
   }
@@ -60,8 +60,8 @@ struct Keyed {
   std::string key;
 };
 
-/// An object of the configuration, or none at all, which reads like an empty one. A null reads like a key
-/// that is not there: Hugging Face writes its unset options so.
+/// An object of the configuration. A missing object reads like an empty one, and a null like a missing key:
+/// Hugging Face writes unset options as null.
 class ConfigObject {
  public:
   using Json = nlohmann::json;
@@ -88,7 +88,7 @@ class ConfigObject {
   }
 
   bool empty() const { return !object_ || object_->empty(); }
-  /// Whether the key is there, be it with null.
+  /// Is the key there, possibly with null?
   bool has(std::string_view key) const {
     return object_ && object_->contains(key) && !report_->leaves_out(path(key));
   }
@@ -97,7 +97,7 @@ class ConfigObject {
   bool has_object(std::string_view key) const { return has(key) && value_at(key).is_object(); }
   bool has_array(std::string_view key) const { return has(key) && value_at(key).is_array(); }
   bool has_text(std::string_view key) const { return has(key) && value_at(key).is_string(); }
-  /// The text that `has_text` says is there, short enough for a message.
+  /// The text under a key, shortened for a message. Requires `has_text(key)`.
   std::string name(std::string_view key) const {
     return shortened(value_at(key).get_ref<const std::string&>());
   }
@@ -193,8 +193,8 @@ class ConfigObject {
     return values;
   }
 
-  /// A number that goes by several names, of which some may be empty. Throws if two of them have different
-  /// values: either could be meant.
+  /// A number under one of several names, some of which may be empty. Throws if two of them have different
+  /// values.
   std::optional<Keyed<double>> number_of(std::span<const std::string_view> names) const {
     std::optional<Keyed<double>> found;
     for (const std::string_view name : names) {
@@ -206,7 +206,7 @@ class ConfigObject {
     return found;
   }
 
-  /// The first of several names that is there, for lengths that models state more than once.
+  /// The integer under the first of several names that is there, for lengths that files state more than once.
   std::optional<Keyed<Index>> first_integer(std::initializer_list<std::string_view> names, Index low,
                                             Index high) const {
     for (const std::string_view name : names)
@@ -215,7 +215,7 @@ class ConfigObject {
     return {};
   }
 
-  /// A size that goes by several names. Throws if two of them have different values.
+  /// A size under one of several names. Throws if two of them have different values.
   std::optional<Keyed<Index>> size_of(std::initializer_list<std::string_view> names, Index low,
                                       Index high) const {
     std::optional<Keyed<Index>> found;
@@ -236,8 +236,8 @@ class ConfigObject {
            ": they are one and the same, and must agree");
   }
 
-  /// Throws if the other object has another number, text or flag under the key. (Arrays and objects are not
-  /// compared, which would go as deep as they do.)
+  /// Throws if the other object has a different number, text or flag under the key. (Arrays and objects are
+  /// not compared: that would recurse as deep as they are nested.)
   void check_agrees(const std::string& key, const ConfigObject& other) const {
     if (!has(key) || !other.has(key)) return;
     const Json &a = (*object_)[key], &b = (*other.object_)[key];
@@ -245,7 +245,7 @@ class ConfigObject {
       fail(path(key), " and ", other.path(key), " are one and the same, and must agree");
   }
 
-  // Notes begin with the key and its value; what happened, and why, is told by the caller.
+  // Notes begin with the key and its value; the caller adds what was done and why.
   void note_ignored(std::string_view key, std::string_view why) const {
     note(ConfigReport::Kind::ignored, key, "it is ignored, since " + std::string(why));
     report_->use(path(key));
@@ -264,7 +264,7 @@ class ConfigObject {
     note(ConfigReport::Kind::unread, key, what);
   }
 
-  /// What stands under the key, in a few words.
+  /// The value under the key, as text for a message.
   std::string value_text(std::string_view key) const {
     if (!object_ || !object_->contains(key)) return "missing";
     const Json& value = value_at(key);

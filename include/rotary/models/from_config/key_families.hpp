@@ -11,7 +11,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// A key with one of these in it is about positions, pairs, bases, scaling, or which layer does what.
+/// A key that contains one of these is about positions, pairs, bases, scaling, or the kinds of layers.
 inline constexpr auto kFamilies = std::to_array<std::string_view>({
     "_idxs",
     "_indices",
@@ -68,14 +68,15 @@ inline constexpr auto kFamilies = std::to_array<std::string_view>({
     "yarn",
 });
 
-/// Beginnings of words, between underscores, that count likewise; inside other words they mean nothing.
+/// A key with a word, between underscores, that begins with one of these counts too; inside other words they
+/// mean nothing.
 inline constexpr auto kFamilyWords =
     std::to_array<std::string_view>({"base", "interval", "kda", "layout", "local", "mla", "swa"});
 
-/// How a key of the families that is read nowhere is answered.
+/// How a key of these families that is never read is handled.
 enum class KeyAnswer {
   silent,  ///< it is about something else
-  note     ///< it is about positions, and no matter of frequencies, pairs or layers
+  note     ///< it is about positions, but not about frequencies, pairs or layers
 };
 
 struct KnownKey {
@@ -137,7 +138,7 @@ inline const KnownKey* find_known_key(std::string_view key) {
   return nullptr;
 }
 
-/// Whether a key, by its name, could change a rotary embedding. Letters count in either case.
+/// Could a key of this name change a rotary embedding? Upper and lower case do not differ.
 inline bool concerns_rope(std::string_view key) {
   std::string lower(key);
   for (char& letter : lower)
@@ -153,14 +154,15 @@ inline bool concerns_rope(std::string_view key) {
   return false;
 }
 
-/// Objects of other parts of a model, or of its training, end in _config; these are about positions.
+/// Is an object whose name ends in _config about positions? Others are about other parts of a model, or its
+/// training.
 inline bool is_rope_config(std::string_view key) {
   return key.find("rope") != key.npos || key.find("rotary") != key.npos || key.starts_with("linear_attn") ||
          key.starts_with("dual_chunk");
 }
 
-/// Keys that rope objects are known to have. Where the variant does not have one, it has no effect on it;
-/// any other key in a rope object could mean anything.
+/// Keys that rope objects are known to have. They have no effect on variants without such a parameter; any
+/// other key in a rope object could mean anything.
 inline constexpr auto kRopeKeys = std::to_array<std::string_view>({
     "alpha",
     "apply_yarn_scaling",
@@ -191,14 +193,14 @@ inline constexpr auto kRopeKeys = std::to_array<std::string_view>({
     "type",
 });
 
-/// Whether a key, found in an object of any name, tells that the object is about rotary embeddings.
+/// Does a key show that its object, whatever its name, is about rotary embeddings?
 inline bool tells_rope_object(std::string_view key) {
   return key.starts_with("rope_") || key.starts_with("mrope_") || key.starts_with("original_max_position") ||
          key.ends_with("_factor") || key.ends_with("_section") || key.starts_with("beta_") ||
          key == "alpha" || key == "base";
 }
 
-/// Keys of rope objects that tell of sections.
+/// Is it a key of rope objects about sections?
 inline bool is_section_key(std::string_view key) {
   return key == "mrope_section" || key == "xdrope_section" || key == "mrope_interleaved" ||
          key == "interleaved" || key == "mrope_interleaved_glm";

@@ -1,4 +1,4 @@
-// Which object of a configuration describes the language model, and of what type that is.
+// Finds the object of a configuration that describes the language model, and its type.
 #pragma once
 
 #include <algorithm>
@@ -50,7 +50,7 @@ inline LanguagePart find_language_part(const ConfigObject& root) {
   return part;
 }
 
-/// The row of the table for the language model. Throws for a type that is not there.
+/// The row of the table for the language model. Throws on an unknown type.
 inline const ModelType& find_type(const LanguagePart& part) {
   const ConfigObject& model = part.object;
   const std::string& assumed = model.report().assume().model_type;
@@ -74,7 +74,8 @@ inline const ModelType& find_type(const LanguagePart& part) {
   return *type;
 }
 
-/// Throws if keys are missing for which the configuration class of the type has values of its own.
+/// Throws if keys are missing for which the configuration class of the type has defaults that this version
+/// lacks.
 inline void require_keys(const ConfigObject& model, const ModelType& type) {
   const auto is_there = [&](std::string_view key) {
     return !key.empty() && model.has_value(key.substr(0, key.find('.')));
@@ -91,7 +92,7 @@ inline void require_keys(const ConfigObject& model, const ModelType& type) {
          " has then is not known to this version");
 }
 
-/// Models whose positions are not rotations have nothing to be read.
+/// Throws on models whose positions are not rotations.
 inline void refuse_other_positions(const ConfigObject& model, const ModelType& type) {
   if (!type.refusal.empty())
     fail(model.path("model_type"), " is ", type.name,

@@ -1,4 +1,4 @@
-// How kinds of layers follow each other where no key lists them.
+// The pattern of the kinds of layers, for files without a key that lists them.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What a `model_type` says that its configuration need not: one row of the table in model_types.hpp.
+// ModelType: a row of the table in model_types.hpp, with what configurations of a `model_type` leave out.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// How kinds of layers follow each other where no key lists them. Layers count from 0.
+/// The pattern of the kinds of layers, for files without a key that lists them. Layers count from 0.
 enum class LayerPattern {
   uniform,        ///< all full_attention
   full_last,      ///< of every `period` layers the last is full_attention, the others are local
@@ -28,45 +28,45 @@ enum class ListForm {
   local_indices,       ///< indices of the local layers; all others are full_attention
   local_flags,         ///< 1 or true: local; 0 or false: full_attention
   full_flags,          ///< 1: full_attention; 0: `other`
-  rotating_flags,      ///< 1 or true: has a rotary embedding; 0 or false: has none
+  rotating_flags,      ///< 1 or true: with a rotary embedding; 0 or false: without
   cross_indices,       ///< indices of cross attention, which has no rotary embedding
-  still_indices,       ///< indices of layers that have none
+  still_indices,       ///< indices of layers without a rotary embedding
   compression_ratios,  ///< DeepSeek-V4: 0 is sliding_attention, 4 and 128 are layers that compress
   thetas,              ///< Muse: the base of every layer; 0 is a layer that has no rotary embedding
   group_size           ///< Ling: of so many layers the last is full_attention, and so is an incomplete group
 };
 
-/// A key, "object.key" if it stands in an object, and the form of its value.
+/// A key, "object.key" if it is in an object, and the form of its value.
 struct LayerList {
   std::string_view key = {};
   ListForm form = ListForm::names;
 };
 
-/// Which layers have a rotary embedding, as far as their kind decides it.
+/// Which kinds of layers have a rotary embedding.
 enum class Rotates {
-  attention,         ///< all that are attention
-  local_only,        ///< layers of full attention have none
-  local_if_windowed  ///< likewise, unless the file has sliding_window null: then all have one
+  attention,         ///< all layers of attention
+  local_only,        ///< local layers, not those of full attention
+  local_if_windowed  ///< local layers; all layers if sliding_window is null in the file
 };
 
 /// Which layers the rope object extends.
 enum class Extends { all, full_only, compressed_only };
 
-/// Whether position_embedding_type decides.
+/// The meaning of position_embedding_type.
 enum class PositionType {
-  checked,  ///< there is a rotary embedding, and a file that says otherwise is refused
-  ignored,  ///< the key stands in files by inheritance, and the model does not read it
-  decides   ///< there is one only if the file says so
+  checked,  ///< models have a rotary embedding; a file that says otherwise throws
+  ignored,  ///< files have the key by inheritance, and the model does not read it
+  decides   ///< a model has a rotary embedding only if the file says so
 };
 
-/// How a file scales queries by their position.
+/// The keys by which a file scales queries by their position.
 enum class TemperatureKeys {
   none,
-  llama4,     ///< attn_temperature_tuning, attn_scale, floor_scale: layers that have no rotary embedding
+  llama4,     ///< attn_temperature_tuning, attn_scale, floor_scale: layers without a rotary embedding
   ministral3  ///< llama_4_scaling_beta in the rope object: every layer
 };
 
-/// The names of a value, the first being the usual one.
+/// The names of a value; the first is the usual one.
 using KeyNames = std::array<std::string_view, 3>;
 
 struct ModelType {
@@ -76,41 +76,41 @@ struct ModelType {
   Pairing pairing = Pairing::half;
   std::string_view pairing_key = {};  ///< a flag that decides instead: true is interleaved
 
-  // Sizes: those of the configuration class, for files that leave them out. 0: files always have them.
+  // Sizes: the defaults of the configuration class, for files that leave them out. 0: files always have them.
   Index hidden_size = 0, heads = 0, layers = 0;
   std::string_view layers_key = {};  ///< num_hidden_layers under a name of its own
-  Index only_hidden_size = 0;        ///< models of any other size have no rotary embedding
+  Index only_hidden_size = 0;        ///< models of other sizes have no rotary embedding; 0: all have one
 
   // The window: which features of a head rotate.
-  Index head_dim = 0;  ///< where the key is missing; 0: hidden_size / heads
+  Index head_dim = 0;  ///< if the key is missing; 0: hidden_size / heads
   std::string_view full_head_dim_key = {};
-  Index full_head_dim = 0;  ///< of layers of full attention, where it is another
+  Index full_head_dim = 0;  ///< of layers of full attention; 0: as in the others
   std::string_view local_head_dim_key = {};
   double partial = 1;  ///< the share of the head that rotates; 0: not known, and an error
   KeyNames partial_keys = {"partial_rotary_factor"};
-  Index rotary_dim = 0;  ///< their number, where the key is missing; 0: by the share
+  Index rotary_dim = 0;  ///< the number of features that rotate, if the key is missing; 0: by the share
   std::string_view rotary_dim_key = {};
   bool latent = false;        ///< the head is [nope | rope]: qk_nope_head_dim, qk_rope_head_dim
   bool at_end = false;        ///< the last qk_rope_head_dim features of head_dim rotate
   bool rotates_back = false;  ///< the output of attention is rotated by minus the position
 
   // The base.
-  double theta = 10000;  ///< where the key is missing; 0: not known, and an error
+  double theta = 10000;  ///< if the key is missing; 0: not known, and an error
   KeyNames theta_keys = {"rope_theta"};
   std::string_view theta_ratio_key = {};  ///< multiplies the base
-  double local_theta = 0;                 ///< of local layers; 0: the base of all, if the key is missing
+  double local_theta = 0;                 ///< of local layers, if the key is missing; 0: the base of all
   KeyNames local_theta_keys = {};
   std::string_view local_rope_key = {};  ///< a rope object of local layers
   std::string_view compressed_theta_key = {};
   double compressed_theta = 0;
   bool lists_per_layer = false;  ///< rope_theta, partial_rotary_factors and use_rope_layers may be lists
 
-  // Scaling that stands outside of a rope object.
+  // Scaling outside of a rope object.
   std::string_view linear_key = {};   ///< positions are divided by it
   std::string_view dynamic_key = {};  ///< the factor of dynamic NTK
   std::string_view dynamic_length_key = {};
   bool qwen_dynamic_ntk = false;               ///< use_dynamic_ntk and seq_length
-  std::string_view rope_object_key = {};       ///< an object of its own, which has the base,
+  std::string_view rope_object_key = {};       ///< another object, which has the base,
   std::string_view object_theta_key = "base";  ///< under this key, and may have type and scaling_factor
   Extends extends = Extends::all;
   bool scales_softmax = false;    ///< by YaRN's mscale_all_dim
@@ -125,42 +125,42 @@ struct ModelType {
   std::string_view local = "sliding_attention";
   bool last_is_full = false;    ///< the last layer is full_attention, whatever the pattern or the list says
   KeyNames layer_names = {};    ///< further types that layer_types may have
-  std::string_view other = {};  ///< layers that are no attention; empty: there are none
+  std::string_view other = {};  ///< the type of layers that are not attention, if there are any
   bool other_rotates = false;
   bool interval_keys = false;  ///< no_rope_layers and no_rope_layer_interval
-  Index no_rope_interval = 0;  ///< of as many layers the last has no rotary embedding
+  Index no_rope_interval = 0;  ///< the last of every so many layers has no rotary embedding
 
-  // Whether there is one at all.
+  // Is there a rotary embedding at all?
   std::string_view switch_key = {};  ///< a flag that decides
   bool switch_default = true;
   bool switch_off_is_nope = false;  ///< true switches it off
   PositionType position_type = PositionType::checked;
 
-  KeyNames inert_keys = {};  ///< keys in files of this type on which nothing depends
+  KeyNames inert_keys = {};  ///< keys in files of this type that have no effect
 
-  // What has to be there, since the configuration class has a value of its own that this version does not know.
+  // Keys that files must have, since this version does not know the defaults of the configuration class.
   KeyNames required = {};       ///< one of these keys
   bool lists_required = false;  ///< layer_types, or one of the lists
 
   std::optional<MropeOrder> mrope = {};  ///< positions have several coordinates if there are sections
-  std::array<Index, 3> sections = {};    ///< where the file has none; zeros: there are none then
+  std::array<Index, 3> sections = {};    ///< the default if the file has no sections; zeros: no sections
   TemperatureKeys temperature = TemperatureKeys::none;
 };
 
-// What rows are written with.
+// Abbreviations for the rows of the table.
 
 inline constexpr Pairing kInterleaved = Pairing::interleaved;
 inline constexpr KeyNames kNoKeys = {};
 inline constexpr KeyNames kRopeObject = {"rope_parameters", "rope_scaling"};
 inline constexpr KeyNames kSlidingPattern = {"sliding_window_pattern", "_sliding_window_pattern"};
 
-/// A row like another, under a name of its own.
+/// A copy of a row under another name.
 constexpr ModelType named(std::string_view name, ModelType type) {
   type.name = name;
   return type;
 }
 
-/// What a note says of a value that comes from the type.
+/// The text of a note on a value that comes from the type.
 inline std::string of_model_type(const ModelType& type, std::string_view value) {
   return "it is taken to be " + std::string(value) + ", as in model_type " + std::string(type.name);
 }
@@ -174,7 +174,7 @@ enum class LayerKind {
   local,
   compressed,  ///< DeepSeek-V4
   cross,       ///< cross attention
-  other,       ///< no attention
+  other,       ///< not attention
   unknown
 };
 

@@ -1,20 +1,20 @@
-// The table of model types: what each says that its configuration need not.
+// The table of model types: for each, what configurations of the type leave out.
 //
-// Adding a type means one row and one test. The row goes into the first of these headers that fits, and a comment
-// above it names the model's own code, from which it was worked out:
+// To add a type, add one row and one test. The row goes into the first of these headers that fits, under a
+// comment that names the code it was derived from:
 //
 //   model_types/refused.hpp      types without a rotary embedding, or that this version cannot read
 //   model_types/encoders.hpp     encoders of text
 //   model_types/sections.hpp     positions of several coordinates (M-RoPE)
 //   model_types/latent.hpp       multi-head latent attention
-//   model_types/hybrid.hpp       some layers are no attention
+//   model_types/hybrid.hpp       some layers are not attention
 //   model_types/layers.hpp       layers differ in base, scaling, or whether they rotate
 //   model_types/interleaved.hpp  pairs of adjacent features
 //   model_types/partial.hpp      a part of the head rotates
 //   model_types/whole.hpp        all others: Llama's attention
 //
-// The test is a published configuration in tests/configs/model_types/published.json, with the numbers that are wanted.
-// from_config_page_test with ROTARY_WRITE_DOCS set writes docs/model-types.md anew.
+// The test is a published configuration in tests/configs/model_types/published.json, with the expected
+// numbers. from_config_page_test with ROTARY_WRITE_DOCS set rewrites docs/model-types.md.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// What a caller of `from_config` may settle himself.
+// The options of `from_config`.
 #pragma once
 
 #include <optional>
@@ -10,13 +10,13 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Answers that the caller gives where a configuration, or this version of the reader, gives none. Each one
+/// Values that the caller supplies where a configuration, or this version of the reader, lacks them. Each one
 /// that is used becomes a note of kind `assumed`.
 struct ConfigAssumptions {
   std::string model_type = {};          ///< a known type; the language model is read as one of this type
   std::optional<Pairing> pairing = {};  ///< how features are paired, whatever the type and the file say
   std::optional<std::vector<Index>> rotating_layers = {};  ///< all others have no rotary embedding
-  std::vector<std::string> ignored_keys = {};  ///< keys that are left out: a whole path, or its last part
+  std::vector<std::string> ignored_keys = {};              ///< keys to ignore: a whole path, or its last part
 };
 
 struct FromConfigOptions {

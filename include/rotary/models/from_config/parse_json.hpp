@@ -1,4 +1,4 @@
-// JSON text → nlohmann::json, for text that nobody vouches for.
+// Parses untrusted JSON text into nlohmann::json.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Configurations have a few kilobytes and three levels; whatever passes these limits is something else. The
-/// depth keeps everything that walks a document within the stack, the size keeps it within memory.
+/// Configurations have a few kilobytes and three levels; text beyond these limits is something else. The
+/// limit of depth protects the stack of recursive functions, the limit of size protects the memory.
 inline constexpr std::size_t kMaxConfigBytes = std::size_t(16) << 20;
 inline constexpr std::size_t kMaxConfigDepth = 64;
 
@@ -23,8 +23,8 @@ inline constexpr std::size_t kMaxQuote = 200;
 
 /// Builds the document while nlohmann's parser, which does not recurse, reads it.
 ///
-/// The library's own builder has no limit of depth, keeps the last of two values that stand under one key,
-/// and throws in programs without exceptions; its errors do not name the key.
+/// nlohmann's own builder has no limit of depth, silently takes the last of two values under one key, and
+/// throws in programs without exceptions; its errors do not name the key.
 class JsonBuilder {
  public:
   using Json = nlohmann::json;
@@ -63,7 +63,7 @@ class JsonBuilder {
     std::string key = {};
   };
 
-  /// The key whose value is being read, with the objects it stands in.
+  /// The key whose value is being read, with the objects that contain it.
   std::string path() const {
     std::string path;
     for (const Level& level : levels_)
@@ -109,7 +109,8 @@ class JsonBuilder {
 inline nlohmann::json parse_json(std::string_view text) {
   if (text.size() > kMaxConfigBytes)
     fail("the configuration has ", text.size(), " bytes, at most ", kMaxConfigBytes, " are read");
-  if (const std::size_t zero = text.find('\0'); zero != text.npos)  // the parser would stop there, content
+  if (const std::size_t zero = text.find('\0');
+      zero != text.npos)  // the parser would stop there without an error
     fail("the configuration is not JSON at byte ", zero, ", which is zero");
   JsonBuilder builder;
   nlohmann::json::sax_parse(text, &builder);

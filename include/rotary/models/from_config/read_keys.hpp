@@ -10,7 +10,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Whether reading a model of this type may look at a key.
+/// May the reader look at a key for a model of this type?
 inline bool may_read(const ModelType& type, std::string_view key) {
   for (const std::string_view general :
        {"rope_scaling", "rope_parameters", "layer_types", "use_rope", "use_rotary_pos_emb", "alibi",

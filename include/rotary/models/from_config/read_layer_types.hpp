@@ -1,4 +1,4 @@
-// The rotary embedding of each type of layers, from the objects that describe it.
+// Reads the rotary embedding of each type of layers.
 #pragma once
 
 #include <algorithm>
@@ -16,17 +16,17 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// What is known of the model as a whole.
+/// The objects of a configuration, and the properties of the whole model.
 struct ModelParts {
   ConfigObject root, model, rope;
   const ModelType& type;
   LayerPlan plan;
   bool nested = false;                             ///< the rope object has an object for each type of layers
-  std::vector<double> thetas = {}, partials = {};  ///< one for every layer, where the file lists them
+  std::vector<double> thetas = {}, partials = {};  ///< one for every layer, if the file lists them
 };
 
-/// The rope object. Of two that are there `rope_scaling` holds, unless it is empty, as in Hugging Face; what
-/// both say they must agree on.
+/// The rope object. If there are two, `rope_scaling` is used unless it is empty, as in Hugging Face; keys
+/// that are in both must agree.
 inline ConfigObject read_rope_object(const ConfigObject& model) {
   const ConfigObject older = model.object("rope_scaling"), newer = model.object("rope_parameters");
   if (older.empty() || newer.empty()) return older.empty() ? newer : older;
@@ -38,7 +38,7 @@ inline ConfigObject read_rope_object(const ConfigObject& model) {
   return older;
 }
 
-/// What rope objects with an object for each kind of layers call this kind.
+/// The name of this kind of layers in a rope object that has an object for each kind.
 inline std::string rope_name(const ModelType& type, const std::string& name, LayerKind kind) {
   if (type.compressed_theta_key.empty()) return name;
   return kind == LayerKind::compressed ? "compress" : "main";  // DeepSeek-V4
@@ -90,7 +90,7 @@ inline ModelConfiguration::LayerType read_layer_type(const ModelParts& parts, co
                     .kind = kind,
                     .theta = theta,
                     .partial = partial};
-  // A base of local layers means that the rope object of the model concerns the full ones only.
+  // If local layers have their own base, the model's rope object is for layers of full attention alone.
   if (source.has_local_theta() && !source.nested) source.rope = ConfigObject(parts.model.report());
   ModelConfiguration::LayerType layer_type{name, read_rope(source)};
   // The configuration class of Gemma 4 has an object where the file has none.
@@ -103,7 +103,7 @@ inline ModelConfiguration::LayerType read_layer_type(const ModelParts& parts, co
   return layer_type;
 }
 
-/// Numbers that files list, one for every layer.
+/// A list of numbers in the file, one for every layer; empty without one.
 inline std::vector<double> read_list_per_layer(const ConfigObject& model, std::string_view key, Index count) {
   if (!model.has_array(key)) return {};
   if (count == 0) fail("num_hidden_layers is missing, ", model.path(key), " needs it");
@@ -115,8 +115,8 @@ inline std::vector<double> read_list_per_layer(const ConfigObject& model, std::s
   return values;
 }
 
-/// Layers of one name whose base or share is listed may differ: each combination is a type of its own, and
-/// all but the first of a name have their values in it.
+/// Layers of one name may differ in their listed base or share. Each combination becomes a type of its own;
+/// the names of all but the first include their values.
 inline void read_types_per_layer(const ModelParts& parts, ModelConfiguration& configuration) {
   std::map<std::tuple<std::size_t, double, double>, std::size_t> known;
   std::vector<bool> named(parts.plan.types.size());
@@ -145,7 +145,7 @@ inline void read_types_per_layer(const ModelParts& parts, ModelConfiguration& co
   }
 }
 
-/// A key that was not read and could matter.
+/// Throws on a key that was not read and could matter.
 [[noreturn]] inline void fail_unread(const ConfigObject& object, const std::string& key,
                                      const ModelType& type) {
   fail(object.path(shortened(key)), " is ", object.value_text(key),
@@ -153,7 +153,7 @@ inline void read_types_per_layer(const ModelParts& parts, ModelConfiguration& co
        "; assume.ignored_keys can leave it out");
 }
 
-/// Rope objects that have an object for each type of layers; their names must be types that there are.
+/// Checks rope objects with an object for each type of layers: their names must be types of the model.
 inline void read_nested_names(ModelParts& parts) {
   std::vector<std::string> named;
   for (const std::string& key : parts.rope.keys())
@@ -171,7 +171,7 @@ inline void read_nested_names(ModelParts& parts) {
   }
   const bool known =
       std::all_of(named.begin(), named.end(), [&](const auto& name) { return parts.plan.has(name); });
-  if (by_layer && parts.plan.assumed && !known) {  // the rope object alone tells of types
+  if (by_layer && parts.plan.assumed && !known) {  // the rope object alone names types
     parts.plan.types = named;
     parts.plan.layers.clear();
     parts.model.note_defaulted("layer_types", "ask for types of layers, not for one layer");

@@ -1,4 +1,4 @@
-// Which layer is of which type, and which layers have no rotary embedding.
+// Reads which layer is of which type, and which layers have no rotary embedding.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,8 @@ inline constexpr std::size_t kMaxLayerTypes = 100;
 struct LayerPlan {
   std::vector<std::string> types;
   std::vector<ModelConfiguration::Layer> layers;  ///< empty if their number is not known
-  std::vector<double> thetas;                     ///< of each layer, where the file lists them; else empty
-  bool assumed = false;                           ///< neither the file nor the model type tells of types
+  std::vector<double> thetas;  ///< the base of each layer, if the file lists them; else empty
+  bool assumed = false;        ///< neither the file nor the model type names types
 
   void append(std::string_view type) {
     const auto known = std::find(types.begin(), types.end(), type);
@@ -28,7 +28,7 @@ struct LayerPlan {
   bool has(std::string_view type) const { return std::find(types.begin(), types.end(), type) != types.end(); }
 };
 
-/// Throws for a type of layers that the model type is not known to have.
+/// Throws on a type of layers that the model type is not known to have.
 inline void check_layer_name(const ConfigObject& model, std::string_view key, const ModelType& type,
                              std::string_view name) {
   for (const std::string_view known : {kFullAttention, std::string_view("sliding_attention"),
@@ -72,12 +72,13 @@ inline void check_length(const ConfigObject& model, std::string_view path, std::
   fail(path, " has ", size, " entries, it must have one for each of ", count, " layers");
 }
 
-/// Whether lists of this form tell the types of layers; others tell only which of them rotate.
+/// Do lists of this form name the types of layers? The others name only those that rotate.
 inline bool names_types(ListForm form) {
   return form != ListForm::rotating_flags && form != ListForm::still_indices && form != ListForm::thetas;
 }
 
-/// Takes the types of layers that a key tells, unless layer_types has told them; both should agree.
+/// Uses the types of layers of a key, unless layer_types has given them. Adds a note if the two contradict
+/// each other.
 inline void settle_types(const ConfigObject& holder, std::string_view key,
                          const std::vector<std::string_view>& names, bool names_known, LayerPlan& plan) {
   if (!names_known) {
@@ -93,7 +94,7 @@ inline void settle_types(const ConfigObject& holder, std::string_view key,
     }
 }
 
-/// The layers by a list of the model type's own. `names_known`: layer_types has told their types.
+/// Reads the layers from a list of the model type's own. `names_known`: layer_types has given their types.
 inline void read_list(const ConfigObject& model, const ModelType& type, const LayerList& list, Index count,
                       bool names_known, LayerPlan& plan) {
   const auto [holder, key] = place_of(model, list.key);
@@ -157,7 +158,7 @@ inline void read_list(const ConfigObject& model, const ModelType& type, const La
       break;
     }
     case ListForm::rotating_flags: {
-      if (holder.flags(key)->empty()) return;  // stands for no list at all
+      if (holder.flags(key)->empty()) return;  // an empty list counts as a missing one
       const std::vector<bool> rotates = flags();
       for (std::size_t i = 0; i < plan.layers.size(); ++i) plan.layers[i].rotates = rotates[i];
       return;
@@ -181,13 +182,13 @@ inline void read_list(const ConfigObject& model, const ModelType& type, const La
   settle_types(holder, key, names, names_known, plan);
 }
 
-/// `no_rope_layers`, where 1 is a layer that has a rotary embedding and 0 one that has none, or every n-th
-/// layer by `no_rope_layer_interval`.
+/// Reads `no_rope_layers`, where 1 is a layer with a rotary embedding and 0 one without, or
+/// `no_rope_layer_interval`, by which every n-th layer has none.
 inline void read_layers_without_rope(const ConfigObject& model, const ModelType& type, LayerPlan& plan) {
   if (!type.interval_keys) return;
   const auto given = model.flags("no_rope_layers");
   const auto interval = model.integer("no_rope_layer_interval", 0, kMaxLayers);
-  const bool listed = given && !given->empty();  // an empty list stands for none at all
+  const bool listed = given && !given->empty();  // an empty list counts as a missing one
   if (listed && plan.layers.empty()) fail("num_hidden_layers is missing, no_rope_layers needs it");
   if (listed && given->size() != plan.layers.size())
     fail(model.path("no_rope_layers"), " has ", given->size(), " entries, it must have one for each of ",
@@ -199,7 +200,7 @@ inline void read_layers_without_rope(const ConfigObject& model, const ModelType&
     plan.layers[i].rotates = listed ? (*given)[i] : period == 0 || (static_cast<Index>(i) + 1) % period != 0;
 }
 
-/// The layers that the caller says rotate.
+/// Applies the caller's list of layers that rotate.
 inline void assume_rotating_layers(const ConfigObject& model, LayerPlan& plan) {
   const auto& layers = model.report().assume().rotating_layers;
   if (!layers) return;
@@ -251,7 +252,7 @@ inline LayerPlan read_layers(const ConfigObject& model, const ModelType& type) {
     return names;
   };
   const auto read_lists = [&] {
-    // What tells types comes first: what tells which layers rotate adds to it.
+    // Lists of types come first: lists of the layers that rotate add to them.
     for (const bool of_types : {true, false})
       for (const LayerList& list : type.lists)
         if (!list.key.empty() && names_types(list.form) == of_types)
@@ -259,7 +260,7 @@ inline LayerPlan read_layers(const ConfigObject& model, const ModelType& type) {
   };
   if (names_known) {
     read_lists();
-    for (const std::string_view key : type.period_keys)  // says again what layer_types says
+    for (const std::string_view key : type.period_keys)  // repeats layer_types
       if (!key.empty() && model.has_value(key))
         settle_types(model, key, names_by(read_rhythm(model, type)), names_known, plan);
   } else {

@@ -1,4 +1,4 @@
-// A whole configuration: the language model in it, its types of layers, and what is left over.
+// Reads a whole configuration: the language model, its types of layers, and the keys that were not read.
 #pragma once
 
 #include <algorithm>

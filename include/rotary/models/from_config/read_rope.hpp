@@ -1,4 +1,4 @@
-// The rotary embedding of one type of layers: base, sizes, pairing, sections, and the variant.
+// Reads the rotary embedding of one type of layers: base, sizes, pairing, sections, and the variant.
 #pragma once
 
 #include <array>
@@ -11,15 +11,15 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Larger heads are typing errors, and frequencies of them would fill the memory.
+/// Larger heads are taken for typing errors; their frequencies would fill the memory.
 inline constexpr Index kMaxHeadDim = 65536;
 
-/// The features of a head that rotate, and where they begin.
+/// The size of a head, the number of features that rotate, and the first of them.
 struct RopeSizes {
   Index head_dim = 0, rotary_dim = 0, start_index = 0;
 };
 
-/// The base that the model has for layers of this kind, outside of rope objects.
+/// The base for layers of this kind outside of rope objects.
 inline std::optional<Keyed<double>> read_theta_of_model(const RopeSource& source) {
   const ConfigObject& model = source.model;
   const ModelType& type = source.type;
@@ -84,7 +84,7 @@ inline double read_theta(const RopeSource& source) {
 
 inline constexpr Index kMaxSize = Index(1) << 32;
 
-/// A size, or what the configuration class of the model type has.
+/// A size of the file, or the default of the model type's configuration class.
 inline std::optional<Keyed<Index>> read_size(const RopeSource& source,
                                              std::initializer_list<std::string_view> names, Index otherwise) {
   const ConfigObject& model = source.model;
@@ -150,8 +150,8 @@ inline std::optional<Keyed<double>> read_partial(const RopeSource& source) {
   return found;
 }
 
-/// Multi-head latent attention: a head is [nope | rope], and the rope part rotates as a whole. None if the
-/// file switches it off.
+/// The sizes of multi-head latent attention, where a head is [nope | rope] and all of the rope part rotates.
+/// Empty if the file switches it off.
 inline std::optional<RopeSizes> read_latent_sizes(const RopeSource& source) {
   const ConfigObject& model = source.model;
   const auto rope_part = model.integer("qk_rope_head_dim", 0, kMaxHeadDim);
@@ -183,7 +183,7 @@ inline std::optional<RopeSizes> read_latent_sizes(const RopeSource& source) {
   return sizes;
 }
 
-/// How many features of a head rotate, told by their number or their share.
+/// The number of features of a head that rotate, from their number or their share in the file.
 inline Index read_rotary_dim(const RopeSource& source, Index head_dim) {
   const ConfigObject& model = source.model;
   const ModelType& type = source.type;
@@ -201,7 +201,7 @@ inline Index read_rotary_dim(const RopeSource& source, Index head_dim) {
            ": they must agree");
   } else if (given > 0) {
     found = {given, model.path(dim_key)};
-  } else if (type.rotary_dim > 0 && !model.has(dim_key)) {  // null is all of the head
+  } else if (type.rotary_dim > 0 && !model.has(dim_key)) {  // null means all of the head
     found.value = type.rotary_dim;
     model.note_defaulted(dim_key, of_model_type(type, static_cast<double>(found.value)));
   } else if (!is_equal(type.partial, 1)) {
@@ -224,12 +224,12 @@ inline RopeSizes read_sizes(const RopeSource& source, bool proportional) {
     if (const auto latent = read_latent_sizes(source)) return *latent;
   const Index head_dim = read_head_dim(source);
   if (!proportional) return {.head_dim = head_dim, .rotary_dim = read_rotary_dim(source, head_dim)};
-  read_partial(source);  // some of the frequencies are 0, which the variant takes care of
+  read_partial(source);  // all features rotate: the variant sets some frequencies to 0
   if (head_dim % 2 != 0) fail(source.model.path("head_dim"), " is ", head_dim, ", it must be even");
   return {.head_dim = head_dim, .rotary_dim = head_dim};
 }
 
-/// What the caller says of it, else what the configuration says, else what the model type does.
+/// The pairing that the caller assumes, else that of the configuration, else that of the model type.
 inline Pairing read_pairing(const RopeSource& source) {
   const ConfigObject& model = source.model;
   Pairing pairing = source.type.pairing;
@@ -291,7 +291,7 @@ inline void read_sections(const RopeSource& source, const std::string& rope_type
     fail(rope.path(key), " adds up to ", pairs, ", it must be ", parameters.rotary_dim / 2,
          ", the number of pairs");
   parameters.mrope_section = *std::move(sections);
-  parameters.axis_of_pair();  // throws for sections that their sum does not show to be wrong
+  parameters.axis_of_pair();  // throws on sections that are wrong although their sum is right
 }
 
 inline RopeParameters read_rope(const RopeSource& source) {
@@ -311,7 +311,7 @@ inline RopeParameters read_rope(const RopeSource& source) {
   if (const auto* yarn = std::get_if<YarnOptions>(&parameters.scaling); yarn && source.type.scales_softmax)
     parameters.softmax_scale = yarn_softmax_scale(*yarn);
   parameters.rotates_output_back = source.type.rotates_back;
-  parameters.frequencies();  // what no single key shows to be wrong throws here, and not at first use
+  parameters.frequencies();  // values that contradict each other throw here, and not at first use
   return parameters;
 }
 

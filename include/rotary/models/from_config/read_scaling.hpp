@@ -1,4 +1,5 @@
-// The variant of a rope object, `rope_parameters` or `rope_scaling`: its type and what that type needs.
+// Reads the variant of a rope object, `rope_parameters` or `rope_scaling`: its type and the parameters of
+// that type.
 #pragma once
 
 #include <algorithm>
@@ -12,19 +13,19 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Where the rotary embedding of one type of layers is described.
+/// The objects that describe the rotary embedding of one type of layers.
 struct RopeSource {
   ConfigObject model;  ///< the keys of the model
   ConfigObject rope;   ///< the rope object; empty if there is none
   const ModelType& type;
   bool nested = false;  ///< the rope object is of this type of layers alone
   LayerKind kind = LayerKind::full;
-  std::optional<double> theta = {};    ///< the entry of a list that has one for every layer
-  std::optional<double> partial = {};  ///< likewise
+  std::optional<double> theta = {};    ///< the entry of a list of bases, one for every layer
+  std::optional<double> partial = {};  ///< the entry of a list of shares, one for every layer
 
   bool full() const { return kind == LayerKind::full; }
   bool local() const { return kind == LayerKind::local; }
-  /// Whether the layers are local ones in a model where those have a base of their own.
+  /// Are these the local layers of a model whose local layers have their own base?
   bool has_local_theta() const {
     if (!local()) return false;
     for (const std::string_view key : type.local_theta_keys)
@@ -35,7 +36,7 @@ struct RopeSource {
 
 inline constexpr Index kMaxContext = Index(1) << 50;
 
-/// M, by all its names; models that state several mean the first.
+/// M, by all its names; if a file has several, the first one counts.
 inline std::optional<double> read_max_position_embeddings(const ConfigObject& model) {
   const auto found = model.first_integer({"max_position_embeddings", "n_positions", "seq_length", "n_ctx",
                                           "max_seq_len", "max_sequence_length", "model_max_length"},
@@ -43,8 +44,8 @@ inline std::optional<double> read_max_position_embeddings(const ConfigObject& mo
   return found ? std::optional(static_cast<double>(found->value)) : std::nullopt;
 }
 
-/// L. A key of the model's own counts if one rope object serves all layers, and not if each type of layers
-/// has its own, as in Hugging Face; without either it is M.
+/// L, from the rope object, or from the model's own key if one rope object serves all layers, as in Hugging
+/// Face; without either it is M.
 inline double read_original_length(const RopeSource& source) {
   constexpr std::string_view key = "original_max_position_embeddings";
   const std::optional<double> own = source.rope.positive(key);
@@ -79,7 +80,7 @@ inline double read_factor(const ConfigObject& rope, std::string_view rope_type) 
   return factor;
 }
 
-/// A magnitude, which turns pairs about if it is negative and leaves nothing of them if it is 0.
+/// A magnitude. It must be positive: a negative one would rotate pairs by half a turn, 0 would erase them.
 inline std::optional<double> read_attention_factor(const ConfigObject& rope) {
   return rope.positive("attention_factor");
 }
@@ -136,7 +137,7 @@ inline YarnOptions read_yarn(const RopeSource& source, std::string_view rope_typ
     if (options.attention_factor)
       rope.note_ignored("attention_factor", "rope_type deepseek_yarn has no such parameter");
   } else if (const std::optional<double> attn_factor = rope.positive("attn_factor")) {
-    // Only vLLM has it, which then knows no other key of the magnitude.
+    // Only vLLM has this key, and reads no other key of the magnitude then.
     const bool scaled = rope.flag("apply_yarn_scaling").value_or(true);
     if (!options.attention_factor)
       options.attention_factor = *attn_factor * (scaled ? yarn_magnitude(options) : 1);
@@ -222,12 +223,12 @@ inline GrokOptions read_grok(const RopeSource& source, const std::string& method
   return options;
 }
 
-/// Types of rope objects that name an order of sections, and no scaling.
+/// Is it a type of rope objects that names an order of sections, and not a scaling?
 inline bool names_sections(std::string_view rope_type) {
   return rope_type == "openpangu" || rope_type == "video_rope" || rope_type == "3D";
 }
 
-/// `rope_type`, or `type`, its older name. Empty and "mrope" are the default: sections are read apart.
+/// `rope_type`, or `type`, its older name. Empty and "mrope" are the default: sections are read separately.
 inline std::string read_rope_type(const ConfigObject& rope) {
   const std::optional<std::string> named = rope.text("rope_type"), older = rope.text("type");
   if (named && older && *named != *older && *older != "mrope" && *named != "mrope")
@@ -237,7 +238,7 @@ inline std::string read_rope_type(const ConfigObject& rope) {
   return name == "mrope" || name.empty() ? "default" : name;
 }
 
-/// Scaling that stands outside of a rope object, if the model type has any.
+/// Scaling outside of a rope object, if the model type has any.
 inline std::optional<RopeScaling> read_scaling_of_model(const RopeSource& source) {
   const ConfigObject& model = source.model;
   const ModelType& type = source.type;

@@ -1,4 +1,4 @@
-// The factor of queries that grows with their position.
+// Reads the factor of queries that grows with their position.
 #pragma once
 
 #include <string_view>
@@ -7,7 +7,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Throws for a factor that would not be finite at a position that can occur.
+/// `temperature`, checked: throws on a factor that would not be finite at a possible position.
 inline QueryTemperature checked(const ConfigObject& object, std::string_view scale, std::string_view interval,
                                 const QueryTemperature& temperature) {
   if (!finite_bits(temperature.at(0x1p40)))
@@ -16,7 +16,7 @@ inline QueryTemperature checked(const ConfigObject& object, std::string_view sca
   return temperature;
 }
 
-/// The factor of queries that depends on their position.
+/// Reads the factor of queries that depends on their position.
 inline void read_temperature(const ModelParts& parts, ModelConfiguration& configuration) {
   switch (parts.type.temperature) {
     case TemperatureKeys::none:

@@ -27,7 +27,7 @@ inline ModelConfiguration deepseek(const char* model_type, std::size_t layers, d
       {.factor = 40, .original_max_position_embeddings = 4096, .mscale = mscale, .mscale_all_dim = mscale});
 }
 
-/// Window and full attention in turn, with one embedding for both.
+/// Alternating layers of window and of full attention, with one embedding for both.
 inline ModelConfiguration gpt_oss(std::size_t layers) {
   const RopeParameters rope{
       .theta = 150000,

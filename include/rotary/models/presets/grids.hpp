@@ -11,24 +11,24 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// How the coordinates of a grid's patches are numbered.
+/// The coordinates of a grid's patches along an axis of n patches.
 enum class GridCoordinates {
   from_zero,  ///< 0, 1, 2, ...: AxisPositions::consecutive(n)
-  from_one,   ///< 1, 2, 3, ...: AxisPositions::consecutive(n, 1); tokens that are no patches are at 0
+  from_one,   ///< 1, 2, 3, ...: AxisPositions::consecutive(n, 1); tokens that are not patches are at 0
   centred,    ///< −⌈n/2⌉, ..., ⌊n/2⌋ − 1
   dinov3      ///< `dinov3_coordinates(n)`
 };
 
-/// The rotary embedding of a model of patches: frequencies with an axis for each side of the grid.
+/// The rotary embedding of a vision or diffusion model: frequencies with an axis for each side of the grid.
 struct GridRope {
   Index head_dim = 0;
   Pairing pairing = Pairing::half;
   GridCoordinates coordinates = GridCoordinates::from_zero;
   Frequencies frequencies = {};  ///< [axes, pairs]; the axes are (y, x), (t, y, x) or (t, y, x, token)
 
-  /// What a rotary embedding is constructed from. The length of a text does not matter.
+  /// The frequencies, for the constructor of an embedding. They do not depend on a length.
   [[nodiscard]] Frequencies rope_frequencies(double = 0) const { return frequencies; }
-  /// All features of a head rotate.
+  /// The layout, for the constructor of an embedding: all features of a head rotate.
   [[nodiscard]] HeadLayout layout() const { return {.pairing = pairing}; }
 };
 
@@ -39,7 +39,7 @@ struct GridPreset {
   GridRope (*make)();
 };
 
-/// Pairs of y, then pairs of x, as Qwen2-VL has them.
+/// Pairs of y, then pairs of x, as in Qwen2-VL.
 inline GridRope qwen_tower(Index head_dim) {
   return {head_dim, Pairing::half, GridCoordinates::from_zero, qwen2_vl_vision_frequencies(head_dim)};
 }
@@ -131,7 +131,7 @@ inline std::vector<std::string_view> grid_preset_names() {
   return names;
 }
 
-/// The rotary embedding of a published vision tower or diffusion model. Throws for a name not known.
+/// The rotary embedding of a published vision tower or diffusion model. Throws on an unknown name.
 ///
 /// @code
 ///   const rotary::GridRope flux = rotary::grid_preset("black-forest-labs/FLUX.1-dev");

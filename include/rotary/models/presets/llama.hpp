@@ -16,7 +16,7 @@ inline RopeParameters llama3(Index head_dim, RopeScaling scaling = {}) {
   return {.theta = 500000, .head_dim = head_dim, .scaling = std::move(scaling)};
 }
 
-/// Llama 4: weights of interleaved pairs, every fourth layer without.
+/// Llama 4: weights of interleaved pairs; every fourth layer has no rotary embedding.
 inline ModelConfiguration llama4(RopeScaling scaling = {}) {
   RopeParameters rope = llama3(128, std::move(scaling));
   rope.pairing = rope.output_pairing = Pairing::interleaved;

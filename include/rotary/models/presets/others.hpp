@@ -1,4 +1,4 @@
-// Presets: the first models with rotary embeddings, and everyone else.
+// Presets: the first models with rotary embeddings, and all models without a header of their own.
 #pragma once
 
 #include <array>

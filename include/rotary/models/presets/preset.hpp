@@ -1,4 +1,4 @@
-// How presets are written down: a name and what builds the model of that name.
+// Preset: a name, and the function that builds the configuration of that model.
 #pragma once
 
 #include <optional>
@@ -14,14 +14,14 @@ struct Preset {
   ModelConfiguration (*make)();
 };
 
-/// All layers alike.
+/// A model whose layers are all alike.
 inline ModelConfiguration uniform_model(const char* model_type, std::size_t layers, RopeParameters rope) {
   return {.model_type = model_type,
           .layer_types = {{"full_attention", std::move(rope)}},
           .layers = std::vector<ModelConfiguration::Layer>(layers)};
 }
 
-/// All layers alike, but of every `interval` layers the last has no rotary embedding.
+/// A model whose layers are alike, but the last of every `interval` layers has no rotary embedding.
 inline ModelConfiguration model_with_gaps(const char* model_type, std::size_t layers, std::size_t interval,
                                           RopeParameters rope) {
   ModelConfiguration model = uniform_model(model_type, layers, std::move(rope));
@@ -29,8 +29,8 @@ inline ModelConfiguration model_with_gaps(const char* model_type, std::size_t la
   return model;
 }
 
-/// Two types of layers in turn: of every `period` layers the one numbered `full` is of full attention, the
-/// others are of type `other`. Without parameters a type has no rotary embedding.
+/// A model of two types of layers: of every `period` layers the one numbered `full` is of full attention, the
+/// others are of type `other`. A type without parameters has no rotary embedding.
 struct TwoTypes {
   const char* model_type;
   std::size_t layers, period, full;

@@ -17,7 +17,7 @@ inline RopeParameters qwen_vl(double theta, std::vector<Index> sections, MropeOr
   return {.theta = theta, .head_dim = 128, .mrope_section = std::move(sections), .mrope_order = order};
 }
 
-/// Three layers of linear attention, then one of full attention that turns a quarter of its heads.
+/// Three layers of linear attention, then one of full attention that rotates a quarter of each head.
 inline ModelConfiguration qwen_hybrid(const char* model_type, std::size_t layers,
                                       std::vector<Index> sections) {
   return model_of_two_types({.model_type = model_type,
@@ -37,7 +37,7 @@ inline constexpr auto kQwenPresets = std::to_array<Preset>({
     {"Qwen/Qwen1.5-7B", [] { return qwen("qwen2", 32, 1000000); }},
     {"Qwen/Qwen2-7B", [] { return qwen("qwen2", 28, 1000000); }},
     {"Qwen/Qwen2.5-7B-Instruct", [] { return qwen("qwen2", 28, 1000000); }},
-    // As its card advises for more than 32768 tokens.
+    // As recommended by its model card for more than 32768 tokens.
     {"Qwen/Qwen2.5-7B-Instruct, YaRN x4",
      [] {
        return qwen("qwen2", 28, 1000000, YarnOptions{.factor = 4, .original_max_position_embeddings = 32768});

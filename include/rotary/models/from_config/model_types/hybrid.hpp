@@ -1,11 +1,11 @@
-// Types with layers that are no attention: state spaces, convolutions, linear attention.
+// Types with layers that are not attention: state spaces, convolutions, linear attention.
 #pragma once
 
 #include "../model_type.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Three layers of linear attention, then one of attention, which rotates a quarter of its heads
+/// Three layers of linear attention, then one of attention, which rotates a quarter of each head
 /// (transformers qwen3_next, qwen3_5).
 inline constexpr ModelType kQwenHybrid = {.head_dim = 256,
                                           .partial = 0.25,

@@ -10,7 +10,8 @@ namespace rotary::inline ROTARY_ABI::detail {
 inline constexpr ModelType kLatent = {
     .pairing = kInterleaved, .pairing_key = "rope_interleave", .latent = true, .scales_softmax = true};
 
-/// Likewise, with pairs that no key decides (transformers deepseek_v2, deepseek_v32, glm_moe_dsa).
+/// Multi-head latent attention with interleaved pairs, whatever rope_interleave says (transformers
+/// deepseek_v2, deepseek_v32, glm_moe_dsa).
 inline constexpr ModelType kInterleavedLatent = {
     .pairing = kInterleaved,
     .latent = true,
@@ -36,7 +37,7 @@ inline constexpr auto kLatentHeads = std::to_array<ModelType>({
     named("joyai_llm_flash", kLatent),
     // mlx-lm kimi_vl.py, kimi_k25.py: DeepSeek-V3
     named("kimi_k2", kLatent),
-    // vLLM kimi_linear.py; mlx-lm kimi_linear.py: mla_use_nope switches positions off, KDA is no attention
+    // vLLM kimi_linear.py; mlx-lm kimi_linear.py: mla_use_nope switches positions off, KDA is not attention
     {.name = "kimi_linear",
      .pairing = kInterleaved,
      .latent = true,
@@ -61,8 +62,8 @@ inline constexpr auto kLatentHeads = std::to_array<ModelType>({
      .scales_softmax = true},
     // transformers minicpm3: latent attention with halves
     {.name = "minicpm3", .latent = true, .scales_softmax = true},
-    // transformers mistral4; mlx-vlm mistral4: latent attention, rope_interleave, temperature; YaRN where the file
-    // has no rope object
+    // transformers mistral4; mlx-vlm mistral4: latent attention, rope_interleave, temperature; YaRN if the
+    // file has no rope object
     {.name = "mistral4",
      .pairing = kInterleaved,
      .pairing_key = "rope_interleave",

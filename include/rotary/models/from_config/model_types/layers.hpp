@@ -6,7 +6,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Sliding layers and layers of full attention in turn (transformers gemma2, vaultgemma).
+/// Alternating sliding layers and layers of full attention (transformers gemma2, vaultgemma).
 inline constexpr ModelType kGemma2 = {.hidden_size = 2304,
                                       .heads = 8,
                                       .layers = 26,
@@ -14,7 +14,8 @@ inline constexpr ModelType kGemma2 = {.hidden_size = 2304,
                                       .pattern = LayerPattern::full_last,
                                       .period = 2};
 
-/// Of every three layers the first has the base of full attention (transformers modernbert, modernbert_decoder).
+/// Of every three layers the first has the base of full attention (transformers modernbert,
+/// modernbert_decoder).
 inline constexpr ModelType kModernBert = {.hidden_size = 768,
                                           .heads = 12,
                                           .layers = 22,
@@ -49,7 +50,8 @@ inline constexpr ModelType kGemma4 = {.head_dim = 256,
                                       .period = 6,
                                       .last_is_full = true};
 
-/// Granite with windows: layer_rope_theta has 0 for layers without (transformers granite_swa, granitemoe_swa).
+/// Granite with windows: layer_rope_theta has 0 for layers without (transformers granite_swa,
+/// granitemoe_swa).
 inline constexpr ModelType kGraniteSwa = {.theta = 10000,
                                           .pattern = LayerPattern::full_first,
                                           .period = 4,
@@ -137,7 +139,8 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .pattern = LayerPattern::full_last,
      .period = 2,
      .required = kRopeObject},
-    // transformers laguna; mlx-lm laguna.py; vLLM laguna: objects for both types of layers, or swa_rope_parameters
+    // transformers laguna; mlx-lm laguna.py; vLLM laguna: objects for both types of layers, or
+    // swa_rope_parameters
     {.name = "laguna", .head_dim = 128, .theta = 0, .local_rope_key = "swa_rope_parameters"},
     // transformers llama4: complex numbers of every two features; no_rope_layers; temperature
     {.name = "llama4_text",
@@ -150,7 +153,8 @@ inline constexpr auto kMixedLayers = std::to_array<ModelType>({
      .interval_keys = true,
      .no_rope_interval = 4,
      .temperature = TemperatureKeys::llama4},
-    // transformers mimo_v2_flash; mlx-lm mimo_v2_flash.py: hybrid_layer_pattern has 1 for sliding layers, with base and heads of their own
+    // transformers mimo_v2_flash; mlx-lm mimo_v2_flash.py: hybrid_layer_pattern has 1 for sliding layers,
+    // which have their own base and heads
     {.name = "mimo_v2_flash",
      .head_dim = 192,
      .local_head_dim_key = "swa_head_dim",

@@ -25,7 +25,7 @@ inline constexpr auto kSections = std::to_array<ModelType>({
     named("ernie4_5_moe_vl", kErnieVl),
     named("ernie4_5_vl_moe", kErnieVl),
     named("ernie4_5_vl_moe_text", kErnieVl),
-    // transformers cohere_compass: an object, or null, for every type of layers; sections as Qwen3-VL has them
+    // transformers cohere_compass: an object, or null, for every type of layers; sections as in Qwen3-VL
     {.name = "cohere_compass_text",
      .hidden_size = 8192,
      .heads = 64,
@@ -37,7 +37,7 @@ inline constexpr auto kSections = std::to_array<ModelType>({
      .required = kRopeObject,
      .mrope = MropeOrder::interleaved,
      .sections = {24, 20, 20}},
-    // transformers cosmos3_edge: sections as Qwen3-VL has them
+    // transformers cosmos3_edge: sections as in Qwen3-VL
     {.name = "cosmos3_edge_text",
      .hidden_size = 2048,
      .heads = 16,

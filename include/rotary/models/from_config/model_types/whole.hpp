@@ -75,8 +75,8 @@ inline constexpr auto kWholeHeads = std::to_array<ModelType>({
     {.name = "exaone"},
     // transformers falcon; alibi true is refused
     {.name = "falcon", .hidden_size = 4544, .heads = 71, .layers = 32},
-    // transformers falcon_h1; mlx-lm falcon_h1.py: every layer has attention beside its state space. Versions of the
-    // configuration class disagree about the base.
+    // transformers falcon_h1; mlx-lm falcon_h1.py: every layer has attention next to its state space.
+    // Versions of the configuration class disagree about the base.
     {.name = "falcon_h1", .theta = 0},
     // transformers flex_olmo (Olmo2's attention)
     {.name = "flex_olmo", .theta = 500000},
@@ -110,7 +110,7 @@ inline constexpr auto kWholeHeads = std::to_array<ModelType>({
     {.name = "hy_v3", .head_dim = 128, .theta = 11158840},
     // transformers hyperclovax; exllamav3 hyperclovax.py: Granite's attention
     {.name = "hyperclovax", .hidden_size = 4096, .heads = 32, .layers = 32},
-    // transformers idefics: base 10000; gated cross attention, which stands between the layers, has no positions
+    // transformers idefics: base 10000; gated cross attention between the layers has no positions
     {.name = "idefics",
      .hidden_size = 4096,
      .heads = 32,

@@ -1,4 +1,4 @@
-// Models of several parts: what type their language model is of, where its object does not say so.
+// Models of several parts: the type of their language model, if its object does not name it.
 #pragma once
 
 #include "../model_type.hpp"

@@ -8,6 +8,9 @@ install_missing doxygen python3
 
 rm -rf build/docs
 mkdir -p build/docs
+# What a class or header is, before the list of its members.
+doxygen -l build/docs/layout.xml
+sed -i -e '/<detaileddescription/d' -e '/<briefdescription/a <detaileddescription title=""/>' build/docs/layout.xml
 doxygen docs/site/Doxyfile
 cp docs/figures/*.svg build/docs/
 python3 docs/check.py build/docs

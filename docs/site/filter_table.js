@@ -2,6 +2,9 @@
 for (const table of document.querySelectorAll("main table.markdownTable")) {
   const rows = [...table.rows].slice(1);
   if (rows.length < 30) continue;
+  // Names such as owner/model may break at the slash.
+  for (const row of rows) for (const code of row.cells[0].querySelectorAll("code"))
+    code.innerHTML = code.innerHTML.replace("/", "/<wbr>");
   const field = document.createElement("input");
   const count = document.createElement("span");
   field.type = "search";

@@ -4,6 +4,7 @@
 #
 #   docs/call_path.sh          one token, its row cached
 #   docs/call_path.sh prefill  16 tokens of 8 heads
+#   docs/call_path.sh --write  writes the first into ARCHITECTURE.md
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . .ci/install_missing.sh
@@ -29,7 +30,8 @@ gdb -q -batch -ex 'set pagination off' -ex 'set print frame-arguments none' -ex 
   -ex 'break call.cpp:7' -ex run -ex "break simd.hpp:$line" -ex continue -ex backtrace "$work/call" >"$work/log" 2>&1
 
 # Lambdas, and the loops that unroll them, belong to the function they stand in.
-sed -n 's/^#[0-9]* *//p' "$work/log" | awk '
+print_path() {
+  sed -n 's/^#[0-9]* *//p' "$work/log" | awk '
   / at call\.cpp/ || /^main/ { next }
   {
     file = $0
@@ -55,3 +57,11 @@ sed -n 's/^#[0-9]* *//p' "$work/log" | awk '
     for (i = count; i > 0; --i) printf "| %d | `%s` | `%s` |\n", count - i + 1, names[i], files[i]
     printf "\n%d functions in %d files.\n", count, file_count
   }'
+}
+
+if [[ ${1-} == --write ]]; then
+  print_path >"$work/path"
+  sed -i -e '/^<!-- call path:/,/^<!-- end of call path/{/^<!--/!d}' -e "/^<!-- call path:/r $work/path" ARCHITECTURE.md
+else
+  print_path
+fi

@@ -2,9 +2,8 @@
 for (const table of document.querySelectorAll("main table.markdownTable")) {
   const rows = [...table.rows].slice(1);
   if (rows.length < 30) continue;
-  // Names such as owner/model may break at the slash.
-  for (const row of rows) for (const code of row.cells[0].querySelectorAll("code"))
-    code.innerHTML = code.innerHTML.replace("/", "/<wbr>");
+  // Long names may break after a slash or an underscore.
+  for (const code of table.querySelectorAll("td code")) code.innerHTML = code.textContent.replace(/[/_]/g, "$&<wbr>");
   const field = document.createElement("input");
   const count = document.createElement("span");
   field.type = "search";

@@ -69,9 +69,6 @@ def main(name):
             line = re.sub(r"(!?)\[([^\]]*)\]\(([^()\s]+)\)", link, line)
             # Doxygen takes `it's` for text in quotes.
             line = re.sub(r"(?<!`)`([^`]*'[^`]*)`(?!`)", r"``\1``", line)
-            # Angle brackets of a scalar product have no font in common with the text.
-            parts = re.split(r"(``.*?``|`[^`]*`)", line)
-            line = "".join(p if p.startswith("`") else p.replace("⟨", "&lang;").replace("⟩", "&rang;") for p in parts)
         print(line)
 
 

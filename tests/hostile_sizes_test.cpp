@@ -201,6 +201,16 @@ TEST(HostileSizes, WhatCannotBeCountedIsRefused) {
          const std::vector<Frequencies> heads = {language_frequencies(2), language_frequencies(2)};
          CosSinTable<float>(std::span<const Frequencies>(heads), Positions::consecutive(kHuge));
        }},
+      {"room for -1 tokens",
+       [] {
+         TokenPositions tokens(2);
+         tokens.reserve(-1);
+       }},
+      {"room for tokens without end",
+       [] {
+         TokenPositions tokens(2);
+         tokens.reserve(kHuge);
+       }},
       {"get_axial_freqs", [&] { static_cast<void>(axial_freqs.get_axial_freqs(kHuge, 8)); }},
       {"get_axial_freqs of three axes",
        [&] {

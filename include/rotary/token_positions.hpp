@@ -50,6 +50,7 @@ class TokenPositions {
 
   /// Room for `count` more tokens, so that appending them cannot fail.
   void reserve(Index count) {
+    if (count < 0) detail::fail("found room for ", count, " tokens, the number must not be negative");
     const Index total = detail::checked_sum(tokens(), count);
     detail::checked_product(total, sizeof(std::int64_t));
     for (auto& axis : axes_)

@@ -201,6 +201,16 @@ TEST(HostileSizes, WhatCannotBeCountedIsRefused) {
          const std::vector<Frequencies> heads = {language_frequencies(2), language_frequencies(2)};
          CosSinTable<float>(std::span<const Frequencies>(heads), Positions::consecutive(kHuge));
        }},
+      {"room for -1 tokens",
+       [] {
+         TokenPositions tokens(2);
+         tokens.reserve(-1);
+       }},
+      {"room for tokens without end",
+       [] {
+         TokenPositions tokens(2);
+         tokens.reserve(kHuge);
+       }},
       {"get_axial_freqs", [&] { static_cast<void>(axial_freqs.get_axial_freqs(kHuge, 8)); }},
       {"get_axial_freqs of three axes",
        [&] {
@@ -332,6 +342,14 @@ TEST(HostileSizes, HugeEmptyTensorsReturnAtOnce) {
       {"rotate_half", [&] { EXPECT_EQ(rotate_half(none_of_rows).size(), 0); }},
       {"conversion", [&] { interleaved_to_half_in_place(seq_first, {.axis = -1}); }},
       {"angles", [&] { EXPECT_EQ(rotary_emb(none_of_rows).size(), 0); }},
+      {"padded_position_ids",
+       [] { EXPECT_EQ(padded_position_ids(std::vector<int>(), {.batch = kHuge, .seq = 0}).size(), 0u); }},
+      {"merge_block_positions",
+       [] {
+         EXPECT_EQ(merge_block_positions({.frames = kHuge, .height = 0, .width = 2}).tokens(), 0);
+         EXPECT_EQ(merge_block_positions({.frames = 1, .height = kHuge, .width = 0}).tokens(), 0);
+         EXPECT_EQ(merge_block_positions({.frames = 0, .height = kHuge, .width = kHuge}).tokens(), 0);
+       }},
       {"apply_rotary_emb",
        [&] {
          Tensor<float, 2> one_row(1, 4);

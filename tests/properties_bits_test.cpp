@@ -254,6 +254,31 @@ TEST(Law3, OneThreadEqualsMany) {
   });
 }
 
+/// A device whose parts may be empty.
+struct EmptyPieces {
+  template <class Work>
+  void parallelFor(Index count, const Eigen::TensorOpCost&, const Work& work) const {
+    for (const auto& [first, last] : {std::pair<Index, Index>{0, 0}, {0, count}, {count, count}})
+      work(first, last);
+  }
+};
+
+TEST(Law3, AnEmptyPartIsNotRotated) {
+  const RotaryEmbedding<float> rotary_emb({.dim = 8});
+  const CosSinTable<float> table = rotary_emb.table(std::vector<int>{5});
+  Random random(313);
+  Tensor<float, 3> x(1, 1, 8);
+  random.fill(x);
+  const Tensor<float, 3> wanted = apply_rotary_emb(table, x);
+  Tensor<float, 3> by_table = x, by_position = x;
+  apply_rotary_emb_in_place(table, by_table, Direction::forward, EmptyPieces());
+  rotary_emb.rotate_in_place(by_position, 5, {}, EmptyPieces());
+  for (Index i = 0; i < 8; ++i) {
+    EXPECT_EQ(bits_of(by_table(0, 0, i)), bits_of(wanted(0, 0, i)));
+    EXPECT_EQ(bits_of(by_position(0, 0, i)), bits_of(wanted(0, 0, i)));
+  }
+}
+
 // One call for queries and keys, fewer of these and of another scalar, against one call for each: with rows
 // that are cached and that are computed, in blocks too. There must be as many keys as queries.
 TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {

@@ -96,7 +96,10 @@ inline void settle_types(const ConfigObject& holder, std::string_view key,
 /// The layers by a list of the model type's own. `names_known`: layer_types has told their types.
 inline void read_list(const ConfigObject& model, const ModelType& type, const LayerList& list, Index count,
                       bool names_known, LayerPlan& plan) {
-  const auto [holder, key] = place_of(model, list.key);
+  // Named one by one: Clang before 16 captures no structured binding.
+  const auto place = place_of(model, list.key);
+  const ConfigObject& holder = place.first;
+  const std::string_view key = place.second;
   if (!holder.has_value(key)) return;
   if (count == 0) fail("num_hidden_layers is missing, ", holder.path(key), " needs it");
   std::vector<std::string_view> names;

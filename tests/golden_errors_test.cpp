@@ -106,15 +106,18 @@ concept HasGetScale = requires(const Object& object, const std::vector<double>& 
 TEST(GoldenChoices, AsManyOffsetsAsAxes) {
   const std::array<Index, 2> grid{3, 2};
   const std::vector<double> offsets = {1};
-  EXPECT_THROW(Embedding({.dim = 8}).get_axial_freqs(grid, offsets), std::invalid_argument);
-  EXPECT_THROW(AxialFrequencies<double>({.dim = 8}).table(grid, offsets), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(Embedding({.dim = 8}).get_axial_freqs(grid, offsets)),
+               std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(AxialFrequencies<double>({.dim = 8}).table(grid, offsets)),
+               std::invalid_argument);
 }
 
 TEST(GoldenChoices, NoMoreQueriesThanKeys) {
   const Rank4 q = random_tensor(1, 2, 4, 8), k = random_tensor(1, 2, 3, 8);
-  EXPECT_THROW(Embedding({.dim = 8}).rotate_queries_with_cached_keys(q, k), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(Embedding({.dim = 8}).rotate_queries_with_cached_keys(q, k)),
+               std::invalid_argument);
   const XPos<double> xpos({.dim = 8});
-  EXPECT_THROW(xpos.rotate_queries_with_cached_keys(q, k), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(xpos.rotate_queries_with_cached_keys(q, k)), std::invalid_argument);
 }
 
 // More likely a mistake than meant; who means it says so, and then the cache is no matter.

@@ -114,9 +114,9 @@ TEST(RotateHalf, MovesBits) {
 
 TEST(RotateHalf, NeedsAnEvenNumberOfFeatures) {
   const Tensor<float, 3> odd(2, 3, 5);
-  EXPECT_THROW(rotate_half(odd), std::invalid_argument);
-  EXPECT_THROW(rotate_half(odd, Pairing::half), std::invalid_argument);
-  EXPECT_THROW(rotate_half(Eigen::MatrixXf(2, 1)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(rotate_half(odd)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(rotate_half(odd, Pairing::half)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(rotate_half(Eigen::MatrixXf(2, 1))), std::invalid_argument);
 }
 
 TEST(RotateHalf, EmptyTensorsStayEmpty) {

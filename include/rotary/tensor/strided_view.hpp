@@ -53,7 +53,7 @@ struct StridedView {
 
   /// For `view_of`: `axes` extents and strides are still to be set, and nothing else is, which would take as
   /// long as all that.
-  static StridedView unset(Scalar* pointer, int axes) { return StridedView(pointer, axes); }
+  static StridedView unset(Scalar* pointer, int axes) { return StridedView(Unset{}, pointer, axes); }
 
   /// A row-major view of contiguous elements.
   StridedView(Scalar* pointer, std::span<const Index> sizes) : data(pointer) { set_contiguous(sizes); }
@@ -134,7 +134,9 @@ struct StridedView {
   }
 
  private:
-  StridedView(Scalar* pointer, int axes) : data(pointer), rank(axes) {}
+  // Keeps Clang before 17 from taking the `{n}` of a view of one axis for a number of axes.
+  struct Unset {};
+  StridedView(Unset, Scalar* pointer, int axes) : data(pointer), rank(axes) {}
 
   static std::size_t at(int axis) { return static_cast<std::size_t>(axis); }
 

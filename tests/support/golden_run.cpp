@@ -139,7 +139,7 @@ std::vector<std::string> unclaimed(const std::filesystem::path& root) {
     if (!file.has_parent_path()) {
       if (file.extension() == ".md") continue;
       bool named = false;
-      for (const auto& test : fs::directory_iterator(root.parent_path()))
+      for (const auto& test : fs::recursive_directory_iterator(root.parent_path()))
         named = named || (test.path().filename().string().ends_with("_test.cpp") &&
                           read_file(test.path()).find(name) != std::string::npos);
       if (!named) problems.push_back(name + ": no test program names it");

@@ -32,7 +32,7 @@ using Tensor = Eigen::Tensor<Scalar, Rank, Eigen::RowMajor>;
 ///     struct MyHalf { std::uint16_t bits; };                       // IEEE binary16, as torch's c10::Half
 ///     template <> struct rotary::SameBitsAs<MyHalf> { using type = Eigen::half; };
 ///
-/// tests/same_bits_as_test.cpp rotates such a type.
+/// tests/tensor/same_bits_as_test.cpp rotates such a type.
 template <class S>
 struct SameBitsAs {
   using type = S;

@@ -681,7 +681,7 @@ TEST(VariantLaws, GoOverEveryVariantOrderAndKind) {
   for (const Order& order : orders()) EXPECT_TRUE(occurs(order.name)) << order.name;
   for (const Kind& kind : kinds()) EXPECT_TRUE(occurs(kind.name)) << kind.name;
   // A header of a variant that this file has not heard of.
-  std::ifstream file(ROTARY_SOURCE_DIR "/tests/variant_laws_test.cpp");
+  std::ifstream file(ROTARY_SOURCE_DIR "/tests/frequencies/variant_laws_test.cpp");
   const std::string source(std::istreambuf_iterator<char>(file), {});
   const std::set<std::string> no_variants = {"correction_range.hpp", "embedding_options.hpp",
                                              "mrope_axes.hpp"};

@@ -13,10 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "../examples/train_transformer/addition_task.hpp"
-#include "../examples/train_transformer/checkpoint.hpp"
-#include "../examples/train_transformer/curves.hpp"
-#include "../examples/train_transformer/text_task.hpp"
+#include "../../examples/train_transformer/addition_task.hpp"
+#include "../../examples/train_transformer/checkpoint.hpp"
+#include "../../examples/train_transformer/curves.hpp"
+#include "../../examples/train_transformer/text_task.hpp"
 #include "support/errors.hpp"
 #include "support/random.hpp"
 #include "support/temporary_folder.hpp"

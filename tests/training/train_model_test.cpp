@@ -9,11 +9,11 @@
 #include <tuple>
 #include <vector>
 
-#include "../examples/train_transformer/adam.hpp"
-#include "../examples/train_transformer/addition_task.hpp"
-#include "../examples/train_transformer/model.hpp"
-#include "../examples/train_transformer/tokenizer.hpp"
-#include "../examples/train_transformer/workers.hpp"
+#include "../../examples/train_transformer/adam.hpp"
+#include "../../examples/train_transformer/addition_task.hpp"
+#include "../../examples/train_transformer/model.hpp"
+#include "../../examples/train_transformer/tokenizer.hpp"
+#include "../../examples/train_transformer/workers.hpp"
 #include "support/errors.hpp"
 #include "support/random.hpp"
 

@@ -105,7 +105,8 @@ requires(detail::is_tensor<X>)
                 "rotary: broadcat takes lists of tensors; evaluate the expressions first");
   if (tensors.empty()) detail::fail("found no tensors, broadcat needs at least one");
   std::vector<StridedView<const S>> inputs;
-  for (const X& tensor : tensors) inputs.push_back(detail::const_view_of(tensor));
+  for (const X& tensor : tensors)
+    inputs.push_back(detail::with_rank(detail::const_view_of(tensor), kRank, "a tensor"));
   return detail::concatenated<kRank, S>(std::span<const StridedView<const S>>(inputs.data(), inputs.size()),
                                         detail::resolve_axis(options.dim, kRank, "dim"));
 }

@@ -118,12 +118,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
 
   /// (0, 1, ..., seq_len − 1) + offset, divided by interpolate_factor.
   [[nodiscard]] Tensor<double, 1> get_seq_pos(Index seq_len, FixedPosition offset = 0) const {
-    const Positions positions = Positions::consecutive(seq_len, offset);
-    detail::checked_elements<double>(seq_len);
-    Tensor<double, 1> result(seq_len);
-    for (Index n = 0; n < seq_len; ++n)
-      result(n) = static_cast<double>(positions.at(n)) / interpolate_factor_;
-    return result;
+    return detail::sequence_positions(seq_len, offset, interpolate_factor_);
   }
 
   /// The angles position · frequency, each twice, on a new last axis: [..., rotary_dim]. Positions are taken
@@ -145,7 +140,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   /// a list of offsets may follow, `offsets[a]` being added to the coordinates along axis a.
   template <class... Arguments>
   requires(sizeof...(Arguments) >= 1) [[nodiscard]] auto get_axial_freqs(const Arguments&... sizes) const {
-    return axial().get_axial_freqs(sizes...);
+    return AxialFrequencies<T>(frequencies_, freqs_for_, layout()).get_axial_freqs(sizes...);
   }
 
   /// The rows of tokens at any positions, interpolation included: make them once for all layers and rotate with
@@ -208,7 +203,9 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   /// Rotates `x` in place. Allocates nothing once the rows it needs are cached.
   template <class X, ParallelDevice Device = CallingThread>
   void rotate_in_place(X&& x, const RotateOptions& options = {}, const Device& device = {}) const {
-    rotator_.template in_place<X>(x, detail::ByOffset(), options, device);
+    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>())
+      if (!rotator_.template cached_in_place<X>(x, detail::ByOffset(), options, device))
+        rotator_.template any_in_place<X>(x, detail::ByOffset(), options, device);
   }
   /// Rotates `x` in place, its tokens at `at`: a number, ids, or `Positions`.
   ///
@@ -224,7 +221,9 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   template <class X, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   void rotate_in_place(X&& x, const At& at, const RotateOptions& options = {},
                        const Device& device = {}) const {
-    rotator_.template in_place<X>(x, at, options, device);
+    if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>())
+      if (!rotator_.template cached_in_place<X>(x, at, options, device))
+        rotator_.template any_in_place<X>(x, at, options, device);
   }
   /// Rotates queries and keys in place: `rotate_queries_and_keys_in_place`.
   template <class Q, detail::Keys K, class... Arguments>
@@ -340,8 +339,6 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   template <class>
   friend class XPos;
   friend class detail::EmbeddingGradients<RotaryEmbedding<T>>;
-
-  AxialFrequencies<T> axial() const { return AxialFrequencies<T>(frequencies_, freqs_for_, layout()); }
 
   FreqsFor freqs_for_ = FreqsFor::lang;
   bool learned_ = true;

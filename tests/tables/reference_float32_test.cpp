@@ -214,7 +214,7 @@ TEST(ReferenceFloat32, Refuses) {
   EXPECT_EQ(error_of_call([&] {
               static_cast<void>(ggml_float32_table(8, Positions::grid(axes), {.pairing = Pairing::half}));
             }),
-            "rotary: tokens have 2 coordinates, axis_of_pair must say which turns a pair");
+            "rotary: tokens have 2 coordinates, axis_of_pair must say which rotates a pair");
   for (const double wrong : {kNan, kInfinity}) {
     const auto bad = static_cast<float>(wrong);
     EXPECT_THROW(hf_float32_frequencies(8, bad), std::invalid_argument);

@@ -16,14 +16,19 @@ class TensorRotator : public Rotator<T> {
  public:
   using Rotator<T>::Rotator;
 
+  /// In place, if it is one of the common calls; `any_in_place` takes every call. The public function calls both itself,
+  /// which shortens what the compiler says about wrong types.
   template <class X, class At, class Device>
-  void in_place(std::remove_reference_t<X>& x, const At& at, const RotateOptions& options,
-                const Device& device) const {
-    if constexpr (check_rotatable<X>() && check_writable<X>()) {
-      if constexpr (std::is_same_v<Device, CallingThread>)
-        if (this->rotate_cached_sequence(at, options, x)) return;
-      any_in_place<X>(x, at, options, device);
-    }
+  ROTARY_ALWAYS_INLINE bool cached_in_place(std::remove_reference_t<X>& x, const At& at,
+                                            const RotateOptions& options, const Device&) const {
+    if constexpr (std::is_same_v<Device, CallingThread>) return this->rotate_cached_sequence(at, options, x);
+    return false;
+  }
+  template <class X, class At, class Device>
+  ROTARY_NOINLINE void any_in_place(std::remove_reference_t<X>& x, const At& at, const RotateOptions& options,
+                                    const Device& device) const {
+    const auto view = writable_view_of(x);
+    this->rotate_at(at, options, device, this->template pair_of<X>(view, view, options));
   }
   template <class X, class Y, class At, class Device>
   void into(const X& x, std::remove_reference_t<Y>& out, const At& at, const RotateOptions& options,
@@ -188,12 +193,6 @@ class TensorRotator : public Rotator<T> {
 
  private:
   // What is not one of the common calls. Functions of their own, so that the common ones save no registers for them.
-  template <class X, class At, class Device>
-  ROTARY_NOINLINE void any_in_place(std::remove_reference_t<X>& x, const At& at, const RotateOptions& options,
-                                    const Device& device) const {
-    const auto view = writable_view_of(x);
-    this->rotate_at(at, options, device, this->template pair_of<X>(view, view, options));
-  }
   template <class X, class At, class Device>
   ROTARY_NOINLINE void any_token_in_place(std::remove_reference_t<X>& heads, const At& at,
                                           const RotateOptions& options, const Device& device) const {

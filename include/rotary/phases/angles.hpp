@@ -76,6 +76,15 @@ requires(is_tensor<P>) struct PositionList<P> {
   }
 };
 
+/// (0, 1, ..., seq_len − 1) + offset, divided by `interpolate_factor`.
+inline Tensor<double, 1> sequence_positions(Index seq_len, FixedPosition offset, double interpolate_factor) {
+  const Positions positions = Positions::consecutive(seq_len, offset);
+  checked_elements<double>(seq_len);
+  Tensor<double, 1> result(seq_len);
+  for (Index n = 0; n < seq_len; ++n) result(n) = static_cast<double>(positions.at(n)) / interpolate_factor;
+  return result;
+}
+
 /// [..., 2 · pairs]: position · frequency, in double. The product is formed in about 106 bits and rounded
 /// once; an angle of 400 rad held in float would already be 1.5e-5 off.
 template <class P>

@@ -43,8 +43,10 @@ inline void check(const Frequencies& frequencies) {
 
 }  // namespace detail
 
-/// f_i = theta^(−2i/dim) for i < ⌊dim/2⌋ (Su et al., RoFormer). With an odd dim the last feature does not
-/// rotate.
+/// The frequencies of text, for positions 0, 1, 2, ...: f_i = theta^(−2i/dim) for i < ⌊dim/2⌋.
+///
+/// `dim` is the number of features that rotate; of an odd dim the last one does not. Throws unless dim ≥ 0
+/// and theta > 0. Source: Su et al. 2021 (RoFormer).
 inline Frequencies language_frequencies(Index dim, const DoubleDouble& theta = 10000) {
   Frequencies frequencies;
   frequencies.values.reserve(detail::checked_count("dim", dim) / 2);
@@ -53,7 +55,11 @@ inline Frequencies language_frequencies(Index dim, const DoubleDouble& theta = 1
   return frequencies;
 }
 
-/// f_i = π · linspace(1, max_freq/2, ⌊dim/2⌋)_i, for coordinates between −1 and 1. A single frequency is π.
+/// The frequencies of images, for coordinates between −1 and 1: f_i = π · linspace(1, max_freq/2, ⌊dim/2⌋)_i.
+/// A single frequency is π.
+///
+/// `dim` is the number of features that rotate by one axis. Throws unless dim ≥ 0 and max_freq > 0. Source:
+/// `freqs_for = "pixel"` of rotary-embedding-torch.
 inline Frequencies pixel_frequencies(Index dim, const DoubleDouble& max_freq = 10) {
   Frequencies frequencies;
   frequencies.values.reserve(detail::checked_count("dim", dim) / 2);
@@ -66,7 +72,7 @@ inline Frequencies pixel_frequencies(Index dim, const DoubleDouble& max_freq = 1
   return frequencies;
 }
 
-/// `count` ones.
+/// `count` frequencies of 1 (`freqs_for = "constant"` of rotary-embedding-torch). Throws unless count ≥ 0.
 inline Frequencies constant_frequencies(Index count = 1) {
   return {.values = std::vector<DoubleDouble>(detail::checked_count("num_freqs", count), DoubleDouble(1))};
 }
@@ -79,8 +85,8 @@ inline Frequencies custom_frequencies(std::span<const double> values) {
   return frequencies;
 }
 
-/// Position interpolation (Chen et al. 2023): frequencies divided by `factor`, which has the effect of
-/// positions divided by it.
+/// Position interpolation: frequencies divided by `factor`, which has the effect of positions divided by it.
+/// Throws unless factor > 0. Source: Chen et al. 2023.
 inline Frequencies scaled(Frequencies frequencies, const DoubleDouble& factor) {
   detail::check(frequencies);
   detail::check_positive("the factor that positions are divided by", factor);
@@ -88,9 +94,11 @@ inline Frequencies scaled(Frequencies frequencies, const DoubleDouble& factor) {
   return frequencies;
 }
 
-/// theta · factor^(dim/(dim − 2)): the frequency of the first pair is unchanged, that of the last is divided
-/// by `factor` (NTK-aware scaling; `theta_rescale_factor` of rotary-embedding-torch). Factor 1 returns theta,
-/// for every dim.
+/// The theta of NTK-aware scaling: theta · factor^(dim/(dim − 2)). The frequency of the first pair is
+/// unchanged, that of the last is divided by `factor`. Factor 1 returns theta, for every dim.
+///
+/// Throws unless theta and factor are positive, and on dim ≤ 2 with a factor other than 1. Source:
+/// `theta_rescale_factor` of rotary-embedding-torch.
 inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble& factor, Index dim) {
   detail::check_positive("theta", theta);
   detail::check_positive("theta_rescale_factor", factor);
@@ -101,7 +109,8 @@ inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble
   return theta * pow(factor, DoubleDouble(dim) / (dim - 2));
 }
 
-/// Σ_a f(a, i): the frequencies of a token whose coordinates are all equal, such as a text token of M-RoPE.
+/// The frequencies of a token whose coordinates are all equal, such as a text token of M-RoPE: Σ_a f(a, i),
+/// on one axis, with the same magnitude.
 inline Frequencies summed_over_axes(const Frequencies& frequencies) {
   detail::check(frequencies);
   const auto pairs = static_cast<std::size_t>(frequencies.pairs());
@@ -112,11 +121,13 @@ inline Frequencies summed_over_axes(const Frequencies& frequencies) {
 }
 
 /// Frequencies of one axis, assigned to several: pair i rotates by coordinate `axis_of_pair[i]` alone.
-/// M-RoPE's sections of (t, h, w), chunked or interleaved, are such a list.
+/// frequencies/mrope_axes.hpp has such lists for M-RoPE's sections of (t, h, w).
 ///
 ///     language_frequencies(8) on axes {0, 1, 1, 2}:   f0  0   0   0
 ///                                                     0   f1  f2  0
 ///                                                     0   0   0   f3
+///
+/// Throws unless the frequencies have one axis, and the list has an axis below `axes` for each pair.
 inline Frequencies on_axes(const Frequencies& frequencies, std::span<const Index> axis_of_pair, Index axes) {
   detail::check(frequencies);
   if (frequencies.axes != 1)
@@ -143,6 +154,8 @@ inline Frequencies on_axes(const Frequencies& frequencies, std::span<const Index
 ///
 ///     f0 and f1 on 2 axes:   f0  f1  0   0
 ///                            0   0   f0  f1
+///
+/// Throws unless axes ≥ 1.
 inline Frequencies axial(const Frequencies& frequencies, Index axes) {
   detail::check(frequencies);
   if (axes < 1) detail::fail("found ", axes, " axes, there must be at least 1");

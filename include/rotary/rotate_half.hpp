@@ -11,8 +11,8 @@ namespace rotary::inline ROTARY_ABI {
 ///     Pairing::interleaved   [a0 b0 a1 b1]  →  [−b0 a0 −b1 a1]     rotary-embedding-torch's rotate_half
 ///     Pairing::half          [a0 a1 b0 b1]  →  [−b0 −b1 a0 a1]     that of Hugging Face and labml
 ///
-/// With it a rotation by φ reads x cos φ + rotate_half(x) sin φ. Takes tensors of one axis and more, matrices, and
-/// vectors, whichever way they lie. Throws if the last axis has an odd size.
+/// With it a rotation by φ reads x cos φ + rotate_half(x) sin φ. Takes tensors of one axis and more,
+/// matrices, and vectors, whichever way they lie. Throws if the last axis has an odd size.
 ///
 /// @code
 ///   Eigen::MatrixXf x(1, 4);

@@ -6,8 +6,8 @@
 #include <optional>
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/kernels/testing.hpp>
+#include <rotary/positions/token_positions.hpp>
 #include <rotary/rotary_embedding.hpp>
-#include <rotary/token_positions.hpp>
 
 #include "../support/compiled_kernels.hpp"
 #include "fuzzed_input.hpp"

@@ -13,8 +13,8 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
-#include <rotary/fixed_position.hpp>
-#include <rotary/strided_view.hpp>
+#include <rotary/positions/fixed_position.hpp>
+#include <rotary/tensor/strided_view.hpp>
 #include <span>
 #include <stdexcept>
 #include <string_view>

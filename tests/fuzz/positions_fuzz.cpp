@@ -2,12 +2,12 @@
 // nothing; results are what plain loops in wide integers give. See tests/fuzz/README.md for how to run it.
 #include <array>
 #include <optional>
-#include <rotary/dual_chunk_positions.hpp>
-#include <rotary/mrope.hpp>
-#include <rotary/mrope_positions.hpp>
-#include <rotary/position_ids.hpp>
+#include <rotary/frequencies/mrope_axes.hpp>
 #include <rotary/positions.hpp>
-#include <rotary/token_positions.hpp>
+#include <rotary/positions/dual_chunk_positions.hpp>
+#include <rotary/positions/mrope_positions.hpp>
+#include <rotary/positions/position_ids.hpp>
+#include <rotary/positions/token_positions.hpp>
 
 #include "fuzzed_input.hpp"
 

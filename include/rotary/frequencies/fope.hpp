@@ -11,7 +11,8 @@ namespace rotary::inline ROTARY_ABI {
 /// positions. If `num_inv_freq` is given, 0 for all pairs but the first `num_inv_freq` instead.
 ///
 /// FoPE (Hua et al. 2024) then multiplies the cosines of a head by a learned matrix, and the sines by
-/// another. That is not a rotation, and not part of this library.
+/// another. That is not a rotation, and not part of this library. Throws unless dim, num_inv_freq ≥ 0 and
+/// theta, max_position_embeddings > 0.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies = rotary::fope_frequencies(64, 10000, 512);

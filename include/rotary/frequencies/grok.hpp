@@ -25,7 +25,9 @@ struct GrokOptions {
   GrokMethod method = GrokMethod::yarn_log;
 };
 
-/// The frequencies of Grok-1 in vLLM. The magnitude is 1: vLLM computes YaRN's and then does not apply it.
+/// The frequencies of Grok-1 in vLLM, by the formulas of `GrokMethod`. The magnitude is 1: vLLM computes
+/// YaRN's and then does not apply it. Throws on an invalid option, naming it, and where `correction_range`
+/// throws.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies =

@@ -42,7 +42,8 @@ inline DoubleDouble llama3_unscaled_share(const DoubleDouble& f, const Llama3Opt
 ///     f' = (1 − t) f / s + t f,   t = clamp((L f / 2π − low) / (high − low), 0, 1)
 ///
 /// If both factors are equal, as in Llama 4, waves shorter than L / low are unchanged; all others, also those
-/// of exactly this length, are interpolated. ggml's `freq_factors` are f / f'.
+/// of exactly this length, are interpolated. ggml's `freq_factors` are f / f'. Throws on an invalid option,
+/// naming it.
 ///
 /// @code
 ///   const rotary::Frequencies llama31 =

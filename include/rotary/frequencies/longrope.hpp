@@ -61,7 +61,7 @@ inline double longrope_magnitude(const LongRopeOptions& options, double length) 
 ///
 /// In Hugging Face `length` is one more than the largest position of the call, in vLLM the longest context it
 /// was started for; MLX-LM always takes the long set. Keys rotated with one set do not match queries rotated
-/// with the other.
+/// with the other. Throws unless both sets have dim/2 positive divisors.
 ///
 /// @code
 ///   const rotary::LongRopeOptions options{.short_factor = std::vector<double>(32, 1.0),

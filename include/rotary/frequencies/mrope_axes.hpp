@@ -65,8 +65,8 @@ inline std::vector<Index> mrope_axes_interleaved(const std::vector<Index>& secti
   const Index pairs = detail::checked_pairs(sections), axes = static_cast<Index>(sections.size());
   std::vector<Index> axis_of_pair(static_cast<std::size_t>(pairs), 0);
   for (Index i = 0; i < pairs; ++i) {
-    const Index axis = i % axes, turn = i / axes;
-    if (turn < sections[static_cast<std::size_t>(axis)]) axis_of_pair[static_cast<std::size_t>(i)] = axis;
+    const Index axis = i % axes, round = i / axes;
+    if (round < sections[static_cast<std::size_t>(axis)]) axis_of_pair[static_cast<std::size_t>(i)] = axis;
   }
   return axis_of_pair;
 }
@@ -180,8 +180,8 @@ inline std::vector<Index> mrope_axes_ggml_interleaved(const std::array<Index, 4>
   std::vector<Index> axis_of_pair = mrope_axes_ggml(sections, pairs);
   const Index period = detail::checked_pairs(sections);
   for (Index i = 0; i < pairs; ++i) {
-    const Index axis = i % period % 3, turn = i % period / 3;
-    axis_of_pair[static_cast<std::size_t>(i)] = turn < sections[static_cast<std::size_t>(axis)] ? axis : 3;
+    const Index axis = i % period % 3, round = i % period / 3;
+    axis_of_pair[static_cast<std::size_t>(i)] = round < sections[static_cast<std::size_t>(axis)] ? axis : 3;
   }
   return axis_of_pair;
 }

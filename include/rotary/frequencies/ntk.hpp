@@ -39,7 +39,8 @@ inline Frequencies ntk_frequencies(Index dim, const DoubleDouble& theta, const D
 
 /// vLLM's `ntk`: f_i · factor^(−((i + 1) / (dim/2))^mixed_b), which slows down even the first pair.
 ///
-/// Without `mixed_b` it is 1, which makes this (theta · factor)^(−2i/dim) / factor^(2/dim).
+/// `mixed_b` is 1 by default, which makes this (theta · factor)^(−2i/dim) / factor^(2/dim). Throws unless
+/// factor > 0.
 inline Frequencies ntk_frequencies_vllm(Index dim, const DoubleDouble& theta, const DoubleDouble& factor,
                                         std::optional<double> mixed_b = {}) {
   const DoubleDouble exponent = mixed_b.value_or(1);
@@ -101,7 +102,8 @@ inline double dynamic_ntk_length(double length_in_use, double length, double max
   return length < max_position_embeddings ? max_position_embeddings : std::max(length_in_use, length);
 }
 
-/// The alpha of Qwen-1's `use_dynamic_ntk`: 2^⌈log2(length / original) + 1⌉ − 1, at least 1.
+/// The alpha of Qwen-1's `use_dynamic_ntk`, for `ntk_frequencies`: 2^⌈log2(length / original) + 1⌉ − 1, at
+/// least 1. Throws unless both lengths, in tokens, are positive.
 inline double qwen_ntk_alpha(double length, double original_max_position_embeddings) {
   detail::check_positive("length", length);
   detail::check_positive("original_max_position_embeddings", original_max_position_embeddings);

@@ -10,6 +10,8 @@ namespace rotary::inline ROTARY_ABI {
 /// f_i = theta^(−2i/head_dim) / factor for i < ⌊partial_rotary_factor · head_dim / 2⌋, else 0 (Gemma 4's
 /// layers of full attention; Barbero et al. 2024, p-RoPE).
 ///
+/// Throws unless 0 < partial_rotary_factor ≤ 1 and factor > 0.
+///
 /// Not the same as a partial rotation: exponents are over head_dim, and with `Pairing::half` the members of a
 /// pair are head_dim/2 features apart.
 ///

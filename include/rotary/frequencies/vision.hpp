@@ -130,7 +130,7 @@ inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, const
 }
 
 /// Frequencies on axes (t, y, x): y and x have 2 ⌊D/6⌋ features each, t the rest; exponents are over the
-/// axis's size.
+/// axis's size. Throws unless head_dim D is even.
 ///
 /// Wan's video models: `Pairing::interleaved`, coordinates from 0.
 inline Frequencies wan_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {

@@ -26,7 +26,7 @@ TEST(Golden, EveryFileIsRunByExactlyOneProgram) {
 }
 
 void expect_registered(const std::string& program, const std::string& cases) {
-  const fs::path source = fs::path(ROTARY_TEST_DATA_DIR).parent_path() / (program + ".cpp");
+  const fs::path source = fs::path(ROTARY_TEST_DATA_DIR).parent_path() / "reference" / (program + ".cpp");
   std::ifstream stream(source);
   std::ostringstream text;
   text << stream.rdbuf();

@@ -1,4 +1,5 @@
-// A libFuzzer target, in OSS-Fuzz's form: configurations are read or refused, and numbers that are read are numbers.
+// A libFuzzer target, in OSS-Fuzz's form: configurations are read or throw, and numbers that are read are
+// finite.
 //
 //   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I include
 //     -isystem /usr/include/eigen3 tests/fuzz/from_config_fuzz.cpp -o from_config_fuzz

@@ -1,5 +1,5 @@
-// The calls that an inference engine makes, against loops written by hand for each case; and ways to name positions
-// against a plain offset. These are the goals of speed that bench/run.sh prints first.
+// The calls that an inference engine makes, against loops written by hand for each case; and ways to name
+// positions against a plain offset. These are the goals of speed that bench/run.sh prints first.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -10,7 +10,7 @@
 #include <rotary/positions/token_positions.hpp>
 
 #include "support/hand_loops.hpp"
-#include "support/subject.hpp"
+#include "support/measured_tensor.hpp"
 
 namespace {
 
@@ -118,7 +118,7 @@ struct Engine {
     });
   }
 
-  /// What is wrong with the answer of one call of `work`, whose tensors are then as they were.
+  /// What is wrong with the result of one call of `work`, or nothing; restores the tensors.
   std::string check(const std::function<void(Index)>& work) {
     const Buffer<X> q_before(q), k_before(k);
     Buffer<X> want_q(q), want_k(k);
@@ -165,7 +165,7 @@ template <class X, class F>
 void add_by_hand(const std::string& name, const std::string& row, Goal goal, const Setting& setting, F ours) {
   add({"hand/" + name, row, "the hand loop", goal}, [=] {
     const auto of = std::make_shared<Engine<X>>(setting);
-    const auto subject = repeated([of, ours]() mutable { ours(*of); });
+    const auto measured = repeated([of, ours]() mutable { ours(*of); });
     std::vector<std::function<void(Index)>> loops;
     const auto found = [&](HandLoop (*maker)(const HandCase&)) {
       if (auto loop = of->by_hand(maker)) loops.push_back([of, loop](Index times) { loop(times); });
@@ -180,15 +180,15 @@ void add_by_hand(const std::string& name, const std::string& row, Goal goal, con
       std::fprintf(stderr, "%s: there is no hand loop\n", name.c_str());
       std::abort();
     }
-    Race race{subject, loops[0], {}, of->bytes(), of->bytes()};
-    race.more_yardsticks.assign(loops.begin() + 1, loops.end());
-    race.check = [of, subject, loops] {
-      std::string wrong = of->check(subject);
+    Comparison comparison{measured, loops[0], {}, of->bytes(), of->bytes()};
+    comparison.more_baselines.assign(loops.begin() + 1, loops.end());
+    comparison.check = [of, measured, loops] {
+      std::string wrong = of->check(measured);
       for (const auto& loop : loops)
         if (const std::string other = of->check(loop); !other.empty()) wrong += " the hand loop: " + other;
       return wrong;
     };
-    return race;
+    return comparison;
   });
 }
 
@@ -275,12 +275,12 @@ void add_listed(Pairing pairing) {
        "our call by offset", at_most(1.15)},
       [=] {
         const auto of = std::make_shared<Engine<X>>(one);
-        const auto subject = repeated([of, by_id] { by_id(*of); });
+        const auto measured = repeated([of, by_id] { by_id(*of); });
         const auto offset_call = repeated([of, q = of->queries(), k = of->keys()]() mutable {
           of->rotary_emb.rotate_queries_and_keys_in_place(q, k, of->is.positions[0]);
         });
-        return Race{subject, offset_call, [of, subject] { return of->check(subject); }, of->bytes(),
-                    of->bytes()};
+        return Comparison{measured, offset_call, [of, measured] { return of->check(measured); }, of->bytes(),
+                          of->bytes()};
       });
   const Setting eight = decode("8_sequences", 8, {1000, 17, 4096, 333, 2048, 5, 8000, 1234}, pairing);
   add_by_hand<X>(text<X>(eight), "8 sequences at their own positions, 32 + 8 heads in one call", at_least(1),
@@ -328,26 +328,26 @@ struct Steps {
 };
 constexpr Index kLayers = 32;
 
-/// `special(engine, position)` against `plain(engine, position)`, decoding one token of 32 heads in place. Both are
-/// checked at position 1000, which `special` is told as `at_1000`.
+/// `special(engine, position)` against `plain(engine, position)`, decoding one token of 32 heads in place.
+/// Both are checked at position 1000, which `special` gets as `at_1000`.
 template <class F, class G>
-void add_decode(const std::string& name, const std::string& row, const std::string& yardstick, double bound,
+void add_decode(const std::string& name, const std::string& row, const std::string& baseline, double bound,
                 Index per_token, Index first, F special, G plain) {
   for (const Pairing pairing : kPairings) {
     add({"hand/" + name + "/" + name_of(pairing) + (per_token == 1 ? "/new_position" : "/32_layers"),
-         row + (per_token == 1 ? ", every call" : ", 32 layers"), yardstick, at_most(bound)},
+         row + (per_token == 1 ? ", every call" : ", 32 layers"), baseline, at_most(bound)},
         [=] {
           Setting is = decode("decode", 1, {1000}, pairing);
           is.key_heads = 0;
           const auto of = std::make_shared<Engine<float>>(is);
           const auto state = std::make_shared<decltype(special(pairing))>(special(pairing));
-          auto subject = repeated([of, state, steps = Steps{per_token, 0, first}]() mutable {
+          auto measured = repeated([of, state, steps = Steps{per_token, 0, first}]() mutable {
             state->rotate(*of, steps.next());
           });
-          const auto yardstick_steps =
+          const auto baseline_steps =
               repeated([of, plain, steps = Steps{per_token, 0, 0}]() mutable { plain(*of, steps.next()); });
           const auto check = [of, state] { return of->check([&](Index) { state->rotate(*of, 1000); }); };
-          return Race{subject, yardstick_steps, check, of->bytes(), of->bytes()};
+          return Comparison{measured, baseline_steps, check, of->bytes(), of->bytes()};
         });
   }
 }
@@ -390,7 +390,7 @@ struct Uncached {
   }
 };
 
-/// A scale of −1, which leaves the tensor's numbers their size; it is checked twice over, as 1.
+/// A scale of −1, which does not change the size of numbers. Two calls are checked, whose scale is 1.
 struct Scaled {
   explicit Scaled(Pairing) {}
 
@@ -404,16 +404,16 @@ struct Scaled {
 
 /// A tensor of many tokens, one way against another.
 template <class F, class G>
-void add_prefill(const std::string& name, const std::string& row, const std::string& yardstick, double bound,
+void add_prefill(const std::string& name, const std::string& row, const std::string& baseline, double bound,
                  const Shape& shape, F special, G plain) {
   for (const Pairing pairing : kPairings) {
-    add({"hand/" + name + "/" + name_of(pairing) + "/" + shape.name, row, yardstick, at_most(bound)}, [=] {
+    add({"hand/" + name + "/" + name_of(pairing) + "/" + shape.name, row, baseline, at_most(bound)}, [=] {
       Setting is{shape.name, shape.batch, shape.heads, shape.seq, shape.head_dim, shape.head_dim};
       is.pairing = pairing;
       const auto of = std::make_shared<Engine<float>>(is);
-      const auto subject = repeated([of, special] { special(*of); });
-      const auto check = [of, subject] { return of->check(subject); };
-      return Race{subject, repeated([of, plain] { plain(*of); }), check, of->bytes(), of->bytes()};
+      const auto measured = repeated([of, special] { special(*of); });
+      const auto check = [of, measured] { return of->check(measured); };
+      return Comparison{measured, repeated([of, plain] { plain(*of); }), check, of->bytes(), of->bytes()};
     });
   }
 }
@@ -476,7 +476,7 @@ void add_rows_of_double() {
             return difference(of->wide, want);
           };
           const double values = static_cast<double>(of->wide.size());
-          return Race{wide, repeated([of, fill] { fill(of->narrow); }), check, 8 * values, 4 * values};
+          return Comparison{wide, repeated([of, fill] { fill(of->narrow); }), check, 8 * values, 4 * values};
         });
   }
 }
@@ -487,8 +487,8 @@ std::atomic<Index> bytes_held = 0;
 
 constexpr Index kGrowthTokens = 8192, kGrowthDim = 128;
 
-/// Decodes `kGrowthTokens` tokens of one head by a new embedding: the longest step in seconds, and the bytes that the
-/// embedding holds at the end.
+/// Decodes `kGrowthTokens` tokens of one head by a new embedding: the longest step in seconds, and the bytes
+/// that the embedding holds at the end.
 template <class Seconds>
 std::pair<double, Index> grow(Seconds seconds) {
   const Index before = bytes_held;

@@ -7,7 +7,7 @@
 #include <rotary/frequencies/yarn.hpp>
 #include <rotary/positions/token_positions.hpp>
 
-#include "support/subject.hpp"
+#include "support/measured_tensor.hpp"
 
 namespace {
 
@@ -22,12 +22,12 @@ void add_queries_and_keys(Index seq, bool cached, const std::string& how) {
         [=] {
           const Shape of_q{"q", 1, 32, seq, 128, 3}, of_k{"k", 1, 8, seq, 128, 3};
           struct Both {
-            std::shared_ptr<Subject<float>> q, k;
+            std::shared_ptr<MeasuredTensor<float>> q, k;
             rotary::RotaryEmbedding<float> rotary_emb;
           };
           const auto of = std::make_shared<Both>(
-              Both{subject<float>(of_q, Order::heads_first, pairing),
-                   subject<float>(of_k, Order::heads_first, pairing),
+              Both{measured_tensor<float>(of_q, Order::heads_first, pairing),
+                   measured_tensor<float>(of_k, Order::heads_first, pairing),
                    rotary::RotaryEmbedding<float>(
                        {.dim = of_q.head_dim, .cache_if_possible = cached, .pairing = pairing})});
           auto together = [of, q = of->q->map(), k = of->k->map(), options = of->q->options()]() mutable {
@@ -44,12 +44,12 @@ void add_queries_and_keys(Index seq, bool cached, const std::string& how) {
             return wrong.empty() ? difference(of->k->x, want_k) : wrong;
           };
           const double bytes = of->q->bytes() + of->k->bytes();
-          return Race{repeated(together), repeated(apart), check, bytes, bytes};
+          return Comparison{repeated(together), repeated(apart), check, bytes, bytes};
         });
   }
 }
 
-/// Angles in a tensor of [seq, head_dim], as rotary-embedding-torch hands them around, against a table.
+/// Angles in a tensor of [seq, head_dim], as in rotary-embedding-torch, against a table.
 template <class Angle>
 void add_from_angles(Pairing pairing) {
   const char* of_type = std::is_same_v<Angle, double> ? "double" : "float";
@@ -57,12 +57,12 @@ void add_from_angles(Pairing pairing) {
        "apply_rotary_emb(freqs, t): cache", "the same from precomputed rows", at_most(2)},
       [=] {
         struct Applied {
-          std::shared_ptr<Subject<float>> t;
+          std::shared_ptr<MeasuredTensor<float>> t;
           rotary::Tensor<Angle, 2> freqs;
           rotary::CosSinTable<float> table;
           rotary::Tensor<float, 4> result;
         };
-        const auto t = subject<float>(kCache, Order::heads_first, pairing);
+        const auto t = measured_tensor<float>(kCache, Order::heads_first, pairing);
         const auto positions = t->rotary_emb.get_seq_pos(kCache.seq);
         const auto of = std::make_shared<Applied>(Applied{t,
                                                           t->rotary_emb(positions).template cast<Angle>(),
@@ -97,11 +97,11 @@ void add_from_angles(Pairing pairing) {
           std::copy_n(of->result.data(), got.size(), got.data());
           return difference(got, want);
         };
-        return Race{repeated(from_angles), repeated(from_rows), check, t->bytes(), t->bytes()};
+        return Comparison{repeated(from_angles), repeated(from_rows), check, t->bytes(), t->bytes()};
       });
 }
 
-/// A picture of 256×256 tokens, two axes of 32 features, against as many tokens in a row.
+/// A picture of 256×256 tokens, two axes of 32 features, against a sequence of as many tokens.
 void add_axial(Pairing pairing) {
   add({"calls/" + name_of(pairing) + "/float/axial/256x256x64", "axial 2-D, 256×256×64",
        "the same bytes as a sequence", at_least(0.9)},
@@ -138,7 +138,7 @@ void add_axial(Pairing pairing) {
           return difference(of->x, want);
         };
         const double bytes = 2 * static_cast<double>(of->x.bytes());
-        return Race{repeated(as_grid), repeated(as_sequence), check, bytes, bytes};
+        return Comparison{repeated(as_grid), repeated(as_sequence), check, bytes, bytes};
       });
 }
 
@@ -149,11 +149,11 @@ void add_variant(const char* variant, Pairing pairing, const rotary::Frequencies
        "plain RoPE", at_least(0.97)},
       [=] {
         struct Variant {
-          std::shared_ptr<Subject<float>> x;
+          std::shared_ptr<MeasuredTensor<float>> x;
           rotary::CosSinTable<float> own, plain;
         };
         const auto of =
-            std::make_shared<Variant>(Variant{subject<float>(kCache, Order::heads_first, pairing),
+            std::make_shared<Variant>(Variant{measured_tensor<float>(kCache, Order::heads_first, pairing),
                                               {frequencies, tokens.positions(), {.pairing = pairing}},
                                               {rotary::language_frequencies(kCache.head_dim),
                                                rotary::Positions::consecutive(kCache.seq),
@@ -168,7 +168,7 @@ void add_variant(const char* variant, Pairing pairing, const rotary::Frequencies
           own();
           return difference(of->x->x, want);
         };
-        return Race{repeated(own), repeated(plain), check, of->x->bytes(), of->x->bytes()};
+        return Comparison{repeated(own), repeated(plain), check, of->x->bytes(), of->x->bytes()};
       });
 }
 

@@ -1,7 +1,7 @@
-// Making rows of cosines and sines, for many positions and for one that was never seen before.
+// Computing rows of cosines and sines, for many positions and for a single new one.
 #include <cmath>
 
-#include "support/subject.hpp"
+#include "support/measured_tensor.hpp"
 
 namespace {
 
@@ -9,7 +9,7 @@ using namespace bench;
 
 constexpr Index kRows = 8192, kPairs = 64, kDim = 2 * kPairs;
 
-/// What many write: angles position · frequency in float, and the standard library.
+/// The usual code: angles position · frequency in float, and the standard library.
 void rows_by_hand(float* rows, const std::vector<float>& frequencies, Pairing pairing) {
   for (Index n = 0; n < kRows; ++n, rows += kDim) {
     for (Index i = 0; i < kPairs; ++i) {
@@ -44,9 +44,10 @@ void add_rows(Pairing pairing) {
           return difference(of->ours, expected);
         };
         const double bytes = static_cast<double>(of->ours.bytes());
-        return Race{repeated(make),
-                    repeated([of, pairing] { rows_by_hand(of->theirs.data(), of->frequencies, pairing); }),
-                    check, bytes, bytes};
+        return Comparison{repeated(make), repeated([of, pairing] {
+                            rows_by_hand(of->theirs.data(), of->frequencies, pairing);
+                          }),
+                          check, bytes, bytes};
       });
 }
 
@@ -57,12 +58,12 @@ void add_decode(Pairing pairing) {
        "decode at a position never seen before", "decode with a cached row", at_most(1.6)},
       [=] {
         struct Decode {
-          std::shared_ptr<Subject<X>> cached;
+          std::shared_ptr<MeasuredTensor<X>> cached;
           rotary::RotaryEmbedding<RowOf<X>> uncached;
           Index position = 0;
         };
         const auto of = std::make_shared<Decode>(
-            Decode{subject<X>(kDecode, Order::heads_first, pairing),
+            Decode{measured_tensor<X>(kDecode, Order::heads_first, pairing),
                    rotary::RotaryEmbedding<RowOf<X>>(
                        {.dim = kDim, .cache_if_possible = false, .pairing = pairing})});
         auto uncached = [of, tensor = of->cached->map()]() mutable {
@@ -77,7 +78,8 @@ void add_decode(Pairing pairing) {
           uncached();
           return difference(of->cached->x, want);
         };
-        return Race{repeated(uncached), repeated(with_row), check, of->cached->bytes(), of->cached->bytes()};
+        return Comparison{repeated(uncached), repeated(with_row), check, of->cached->bytes(),
+                          of->cached->bytes()};
       });
 }
 

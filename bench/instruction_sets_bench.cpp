@@ -1,7 +1,7 @@
 // Instruction sets forced one after the other, and builds for this processor against plain ones.
 #include <rotary/kernels/testing.hpp>
 
-#include "support/subject.hpp"
+#include "support/measured_tensor.hpp"
 #include "support/two_builds.hpp"
 
 namespace {
@@ -11,7 +11,7 @@ using namespace bench;
 #if ROTARY_VECTOR_EXTENSIONS
 using rotary::kernels::InstructionSet;
 
-/// Rotates with one instruction set; the yardstick uses the best.
+/// Rotates with one instruction set; the baseline uses the best.
 template <class X>
 void add_forced(InstructionSet set, const char* set_name, Pairing pairing, const Shape& shape) {
   if (rotary::kernels::force_instruction_set(set) != set) return;  // the processor lacks it
@@ -20,7 +20,7 @@ void add_forced(InstructionSet set, const char* set_name, Pairing pairing, const
            shape.name,
        "instruction sets", "x *= a, with the best", no_goal()},
       [=] {
-        const auto of = subject<X>(shape, Order::heads_first, pairing);
+        const auto of = measured_tensor<X>(shape, Order::heads_first, pairing);
         const auto rotate = in_place(of);
         const auto forced = [set](auto work) {
           return [set, work](auto... arguments) mutable {
@@ -34,8 +34,8 @@ void add_forced(InstructionSet set, const char* set_name, Pairing pairing, const
             return work(arguments...);
           };
         };
-        return Race{forced(repeated(rotate)), repeated(scaled(of)), forced(in_place_check(of, rotate)),
-                    of->bytes(), of->bytes()};
+        return Comparison{forced(repeated(rotate)), repeated(scaled(of)), forced(in_place_check(of, rotate)),
+                          of->bytes(), of->bytes()};
       });
 }
 #endif
@@ -46,7 +46,7 @@ void add_builds(Pairing pairing, const Shape& shape) {
   add({std::string("builds/") + name_of(pairing) + "/" + kName<X> + "/in_place/" + shape.name, "plain -O2",
        "-O3 -march=native", at_least(0.95)},
       [=] {
-        const auto of = subject<X>(shape, Order::heads_first, pairing);
+        const auto of = measured_tensor<X>(shape, Order::heads_first, pairing);
         const auto rotates = [of](auto make) {
           return [of, rotation = std::shared_ptr<BuiltRotation>(
                           make(kScalarOf<X>, of->how.pairing == Pairing::half, of->shape))] {
@@ -54,7 +54,8 @@ void add_builds(Pairing pairing, const Shape& shape) {
           };
         };
         const auto plain = rotates(make_rotation_plain), native = rotates(make_rotation_native);
-        return Race{repeated(plain), repeated(native), in_place_check(of, plain), of->bytes(), of->bytes()};
+        return Comparison{repeated(plain), repeated(native), in_place_check(of, plain), of->bytes(),
+                          of->bytes()};
       });
 }
 

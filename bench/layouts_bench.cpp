@@ -1,13 +1,13 @@
 // Storage that is not the usual: column-major, strided features, part of the features, matrices and blocks.
 // Against the contiguous row-major tensor, by bytes that rotate.
-#include "support/subject.hpp"
+#include "support/measured_tensor.hpp"
 
 namespace {
 
 using namespace bench;
 using rotary::StridedView;
 
-/// A view of memory in some layout, the buffer it lies in, and what rotates it.
+/// A view of memory in some layout, its buffer, and its embedding.
 template <class X>
 struct Layout {
   Buffer<X> x;
@@ -41,8 +41,8 @@ double rotated_bytes(const StridedView<X>& x, Index rotary_dim) {
 
 /// `rotate(layout)` against the contiguous tensor of the shape.
 template <class X, class F>
-Race against_contiguous(std::shared_ptr<Layout<X>> layout, F rotate, const Shape& shape) {
-  const auto contiguous = subject<X>(shape, Order::heads_first, layout->how.pairing);
+Comparison against_contiguous(std::shared_ptr<Layout<X>> layout, F rotate, const Shape& shape) {
+  const auto contiguous = measured_tensor<X>(shape, Order::heads_first, layout->how.pairing);
   const auto run = [layout, rotate]() mutable { rotate(*layout); };
   return {repeated(run), repeated(in_place(contiguous)), [layout, run] { return layout->check(run); },
           rotated_bytes(layout->view, layout->how.rotary_dim), contiguous->bytes()};
@@ -95,9 +95,9 @@ void add_strided(const char* what, const Shape& shape, std::array<Index, 4> stri
 template <class X>
 void add_strided_layouts(const Shape& of) {
   const Index seq = of.seq, dim = of.head_dim, heads = of.heads, size = of.size();
-  // One window's features are a sequence length apart: [batch, heads, head_dim, seq] in memory.
+  // The stride of features is the sequence length: [batch, heads, head_dim, seq] in memory.
   add_strided<X>("features_before_seq", of, {heads * seq * dim, seq * dim, 1, seq}, size, dim);
-  // Features lie `heads` apart: [batch, seq, head_dim, heads] in memory.
+  // The stride of features is `heads`: [batch, seq, head_dim, heads] in memory.
   add_strided<X>("heads_last", of, {heads * seq * dim, 1, heads * dim, heads}, size, dim);
   // Twice as many features as rotate.
   add_strided<X>("64_of_128", of, {heads * seq * 2 * dim, seq * 2 * dim, 2 * dim, 1}, 2 * size, 2 * dim);
@@ -139,8 +139,8 @@ void add_matrix(bool is_block) {
                 of->rotary_emb.rotate_in_place(tensor);
               };
           const double bytes = rotated_bytes(of->view, kDim);
-          return Race{repeated(rotate), repeated(rotate_tensor), [of, rotate] { return of->check(rotate); },
-                      bytes, bytes};
+          return Comparison{repeated(rotate), repeated(rotate_tensor),
+                            [of, rotate] { return of->check(rotate); }, bytes, bytes};
         });
   }
 }

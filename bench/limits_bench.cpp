@@ -1,10 +1,11 @@
-// What the machine itself allows: touching the bytes in the way that some rotations have to, and no more.
+// The limits of the machine: reading and writing bytes by the access patterns of rotations, without rotating.
 //
-// No goal is set here. Where a rotation stays below its own, these tell how much of that is the library's.
+// There are no goals here. If a rotation is below its goal, these benchmarks show how much of that is due to
+// the machine.
 #define EIGEN_USE_THREADS
 #include <rotary/tensor/parallel.hpp>
 
-#include "support/subject.hpp"
+#include "support/measured_tensor.hpp"
 
 namespace {
 
@@ -22,8 +23,8 @@ std::function<std::string()> unchanged(std::shared_ptr<Buffer<X>> x, F f) {
   };
 }
 
-/// memcpy's work with the vectors of a rotation: by ordinary stores, which fetch what they overwrite, or past
-/// the caches.
+/// A copy by the vectors of a rotation: with ordinary stores, which fetch what they overwrite, or
+/// non-temporal ones.
 void add_copy(const std::string& what, const std::string& row, const Shape& shape,
               void (*copy_it)(const float*, float*, Index)) {
   add({"limits/" + what + "/float/" + shape.name, kRow + row, "memcpy", no_goal()}, [=] {
@@ -34,12 +35,12 @@ void add_copy(const std::string& what, const std::string& row, const Shape& shap
       copy_it(from->data(), to->data(), from->size());
       return difference(*to, *from);
     };
-    return Race{repeated([=] { copy_it(from->data(), to->data(), from->size()); }),
-                repeated([=] { copy(from->data(), to->data(), from->bytes()); }), check, bytes, bytes};
+    return Comparison{repeated([=] { copy_it(from->data(), to->data(), from->size()); }),
+                      repeated([=] { copy(from->data(), to->data(), from->bytes()); }), check, bytes, bytes};
   });
 }
 
-/// What a rotation computes, and nothing else.
+/// The arithmetic of a rotation alone.
 template <class X>
 void add_one_row(const Shape& shape) {
   for (const Pairing pairing : kPairings) {
@@ -49,13 +50,13 @@ void add_one_row(const Shape& shape) {
           const auto x = std::make_shared<Buffer<X>>(shape.size());
           const double bytes = 2 * static_cast<double>(x->bytes());
           const auto rotate = [=] { rotate_by_one_row(x->data(), x->size(), pairing); };
-          return Race{repeated(rotate), repeated([=] { scale(x->data(), x->size()); }), unchanged(x, rotate),
-                      bytes, bytes};
+          return Comparison{repeated(rotate), repeated([=] { scale(x->data(), x->size()); }),
+                            unchanged(x, rotate), bytes, bytes};
         });
   }
 }
 
-/// S on windows of `length` numbers, `step` apart.
+/// S on windows of `length` numbers with stride `step`.
 template <class X>
 void add_windows(const std::string& what, const Shape& shape, Index length, Index step) {
   add({"limits/" + what + "/" + kName<X> + "/" + shape.name,
@@ -66,8 +67,8 @@ void add_windows(const std::string& what, const Shape& shape, Index length, Inde
         const auto in_a_row = std::make_shared<Buffer<X>>(shape.size());
         const double bytes = 2 * static_cast<double>(in_a_row->bytes());
         const auto by_windows = [=] { scale_windows(apart->data(), windows, step, length); };
-        return Race{repeated(by_windows), repeated([=] { scale(in_a_row->data(), in_a_row->size()); }),
-                    unchanged(apart, by_windows), bytes, bytes};
+        return Comparison{repeated(by_windows), repeated([=] { scale(in_a_row->data(), in_a_row->size()); }),
+                          unchanged(apart, by_windows), bytes, bytes};
       });
 }
 
@@ -78,7 +79,7 @@ std::shared_ptr<Buffer<float>> rows_of(const Shape& shape) {
   return rows;
 }
 
-/// x *= y, the rows of a sequence: one head after the other, or all heads of a token by its row.
+/// x *= y, by the rows of a sequence: one head after the other, or all heads of a token.
 void add_rows(const Shape& shape, Order order) {
   add({std::string("limits/x_times_rows/float/") + shape.name + suffix(order),
        std::string(kRow) + "x *= y, a row for every token" +
@@ -94,8 +95,8 @@ void add_rows(const Shape& shape, Order order) {
           for (float* part = x->data(); part != x->data() + x->size(); part += step)
             multiply_by_rows(part, part, rows->data(), shape.seq, heads_of_row, shape.head_dim);
         };
-        return Race{repeated(by_rows), repeated([=] { scale(x->data(), x->size()); }), unchanged(x, by_rows),
-                    bytes, bytes};
+        return Comparison{repeated(by_rows), repeated([=] { scale(x->data(), x->size()); }),
+                          unchanged(x, by_rows), bytes, bytes};
       });
 }
 
@@ -121,8 +122,8 @@ void add_copy_by_rows(const Shape& shape, Order order) {
           by_rows();
           return difference(*to, *from);
         };
-        return Race{repeated(by_rows), repeated([=] { copy(from->data(), to->data(), from->bytes()); }),
-                    check, bytes, bytes};
+        return Comparison{repeated(by_rows), repeated([=] { copy(from->data(), to->data(), from->bytes()); }),
+                          check, bytes, bytes};
       });
 }
 
@@ -136,8 +137,8 @@ void add_16_bits() {
         const auto wide = std::make_shared<Buffer<float>>(kCache.size());
         const double bytes = 2 * static_cast<double>(wide->bytes());
         const auto scale_narrow = [=] { scale(narrow->data(), narrow->size()); };
-        return Race{repeated(scale_narrow), repeated([=] { scale(wide->data(), wide->size()); }),
-                    unchanged(narrow, scale_narrow), bytes, bytes};
+        return Comparison{repeated(scale_narrow), repeated([=] { scale(wide->data(), wide->size()); }),
+                          unchanged(narrow, scale_narrow), bytes, bytes};
       });
 }
 
@@ -150,8 +151,8 @@ void add_16_bits_in_memory() {
         const auto x = std::make_shared<Buffer<X>>(memory_shape().size());
         const double bytes = 2 * static_cast<double>(x->bytes());
         const auto scale_it = [=] { scale(x->data(), x->size()); };
-        return Race{repeated(scale_it), repeated([=] { scale_as_float(x->data(), x->bytes()); }),
-                    unchanged(x, scale_it), bytes, bytes};
+        return Comparison{repeated(scale_it), repeated([=] { scale_as_float(x->data(), x->bytes()); }),
+                          unchanged(x, scale_it), bytes, bytes};
       });
 }
 
@@ -165,7 +166,7 @@ void add_threads(const Shape& shape) {
           Eigen::ThreadPoolDevice device{&pool, 2};
         };
         const auto threads = std::make_shared<Threads>();
-        const auto of = subject<float>(shape, Order::heads_first, Pairing::half);
+        const auto of = measured_tensor<float>(shape, Order::heads_first, Pairing::half);
         auto tensor = of->map();
         const std::shared_ptr<Buffer<float>> x(of, &of->x);
         const auto shared = [of, threads, view = rotary::view_of(tensor)] {
@@ -175,8 +176,8 @@ void add_threads(const Shape& shape) {
             scale(of->x.data() + first * each, (last - first) * each);
           });
         };
-        return Race{repeated(shared), repeated(scaled(of)), unchanged(x, shared),
-                    of->bytes(),      of->bytes(),          true};
+        return Comparison{repeated(shared), repeated(scaled(of)), unchanged(x, shared),
+                          of->bytes(),      of->bytes(),          true};
       });
 }
 
@@ -187,25 +188,26 @@ void add_alignment(const Shape& shape) {
     add({"limits/" + name_of(pairing) + "/float/beside_a_line/" + shape.name,
          std::string(kRow) + "tensors that start 16 bytes after a cache line", "on a cache line", no_goal()},
         [=] {
-          const auto aligned = subject<float>(shape, Order::heads_first, pairing);
+          const auto aligned = measured_tensor<float>(shape, Order::heads_first, pairing);
           Shape longer = shape;
           longer.heads += 1;  // room to move
-          const auto beside = subject<float>(longer, Order::heads_first, pairing);
+          const auto beside = measured_tensor<float>(longer, Order::heads_first, pairing);
           const auto rotate = [beside,
-                               tensor = Subject<float>::Map(beside->x.data() + 4, shape.batch, shape.heads,
-                                                            shape.seq, shape.head_dim),
+                               tensor = MeasuredTensor<float>::Map(beside->x.data() + 4, shape.batch,
+                                                                   shape.heads, shape.seq, shape.head_dim),
                                options = beside->options()]() mutable {
             beside->rotary_emb.rotate_in_place(tensor, options);
           };
           const auto check = [beside, rotate = rotate, shape]() mutable {
             Buffer<float> want(beside->x);
-            Subject<float>::Map tensor(want.data() + 4, shape.batch, shape.heads, shape.seq, shape.head_dim);
+            MeasuredTensor<float>::Map tensor(want.data() + 4, shape.batch, shape.heads, shape.seq,
+                                              shape.head_dim);
             rotate_by_reference(rotary::view_of(tensor), beside->how);
             rotate();
             return difference(beside->x, want);
           };
-          return Race{repeated(rotate), repeated(in_place(aligned)), check, aligned->bytes(),
-                      aligned->bytes()};
+          return Comparison{repeated(rotate), repeated(in_place(aligned)), check, aligned->bytes(),
+                            aligned->bytes()};
         });
   }
 }

@@ -1,5 +1,5 @@
-// Calls of the operators' objects for one token of 32 heads of 128 floats, against our own call at a listed id: ns per
-// call, and the medians over rounds of the ratios. A program of its own:
+// Calls of the operators' objects for one token of 32 heads of 128 floats, against our own call at a listed
+// id: ns per call, and the medians over rounds of the ratios. A program of its own:
 //
 //     g++ -std=c++20 -O2 -I include -isystem /usr/include/eigen3 bench/operators_calls.cpp -o operators_calls
 #include <time.h>
@@ -35,7 +35,7 @@ double ns_of(const std::function<void()>& run, int calls) {
   return (cpu_ns() - start) / calls;
 }
 
-void race(const char* title, const std::vector<Call>& calls) {
+void compare(const char* title, const std::vector<Call>& calls) {
   constexpr int kRounds = 21;
   std::vector<std::vector<double>> ns(calls.size()), ratios(calls.size());
   for (int round = 0; round < kRounds; ++round) {
@@ -122,6 +122,6 @@ int main() {
          [&] { flash_attention::apply_rotary_into(x, cos, sin, x, {.seqlen_offsets = ids}); }},
         {"ggml function", [&] { ggml::rope_into(x, one_id, x, exact); }},
     };
-    race(batch == 1 ? "one token, 32 heads of 128 floats" : "8 sequences, one token of each", calls);
+    compare(batch == 1 ? "one token, 32 heads of 128 floats" : "8 sequences, one token of each", calls);
   }
 }

@@ -5,19 +5,19 @@ namespace {
 
 using namespace bench;
 
-/// A subject and the tensor that its rotation is written to.
+/// A tensor, and the tensor that its rotation is written to.
 template <class X>
 struct Pair {
-  std::shared_ptr<Subject<X>> from;
+  std::shared_ptr<MeasuredTensor<X>> from;
   Buffer<X> to;
 
   Pair(const Shape& shape, Order order, Pairing pairing)
-      : from(subject<X>(shape, order, pairing)), to(shape.size()) {}
+      : from(measured_tensor<X>(shape, order, pairing)), to(shape.size()) {}
 };
 
 /// `f()`, which rotates `of->from` into `of->to`, against memcpy.
 template <class X, class F>
-Race against_copy(std::shared_ptr<Pair<X>> of, F f) {
+Comparison against_copy(std::shared_ptr<Pair<X>> of, F f) {
   const auto copy_all = [of] { copy(of->from->x.data(), of->to.data(), of->to.bytes()); };
   const auto check = [of, f]() mutable {
     f();

@@ -15,12 +15,12 @@ template <class X>
 void add_in_place(const Shape& shape, const std::string& row, Goal goal) {
   for (const Order order : kOrders) {
     for (const Pairing pairing : kPairings) {
-      const std::string yardstick = sizeof(X) == 2 ? "x *= a (float)" : "x *= a";
-      add({name(kName<X>, pairing, shape, order), row, yardstick, goal}, [=] {
-        const auto of = subject<X>(shape, order, pairing);
+      const std::string baseline = sizeof(X) == 2 ? "x *= a (float)" : "x *= a";
+      add({name(kName<X>, pairing, shape, order), row, baseline, goal}, [=] {
+        const auto of = measured_tensor<X>(shape, order, pairing);
         const auto rotate = in_place(of);
-        return Race{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(),
-                    of->bytes()};
+        return Comparison{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(),
+                          of->bytes()};
       });
     }
   }
@@ -34,12 +34,12 @@ void add_against_float(const Shape& shape) {
       add({name(kName<X>, pairing, shape, order), "bfloat16 and half in place: cache",
            "float rotation, elements/s", at_least(0.75)},
           [=] {
-            const auto of = subject<X>(shape, order, pairing);
-            const auto of_float = subject<float>(shape, order, pairing);
+            const auto of = measured_tensor<X>(shape, order, pairing);
+            const auto of_float = measured_tensor<float>(shape, order, pairing);
             const auto rotate = in_place(of);
             // Counted as if elements were of one size, so that elements per second are compared.
-            return Race{repeated(rotate), repeated(in_place(of_float)), in_place_check(of, rotate),
-                        of->bytes(), of->bytes()};
+            return Comparison{repeated(rotate), repeated(in_place(of_float)), in_place_check(of, rotate),
+                              of->bytes(), of->bytes()};
           });
     }
   }
@@ -53,10 +53,10 @@ void add_directions(const Shape& shape) {
       add({prefix + name_of(pairing) + "/" + kName<X> + "/in_place/" + shape.name, "inverse and backward",
            "forward", at_least(0.97)},
           [=] {
-            const auto of = subject<X>(shape, Order::heads_first, pairing);
+            const auto of = measured_tensor<X>(shape, Order::heads_first, pairing);
             const auto back = in_place(of, direction);
-            return Race{repeated(back), repeated(in_place(of)), in_place_check(of, back, direction),
-                        of->bytes(), of->bytes()};
+            return Comparison{repeated(back), repeated(in_place(of)), in_place_check(of, back, direction),
+                              of->bytes(), of->bytes()};
           });
     }
   }
@@ -67,22 +67,22 @@ void add_by_hand(const Shape& shape) {
     add({"plain_loop/" + name_of(pairing) + "/float/in_place/" + shape.name, "the plain loop, in place",
          "x *= a", no_goal()},
         [=] {
-          const auto of = subject<float>(shape, Order::heads_first, pairing);
+          const auto of = measured_tensor<float>(shape, Order::heads_first, pairing);
           const auto loop = [of, table = TableByHand(of->shape)] {
             plain_loop(of->x.data(), of->shape, table, of->how.pairing);
           };
-          return Race{repeated(loop), repeated(scaled(of)), in_place_check(of, loop), of->bytes(),
-                      of->bytes()};
+          return Comparison{repeated(loop), repeated(scaled(of)), in_place_check(of, loop), of->bytes(),
+                            of->bytes()};
         });
   }
 }
 
-/// One token rotated by the kernel alone, its job described beforehand: no call can be faster than that.
+/// One token rotated by the kernel alone, with a prepared job: no call can be faster.
 void add_kernel_alone(Pairing pairing) {
   add({"kernel_alone/" + name_of(pairing) + "/float/in_place/" + kDecode.name,
        "the kernel alone, without views, checks and positions: decode", "x *= a", no_goal()},
       [=] {
-        const auto of = subject<float>(kDecode, Order::heads_first, pairing);
+        const auto of = measured_tensor<float>(kDecode, Order::heads_first, pairing);
         const auto row = std::make_shared<rotary::CosSinTable<float>>(
             of->rotary_emb.table(rotary::Positions::consecutive(1, kDecode.offset)));
         rotary::kernels::RotationJob<float, float> job;
@@ -92,8 +92,8 @@ void add_kernel_alone(Pairing pairing) {
         job.set_pairing(pairing);
         job.add_axis({kDecode.heads, kDecode.head_dim, kDecode.head_dim, 0});
         const auto rotate = [of, row, job] { rotary::kernels::rotate(rotary::kernels::RotationJob(job)); };
-        return Race{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(),
-                    of->bytes()};
+        return Comparison{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(),
+                          of->bytes()};
       });
 }
 

@@ -1,5 +1,5 @@
-// Bytes per second against the size of the tensor, with the yardsticks: the picture that bench/run.sh draws.
-#include "support/subject.hpp"
+// Bytes per second against the size of the tensor, with the baselines: the picture that bench/run.sh draws.
+#include "support/measured_tensor.hpp"
 
 namespace {
 
@@ -20,20 +20,21 @@ Shape shape_of(Index bytes) {
 
 void add_size(Index bytes) {
   add({"sweep/half/float/in_place/" + size_name(bytes), "sizes, in place", "x *= a", no_goal()}, [=] {
-    const auto of = subject<float>(shape_of(bytes), Order::heads_first, Pairing::half);
+    const auto of = measured_tensor<float>(shape_of(bytes), Order::heads_first, Pairing::half);
     auto rotate = in_place(of);
-    return Race{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(), of->bytes()};
+    return Comparison{repeated(rotate), repeated(scaled(of)), in_place_check(of, rotate), of->bytes(),
+                      of->bytes()};
   });
   add({"sweep/half/float/out_of_place/" + size_name(bytes), "sizes, out of place", "memcpy", no_goal()}, [=] {
-    const auto of = subject<float>(shape_of(bytes), Order::heads_first, Pairing::half);
+    const auto of = measured_tensor<float>(shape_of(bytes), Order::heads_first, Pairing::half);
     const auto to = std::make_shared<Buffer<float>>(of->x.size());
     auto rotate = [of, in = of->map(), out = of->map(*to)]() mutable { of->rotary_emb.rotate_into(in, out); };
     const auto check = [of, to, rotate]() mutable {
       rotate();
       return difference(*to, of->expected());
     };
-    return Race{repeated(rotate), repeated([of, to] { copy(of->x.data(), to->data(), to->bytes()); }), check,
-                of->bytes(), of->bytes()};
+    return Comparison{repeated(rotate), repeated([of, to] { copy(of->x.data(), to->data(), to->bytes()); }),
+                      check, of->bytes(), of->bytes()};
   });
 }
 

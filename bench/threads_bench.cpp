@@ -2,7 +2,7 @@
 #define EIGEN_USE_THREADS
 #include <rotary/rotary_embedding.hpp>
 
-#include "support/subject.hpp"
+#include "support/measured_tensor.hpp"
 
 namespace {
 
@@ -18,16 +18,16 @@ void add_threads(const Shape& shape, Pairing pairing) {
           Eigen::ThreadPoolDevice device{&pool, 2};
         };
         const auto threads = std::make_shared<Threads>();
-        const auto of = subject<X>(shape, Order::heads_first, pairing);
+        const auto of = measured_tensor<X>(shape, Order::heads_first, pairing);
         const auto rotate = [of, threads, tensor = of->map(), options = of->options()]() mutable {
           of->rotary_emb.rotate_in_place(tensor, options, threads->device);
         };
-        return Race{repeated(rotate),
-                    repeated(in_place(of)),
-                    in_place_check(of, rotate),
-                    of->bytes(),
-                    of->bytes(),
-                    true};
+        return Comparison{repeated(rotate),
+                          repeated(in_place(of)),
+                          in_place_check(of, rotate),
+                          of->bytes(),
+                          of->bytes(),
+                          true};
       });
 }
 

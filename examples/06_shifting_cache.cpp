@@ -1,11 +1,12 @@
-// Decodes without end in a cache of 32 keys: when it is full, the older half goes and the rest moves back.
+// Decodes without end in a cache of 32 keys: when it is full, the older half is erased and the rest moves
+// back.
 #include <cstdio>
 #include <rotary/rotary.hpp>
 #include <vector>
 
 namespace {
 
-constexpr long kRoom = 32, kKept = 4, kSteps = 1000, kFeatures = 64;  // the first 4 tokens always stay
+constexpr long kRoom = 32, kAlways = 4, kSteps = 1000, kFeatures = 64;  // the first 4 tokens always stay
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;  // [tokens, head_dim]
 
 }  // namespace
@@ -19,9 +20,9 @@ int main() {
   std::vector<Matrix> raw_keys;  // of the tokens in the cache, for comparison
   for (long step = 0; step < kSteps; ++step) {
     if (cache.size() == kRoom) {
-      const long dropped = (kRoom - kKept) / 2;
-      cache.shift_context(kKept, kKept + dropped);
-      raw_keys.erase(raw_keys.begin() + kKept, raw_keys.begin() + kKept + dropped);
+      const long dropped = (kRoom - kAlways) / 2;
+      cache.shift_context(kAlways, kAlways + dropped);
+      raw_keys.erase(raw_keys.begin() + kAlways, raw_keys.begin() + kAlways + dropped);
       ++shifts;
     }
     // The newest query has the position of its key, and sees all keys in the cache.
@@ -33,7 +34,7 @@ int main() {
     finite = finite && scores.allFinite();
   }
 
-  // No rounding has piled up: all keys are what rotating them once, at their present positions, gives.
+  // Rounding errors do not add up: all keys are equal to raw keys rotated once, at their present positions.
   Matrix once(cache.size(), kFeatures);
   for (long n = 0; n < cache.size(); ++n) once.row(n) = raw_keys[static_cast<std::size_t>(n)];
   rotary_emb.rotate_in_place(once);

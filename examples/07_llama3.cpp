@@ -5,7 +5,7 @@
 
 namespace {
 
-// Its config.json, as far as it matters here, and a key that YaRN has left behind.
+// The relevant part of its config.json, and a key that belongs to YaRN.
 constexpr const char* kConfig = R"({
   "model_type": "llama",
   "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
@@ -34,7 +34,8 @@ int main() {
     std::printf("pair %2zu: %.2e radians per token, %.2f times slower\n", pair, rotary_emb.freqs()[pair],
                 llama3.freqs()[pair] / rotary_emb.freqs()[pair]);
 
-  // Four heads of queries share one of keys; the last token asks the first one, 999 tokens before.
+  // Four heads of queries share one of keys; the score is that of the last token with the first, 999 tokens
+  // before.
   rotary::Tensor<float, 4> q(1, 32, 1, 128), k(1, 8, 1000, 128);  // [batch, heads, seq, head_dim]
   q.setConstant(1);
   k.setConstant(1);

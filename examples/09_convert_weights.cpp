@@ -1,5 +1,5 @@
-// Takes the query and key weights of a model with interleaved pairs, as Meta's checkpoints have them, to the
-// halves of Hugging Face's. The scores stay as they are.
+// Converts the query and key weights of a model from interleaved pairs, as in Meta's checkpoints, to the
+// halves of Hugging Face's. The scores do not change.
 #include <algorithm>
 #include <cstdio>
 #include <rotary/rotary.hpp>

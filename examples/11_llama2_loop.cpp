@@ -1,5 +1,5 @@
-// The decoding loop of a small inference engine, on raw pointers: q and k of one token are arrays of heads, and
-// 4 heads of queries share one of keys. Checked against a loop written by hand.
+// The decoding loop of a small inference engine, on raw pointers: q and k of one token are arrays of heads,
+// and 4 heads of queries share one of keys. Checked against a loop written by hand.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kHeads = 8, kKeyHeads = 2, kHeadDim = 64, kTokens = 100;
 
-/// What such engines have in this place: angles in double here, so that they are right to compare with.
+/// The rotation of such engines; here with angles in double, for an exact comparison.
 void rotate_by_hand(double* head, int position) {
   for (int i = 0; i < kHeadDim; i += 2) {
     const double angle = position * std::pow(10000.0, -static_cast<double>(i) / kHeadDim);

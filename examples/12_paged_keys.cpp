@@ -1,5 +1,5 @@
-// Continuous batching with a paged key cache in bfloat16: every sequence has its own length, and its keys lie in
-// pages of 16 tokens anywhere in one pool. New keys are rotated where they are cached.
+// Continuous batching with a paged key cache in bfloat16: every sequence has its own length, and its keys are
+// in pages of 16 tokens anywhere in one pool. New keys are rotated in the cache.
 #include <cstdio>
 #include <rotary/rotary.hpp>
 #include <vector>

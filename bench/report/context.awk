@@ -1,4 +1,4 @@
-# What was measured where: one line from the context of Google Benchmark's JSON.
+# The machine and the build: one line from the context of Google Benchmark's JSON.
 function text(line) {
   sub(/^[^:]*: "/, "", line)
   sub(/",?$/, "", line)

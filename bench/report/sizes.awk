@@ -14,10 +14,10 @@ function number(line) {
 }
 /^      "name":/ && !/sweep/ { place = "" }
 /^      "GB\/s":/ { if (place) rate[bytes, place] = number($0) }
-/^      "yardstick_GB\/s":/ { if (place) yardstick[bytes, place] = number($0) }
+/^      "baseline_GB\/s":/ { if (place) baseline[bytes, place] = number($0) }
 END {
   for (n = 1; n <= count; ++n) {
     b = order[n]
-    print b, rate[b, "in_place"], yardstick[b, "in_place"], rate[b, "out_of_place"], yardstick[b, "out_of_place"]
+    print b, rate[b, "in_place"], baseline[b, "in_place"], rate[b, "out_of_place"], baseline[b, "out_of_place"]
   }
 }

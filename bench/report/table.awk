@@ -24,7 +24,7 @@ function finish(    parts, count_of_parts, unit, is_worse) {
   below = (least && ratio < least) || (most && ratio > most)
   verdict = least || most ? (below ? "below" : "ok") : ""
   if (every) {
-    printf "| %s | %s | %s | %s | %.1f | %.1f | %s |\n", name, parts[2], goal, shown(ratio), rate, yardstick, verdict
+    printf "| %s | %s | %s | %s | %.1f | %.1f | %s |\n", name, parts[2], goal, shown(ratio), rate, baseline, verdict
     return
   }
   row = parts[1] SUBSEP parts[2] SUBSEP goal
@@ -45,22 +45,22 @@ function finish(    parts, count_of_parts, unit, is_worse) {
 }
 BEGIN {
   if (every) {
-    print "| benchmark | yardstick | goal | measured | GB/s | yardstick GB/s | |"
+    print "| benchmark | baseline | goal | measured | GB/s | baseline GB/s | |"
     print "|---|---|---|---|---|---|---|"
   }
 }
-/^    \{/ { name = label = ""; ratio = least = most = rate = yardstick = 0 }
+/^    \{/ { name = label = ""; ratio = least = most = rate = baseline = 0 }
 /^      "name":/ { name = text($0) }
 /^      "label":/ { label = text($0) }
 /^      "ratio":/ { ratio = number($0) }
 /^      "at_least":/ { least = number($0) }
 /^      "at_most":/ { most = number($0) }
 /^      "GB\/s":/ { rate = number($0) }
-/^      "yardstick_GB\/s":/ { yardstick = number($0) }
+/^      "baseline_GB\/s":/ { baseline = number($0) }
 /^    \}/ { finish(); name = "" }
 END {
   if (every || !rows) exit
-  print "| what | yardstick | goal | measured: worst … best | of | | worst case |"
+  print "| what | baseline | goal | measured: worst … best | of | | worst case |"
   print "|---|---|---|---|---|---|---|"
   for (n = 1; n <= rows; ++n) {
     row = order[n]

@@ -1,4 +1,4 @@
-#include "yardsticks.hpp"
+#include "baselines.hpp"
 
 #include <cstdint>
 #include <cstring>
@@ -10,8 +10,7 @@
 namespace bench {
 namespace {
 
-/// 1, which the compiler does not know to be that. (With Google Benchmark's DoNotOptimize it was another
-/// number by the time it was used.)
+/// 1, hidden from the optimiser. (Google Benchmark's DoNotOptimize changed it to another number.)
 template <class A>
 A one() {
   volatile A value = 1;
@@ -29,8 +28,8 @@ namespace kernels = rotary::kernels;
 
 #if ROTARY_VECTOR_EXTENSIONS
 
-/// S. With `kAhead` it prefetches 4 KiB ahead, which makes it a sixth faster in memory on Intel's cores, where the library
-/// prefetches too.
+/// S. With `kAhead` it prefetches 4 KiB ahead, which makes it a sixth faster in memory on Intel's cores,
+/// where the library prefetches too.
 template <class X, bool kAhead = false>
 struct Scale {
   using A = rotary::detail::Arithmetic<X, float>;
@@ -77,7 +76,7 @@ struct Scale {
 template <class X>
 void scale_by(X* x, Index size, typename Scale<X>::A a) {
   using A = typename Scale<X>::A;
-  constexpr Index kCachedBytes = Index{8} << 20;  // what is larger counts as in memory
+  constexpr Index kCachedBytes = Index{8} << 20;  // larger tensors count as in memory
   const bool ahead = kernels::machine().vendor == kernels::CpuVendor::intel &&
                      size * static_cast<Index>(sizeof(X)) > kCachedBytes;
   const auto scale =
@@ -160,7 +159,7 @@ void copy_with_registers(const float* from, float* to, Index size) {
 }
 
 template <class X, rotary::Pairing kPairing>
-struct TurnStraightOn {
+struct RotateByOneRow {
   template <class Isa>
   ROTARY_ALWAYS_INLINE static void run(X* x, Index size, X of_cos) {
     constexpr int kLanes = kernels::kLanes<Isa, X>, kSteps = 4;
@@ -177,8 +176,8 @@ struct TurnStraightOn {
         if constexpr (kPairing == rotary::Pairing::half) {
           kernels::rotate_pairs<Isa>(a, b, cos, sin);
         } else {
-          turn_interleaved<Isa>(a, cos, sin);
-          turn_interleaved<Isa>(b, cos, sin);
+          rotate_interleaved<Isa>(a, cos, sin);
+          rotate_interleaved<Isa>(b, cos, sin);
         }
         kernels::store<Isa>(first, a);
         kernels::store<Isa>(second, b);
@@ -188,23 +187,23 @@ struct TurnStraightOn {
 
  private:
   template <class Isa, class V>
-  ROTARY_ALWAYS_INLINE static void turn_interleaved(V& v, const V& cos, const V& sin) {
-    V turned;
+  ROTARY_ALWAYS_INLINE static void rotate_interleaved(V& v, const V& cos, const V& sin) {
+    V rotated;
     kernels::keep_in_register<Isa>(v);
-    kernels::swap_adjacent(v, turned);
-    turned = turned * sin;
-    kernels::multiply_alternate<Isa>(v, cos, turned);
-    v = turned;
+    kernels::swap_adjacent(v, rotated);
+    rotated = rotated * sin;
+    kernels::multiply_alternate<Isa>(v, cos, rotated);
+    v = rotated;
   }
 };
 
 template <class X>
-void turn_with_registers(X* x, Index size, rotary::Pairing pairing) {
+void rotate_with_registers(X* x, Index size, rotary::Pairing pairing) {
   using rotary::Pairing;
-  const auto turn = pairing == Pairing::half
-                        ? kernels::compiled<TurnStraightOn<X, Pairing::half>, X*, Index, X>()
-                        : kernels::compiled<TurnStraightOn<X, Pairing::interleaved>, X*, Index, X>();
-  turn(x, size, one<X>());
+  const auto rotate = pairing == Pairing::half
+                          ? kernels::compiled<RotateByOneRow<X, Pairing::half>, X*, Index, X>()
+                          : kernels::compiled<RotateByOneRow<X, Pairing::interleaved>, X*, Index, X>();
+  rotate(x, size, one<X>());
 }
 
 #else
@@ -231,7 +230,7 @@ void copy_with_registers(const float* from, float* to, Index size) {
 }
 
 template <class X>
-void turn_with_registers(X* x, Index size, rotary::Pairing) {
+void rotate_with_registers(X* x, Index size, rotary::Pairing) {
   const X cos = one<X>(), sin = cos - 1;
   for (Index i = 0; i + 1 < size; i += 2) {
     const X a = x[i], b = x[i + 1];
@@ -276,7 +275,7 @@ void copy_nontemporal(const float* from, float* to, Index size) { copy_with_regi
 
 template <class X>
 void rotate_by_one_row(X* x, Index size, rotary::Pairing pairing) {
-  turn_with_registers(x, size, pairing);
+  rotate_with_registers(x, size, pairing);
 }
 template void rotate_by_one_row(float*, Index, rotary::Pairing);
 template void rotate_by_one_row(double*, Index, rotary::Pairing);

@@ -1,4 +1,4 @@
-// The yardsticks: touching the bytes of a tensor and doing next to nothing with them.
+// The baselines: reading and writing the bytes of a tensor with little or no arithmetic.
 #pragma once
 
 #include <rotary/core/pairing.hpp>
@@ -8,17 +8,17 @@ namespace bench {
 
 using rotary::Index;
 
-/// S: x *= a, for float, double, Eigen::half and Eigen::bfloat16; 16-bit numbers by way of float.
+/// S: x *= a, for float, double, Eigen::half and Eigen::bfloat16; 16-bit numbers are multiplied as float.
 template <class X>
 void scale(X* x, Index size);
 
-/// S over the same bytes read as float, whatever they are: what it costs to touch them.
+/// S over the same bytes read as float, whatever they are: the cost of reading and writing them.
 ///
 /// Numbers of any of our scalars that are neither zeros nor tiny are ordinary floats when read as such, and
 /// a is 1, so nothing changes.
 void scale_as_float(void* x, std::size_t bytes);
 
-/// S on windows of `length` numbers, `step` apart.
+/// S on windows of `length` numbers with stride `step`.
 template <class X>
 void scale_windows(X* x, Index windows, Index step, Index length);
 
@@ -27,8 +27,8 @@ void scale_windows(X* x, Index windows, Index step, Index length);
 void multiply_by_rows(const float* from, float* to, const float* rows, Index tokens, Index heads,
                       Index length);
 
-/// What a rotation computes, by one cosine and one sine that stay in registers, on contiguous vectors: by an angle of 0,
-/// which changes nothing.
+/// The arithmetic of a rotation on contiguous vectors, with one cosine and one sine in registers. The angle
+/// is 0, which changes nothing.
 template <class X>
 void rotate_by_one_row(X* x, Index size, rotary::Pairing pairing);
 

@@ -24,9 +24,8 @@ inline float sample(Index i) {
 
 /// `size` elements on a cache line of their own, freed with the object.
 ///
-/// Successive buffers start at different places in a page: two that start at the same one would make every
-/// store look like it might hit the load that follows (4 KiB aliasing), which slows copies and rotations
-/// alike.
+/// Successive buffers start at different offsets in a page: with equal offsets, loads would wait for stores
+/// to the same offset (4 KiB aliasing), which slows copies and rotations alike.
 template <class X>
 class Buffer {
  public:

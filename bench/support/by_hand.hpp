@@ -1,9 +1,9 @@
-// What a user would write without the library: the plain loop, and the obvious Eigen expression.
+// Code without the library: the plain loop, and the obvious Eigen expression.
 #pragma once
 
 #include <cmath>
 
-#include "subject.hpp"
+#include "measured_tensor.hpp"
 
 namespace bench {
 
@@ -41,7 +41,7 @@ inline void plain_loop(float* x, const Shape& shape, const TableByHand& table, P
   }
 }
 
-/// x cos + rotate_half(x) sin, pairs being halves, as the formula stands in most Python sources.
+/// x cos + rotate_half(x) sin with half pairs, the formula of most Python sources.
 class EigenExpression {
  public:
   EigenExpression(const Shape& shape, const TableByHand& table)

@@ -1,4 +1,4 @@
-#include "contest.hpp"
+#include "comparison.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -16,7 +16,7 @@ double wall_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// One contestant, and how its time is taken.
+/// One function, and how it is timed.
 class Timed {
  public:
   Timed(const std::function<void(Index)>& work, bool by_the_wall)
@@ -31,8 +31,8 @@ class Timed {
     }
   }
 
-  /// A round. What the other contestant left in the caches is gone by the time that counts, unless a call
-  /// takes so long that it does not matter.
+  /// A round. Before the timed calls, untimed ones replace what the other function left in the caches, unless
+  /// a call takes so long that it does not matter.
   double seconds_per_call() const {
     if (calls_ > 1) work_(1);
     return seconds(calls_) / static_cast<double>(calls_);
@@ -58,54 +58,55 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-void label(benchmark::State& state, const Contest& contest) {
-  if (contest.goal.kind != Goal::Kind::none)
-    state.counters[contest.goal.kind == Goal::Kind::at_most ? "at_most" : "at_least"] = contest.goal.bound;
-  state.SetLabel(contest.row + " | " + contest.yardstick +
-                 (contest.unit.empty() ? "" : " | " + contest.unit));
+void label(benchmark::State& state, const Entry& entry) {
+  if (entry.goal.kind != Goal::Kind::none)
+    state.counters[entry.goal.kind == Goal::Kind::at_most ? "at_most" : "at_least"] = entry.goal.bound;
+  state.SetLabel(entry.row + " | " + entry.baseline + (entry.unit.empty() ? "" : " | " + entry.unit));
 }
 
-void refuse(benchmark::State& state, const Contest& contest, const std::string& wrong) {
-  std::fprintf(stderr, "%s: not timed, its answer is wrong: %s\n", contest.name.c_str(), wrong.c_str());
+void refuse(benchmark::State& state, const Entry& entry, const std::string& wrong) {
+  std::fprintf(stderr, "%s: not timed, its answer is wrong: %s\n", entry.name.c_str(), wrong.c_str());
   refused() = true;
   state.SkipWithError("the answer is wrong");
 }
 
-void run(benchmark::State& state, const Contest& contest, const std::function<Race()>& make) {
-  const Race race = make();
-  if (const std::string wrong = race.check(); !wrong.empty()) return refuse(state, contest, wrong);
-  const Timed subject_timed(race.subject, race.by_the_wall);
-  std::vector<Timed> yardsticks{Timed(race.yardstick, race.by_the_wall)};
-  for (const auto& yardstick : race.more_yardsticks) yardsticks.emplace_back(yardstick, race.by_the_wall);
+void run(benchmark::State& state, const Entry& entry, const std::function<Comparison()>& make) {
+  const Comparison comparison = make();
+  if (const std::string wrong = comparison.check(); !wrong.empty()) return refuse(state, entry, wrong);
+  const Timed measured_timed(comparison.measured, comparison.by_the_wall);
+  std::vector<Timed> baselines{Timed(comparison.baseline, comparison.by_the_wall)};
+  for (const auto& baseline : comparison.more_baselines)
+    baselines.emplace_back(baseline, comparison.by_the_wall);
 
-  std::vector<double> subject_times;
-  std::vector<std::vector<double>> yardstick_times(yardsticks.size()), ratios(yardsticks.size());
-  const bool by_time = contest.goal.kind == Goal::Kind::at_most;
-  bool subject_first = true;
+  std::vector<double> measured_times;
+  std::vector<std::vector<double>> baseline_times(baselines.size()), ratios(baselines.size());
+  const bool by_time = entry.goal.kind == Goal::Kind::at_most;
+  bool measured_first = true;
   for (auto _ : state) {
-    double subject = 0;
-    // Who goes first changes, in case that matters.
-    if (subject_first) subject = subject_timed.seconds_per_call();
-    for (std::size_t n = 0; n < yardsticks.size(); ++n)
-      yardstick_times[n].push_back(yardsticks[n].seconds_per_call());
-    if (!subject_first) subject = subject_timed.seconds_per_call();
-    subject_first = !subject_first;
-    state.SetIterationTime(subject);
-    subject_times.push_back(subject);
-    for (std::size_t n = 0; n < yardsticks.size(); ++n) {
-      const double yardstick = yardstick_times[n].back();
-      ratios[n].push_back(by_time ? subject / yardstick
-                                  : (race.subject_bytes / subject) / (race.yardstick_bytes / yardstick));
+    double measured = 0;
+    // The first one alternates, in case the order matters.
+    if (measured_first) measured = measured_timed.seconds_per_call();
+    for (std::size_t n = 0; n < baselines.size(); ++n)
+      baseline_times[n].push_back(baselines[n].seconds_per_call());
+    if (!measured_first) measured = measured_timed.seconds_per_call();
+    measured_first = !measured_first;
+    state.SetIterationTime(measured);
+    measured_times.push_back(measured);
+    for (std::size_t n = 0; n < baselines.size(); ++n) {
+      const double baseline = baseline_times[n].back();
+      ratios[n].push_back(by_time ? measured / baseline
+                                  : (comparison.measured_bytes / measured) /
+                                        (comparison.baseline_bytes / baseline));
     }
   }
   std::size_t best = 0;
-  for (std::size_t n = 1; n < yardsticks.size(); ++n)
+  for (std::size_t n = 1; n < baselines.size(); ++n)
     if (by_time ? median(ratios[n]) > median(ratios[best]) : median(ratios[n]) < median(ratios[best]))
       best = n;
   state.counters["ratio"] = median(ratios[best]);
-  state.counters["GB/s"] = race.subject_bytes / median(subject_times) * 1e-9;
-  state.counters["yardstick_GB/s"] = race.yardstick_bytes / median(yardstick_times[best]) * 1e-9;
-  label(state, contest);
+  state.counters["GB/s"] = comparison.measured_bytes / median(measured_times) * 1e-9;
+  state.counters["baseline_GB/s"] = comparison.baseline_bytes / median(baseline_times[best]) * 1e-9;
+  label(state, entry);
 }
 
 }  // namespace
@@ -119,25 +120,24 @@ double thread_seconds() {
   return wall_seconds();
 }
 
-void add(const Contest& contest, std::function<Race()> make) {
-  benchmark::RegisterBenchmark(
-      contest.name.c_str(),
-      [contest, make = std::move(make)](benchmark::State& state) { run(state, contest, make); })
+void add(const Entry& entry, std::function<Comparison()> make) {
+  benchmark::RegisterBenchmark(entry.name.c_str(), [entry, make = std::move(make)](
+                                                       benchmark::State& state) { run(state, entry, make); })
       ->Iterations(settings().rounds)
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond);
 }
 
-void add_number(const Contest& contest, std::function<double()> measure) {
-  benchmark::RegisterBenchmark(contest.name.c_str(),
-                               [contest, measure = std::move(measure)](benchmark::State& state) {
+void add_number(const Entry& entry, std::function<double()> measure) {
+  benchmark::RegisterBenchmark(entry.name.c_str(),
+                               [entry, measure = std::move(measure)](benchmark::State& state) {
                                  std::vector<double> values;
                                  for (auto _ : state) {
-                                   state.SetIterationTime(1e-9);  // the number is no time of a call
+                                   state.SetIterationTime(1e-9);  // the number is not the time of a call
                                    values.push_back(measure());
                                  }
                                  state.counters["ratio"] = median(values);
-                                 label(state, contest);
+                                 label(state, entry);
                                })
       ->Iterations(settings().rounds)
       ->UseManualTime()

@@ -1,4 +1,4 @@
-// Contests: something against its yardstick, in one process, turn by turn.
+// Comparisons: a function against its baselines, in one process, in alternating rounds.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -14,20 +14,20 @@ namespace bench {
 
 using rotary::Index;
 
-/// Two ways to do a piece of work. Each is a function that does it so many times over.
-struct Race {
-  std::function<void(Index)> subject, yardstick;
-  /// What is wrong with the subject's answer, or nothing. Only then is it timed.
+/// A function that is measured, and its baseline. Both take the number of times to do their work.
+struct Comparison {
+  std::function<void(Index)> measured, baseline;
+  /// What is wrong with the result of the measured function; if nothing, it is timed.
   std::function<std::string()> check;
   /// Bytes read and written by one call. Rates are compared, so the two may do different amounts of it.
-  double subject_bytes = 0, yardstick_bytes = 0;
-  /// Other threads share the work, so that the clock on the wall counts, and not the time of this thread.
+  double measured_bytes = 0, baseline_bytes = 0;
+  /// Other threads share the work, so that the wall clock counts, and not the time of this thread.
   bool by_the_wall = false;
-  /// Further yardsticks of the same work. The best of all, by the median of its ratios, is the one that counts.
-  std::vector<std::function<void(Index)>> more_yardsticks = {};
+  /// Further baselines of the same work. The best of all, by the median of its ratios, counts.
+  std::vector<std::function<void(Index)>> more_baselines = {};
 };
 
-/// `f()` over and over; the compiler may not carry anything from one time to the next.
+/// A function that calls `f()` repeatedly, with a compiler barrier after each call.
 template <class F>
 std::function<void(Index)> repeated(F f) {
   return [f = std::move(f)](Index times) mutable {
@@ -38,46 +38,47 @@ std::function<void(Index)> repeated(F f) {
   };
 }
 
-/// What the ratio ought to be.
+/// The bound of a ratio.
 struct Goal {
   enum class Kind { none, at_least, at_most } kind = Kind::none;
   double bound = 0;
 };
-/// The subject's rate over the yardstick's is at least this.
+/// The measured rate over that of the baseline is at least this.
 constexpr Goal at_least(double bound) { return {Goal::Kind::at_least, bound}; }
-/// The subject's time over the yardstick's is at most this.
+/// The measured time over that of the baseline is at most this.
 constexpr Goal at_most(double bound) { return {Goal::Kind::at_most, bound}; }
-/// The rates are shown side by side, nothing is promised.
+/// The ratio is shown, without a goal.
 constexpr Goal no_goal() { return {}; }
 
-/// A line of the table.
-struct Contest {
-  std::string name;       ///< "rotate/half/float/in_place/cache"
-  std::string row;        ///< which promise it belongs to: "in place: decode, cache"
-  std::string yardstick;  ///< what it is measured against: "x *= a"
+/// An entry of the table.
+struct Entry {
+  std::string name;      ///< "rotate/half/float/in_place/cache"
+  std::string row;       ///< which promise it belongs to: "in place: decode, cache"
+  std::string baseline;  ///< what it is measured against: "x *= a"
   Goal goal;
-  std::string unit = {};  ///< of the goal; where it is empty, a goal of at most so much is a ratio of times
+  std::string unit = {};  ///< of the goal; if empty, a goal of at_most is a ratio of times
 };
 
-/// Registers a contest with Google Benchmark. `make` allocates what it needs when its turn comes.
-void add(const Contest& contest, std::function<Race()> make);
+/// Registers an entry with Google Benchmark. `make` is called, and allocates, when the benchmark runs.
+void add(const Entry& entry, std::function<Comparison()> make);
 
-/// Registers a number that is no ratio of times, such as bytes or a longest step: the median of what `measure` returns.
-void add_number(const Contest& contest, std::function<double()> measure);
+/// Registers a number that is not a ratio of times, such as bytes or a longest step: the median of the
+/// results of `measure`.
+void add_number(const Entry& entry, std::function<double()> measure);
 
-/// The processor's time that this thread has had: what it spends waiting for others does not count.
+/// The processor time of this thread, without waiting for others.
 double thread_seconds();
 
 /// How long to measure; set by the flags of the command line before `register_benchmarks`.
 struct Settings {
-  int rounds = 11;               ///< of subject and yardstick each; the median of their ratios counts
+  int rounds = 11;               ///< of measured and baseline each; the median of their ratios counts
   double round_seconds = 0.003;  ///< one of them lasts at least so long
-  bool quick = false;            ///< leave out what takes long and tells little more
-  bool smoke = false;            ///< only see that everything runs and is right
+  bool quick = false;            ///< skip what takes long and adds little
+  bool smoke = false;            ///< only check that everything runs and is right
 };
 const Settings& settings();
 
-/// Defined by every benchmark program: adds its contests.
+/// Defined by every benchmark program: adds its entries.
 void register_benchmarks();
 
 }  // namespace bench

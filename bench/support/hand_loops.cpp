@@ -1,5 +1,5 @@
-// Compiled once by each compiler, BENCH_HAND_LOOP being the name of the one function that others see. Nothing from
-// the standard library, of which the linker might take these instances for the whole program.
+// Compiled once by each compiler; BENCH_HAND_LOOP is the name of the one visible function. It uses nothing of
+// the standard library, whose instances here the linker might use for the whole program.
 #include "hand_loops.hpp"
 
 namespace {

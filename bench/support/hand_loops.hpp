@@ -1,5 +1,5 @@
-// The loops that a competent user writes by hand, one for each case. Compiled apart from the library, with -O3
-// -march=native, by every compiler that is found.
+// The loops that a competent user writes by hand, one for each case. Compiled separately from the library,
+// with -O3 -march=native, by every compiler that is found.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ struct HandTensor {
 
 using HandLoop = void (*)(const HandTensor&);
 
-/// Null for a case that there is no loop for.
+/// Null for a case without a loop.
 HandLoop hand_loop_gcc(const HandCase& of);
 HandLoop hand_loop_clang(const HandCase& of);
 

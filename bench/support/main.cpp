@@ -1,5 +1,5 @@
-// The main program of every benchmark: Google Benchmark's, with flags for how long to measure, and names that
-// read.
+// The main program of every benchmark: Google Benchmark's, with flags for how long to measure, and readable
+// names.
 //
 //   --quick   short rounds, without what takes long
 //   --smoke   every benchmark once, to see that it runs and its answer is right
@@ -48,7 +48,7 @@ class JsonReporter : public benchmark::JSONReporter {
 /// One line for each benchmark, as soon as it is done.
 class LineReporter : public benchmark::BenchmarkReporter {
   bool ReportContext(const Context&) override {
-    std::printf("%-58s %9s %9s   %8s  %8s\n", "", "time/us", "ratio", "GB/s", "yardstick");
+    std::printf("%-58s %9s %9s   %8s  %8s\n", "", "time/us", "ratio", "GB/s", "baseline");
     return true;
   }
   void ReportRuns(const std::vector<Run>& runs) override {
@@ -57,12 +57,12 @@ class LineReporter : public benchmark::BenchmarkReporter {
         const auto found = run.counters.find(name);
         return found == run.counters.end() ? 0.0 : static_cast<double>(found->second);
       };
-      if (value("ratio") == 0) continue;  // an error, told already
+      if (value("ratio") == 0) continue;  // an error, reported already
       const double least = value("at_least"), most = value("at_most"), ratio = value("ratio");
       const bool below = !settings().smoke && ((least != 0 && ratio < least) || (most != 0 && ratio > most));
       std::printf("%-58s %9.2f %9.3f%s %8.1f  %8.1f\n", run.benchmark_name().c_str(),
                   run.GetAdjustedRealTime(), ratio, below ? " !" : "  ", value("GB/s"),
-                  value("yardstick_GB/s"));
+                  value("baseline_GB/s"));
     }
     std::fflush(stdout);
   }
@@ -105,7 +105,7 @@ std::string instruction_set() {
 /// Takes our own flags out of the command line; true if one of Google Benchmark's starts with `looked_for`.
 bool take_flags(int& argc, char** argv, const char* looked_for) {
   bool found = false;
-  int kept = 1;
+  int remaining = 1;
   for (int n = 1; n < argc; ++n) {
     Settings& settings = mutable_settings();
     if (std::strcmp(argv[n], "--quick") == 0) {
@@ -118,10 +118,10 @@ bool take_flags(int& argc, char** argv, const char* looked_for) {
       settings.round_seconds = 0;
     } else {
       found = found || std::strncmp(argv[n], looked_for, std::strlen(looked_for)) == 0;
-      argv[kept++] = argv[n];
+      argv[remaining++] = argv[n];
     }
   }
-  argc = kept;
+  argc = remaining;
   return found;
 }
 

@@ -1,27 +1,27 @@
-// A tensor and the RotaryEmbedding that rotates it: what most benchmarks measure.
+// MeasuredTensor: a tensor and the RotaryEmbedding that rotates it, which most benchmarks measure.
 #pragma once
 
 #include <memory>
 
 #include <rotary/rotary_embedding.hpp>
 
+#include "baselines.hpp"
 #include "buffer.hpp"
 #include "compiled_kernels.hpp"
 #include "reference.hpp"
-#include "yardsticks.hpp"
 
 namespace bench {
 
-/// A row-major tensor of a shape, its axes in one of the two orders, and what rotates it whole.
+/// A row-major tensor with its axes in one of the two orders, and the embedding that rotates all of it.
 template <class X>
-struct Subject {
+struct MeasuredTensor {
   Shape shape;
   Order order;
   Rotation how;
   Buffer<X> x;
   rotary::RotaryEmbedding<RowOf<X>> rotary_emb;
 
-  Subject(const Shape& of, Order in_order, Pairing pairing)
+  MeasuredTensor(const Shape& of, Order in_order, Pairing pairing)
       : shape(of),
         order(in_order),
         how{pairing, of.head_dim, in_order == Order::heads_first ? 2 : 1, of.offset},
@@ -54,13 +54,13 @@ struct Subject {
 };
 
 template <class X>
-std::shared_ptr<Subject<X>> subject(const Shape& shape, Order order, Pairing pairing) {
-  return std::make_shared<Subject<X>>(shape, order, pairing);
+std::shared_ptr<MeasuredTensor<X>> measured_tensor(const Shape& shape, Order order, Pairing pairing) {
+  return std::make_shared<MeasuredTensor<X>>(shape, order, pairing);
 }
 
-/// `f()` on the subject of a rotation in place, and whether that does what it should.
+/// A check of `f()`, which rotates the tensor in place: returns what is wrong, or nothing.
 template <class X, class F>
-std::function<std::string()> in_place_check(std::shared_ptr<Subject<X>> of, F f,
+std::function<std::string()> in_place_check(std::shared_ptr<MeasuredTensor<X>> of, F f,
                                             rotary::Direction direction = rotary::Direction::forward) {
   return [of, f, direction]() mutable {
     const Buffer<X> want = of->expected(direction);
@@ -71,7 +71,8 @@ std::function<std::string()> in_place_check(std::shared_ptr<Subject<X>> of, F f,
 
 /// The plain in-place rotation.
 template <class X>
-auto in_place(std::shared_ptr<Subject<X>> of, rotary::Direction direction = rotary::Direction::forward) {
+auto in_place(std::shared_ptr<MeasuredTensor<X>> of,
+              rotary::Direction direction = rotary::Direction::forward) {
   return [of, tensor = of->map(), options = of->options(direction)]() mutable {
     of->rotary_emb.rotate_in_place(tensor, options);
   };
@@ -79,7 +80,7 @@ auto in_place(std::shared_ptr<Subject<X>> of, rotary::Direction direction = rota
 
 /// S on the same bytes.
 template <class X>
-auto scaled(std::shared_ptr<Subject<X>> of) {
+auto scaled(std::shared_ptr<MeasuredTensor<X>> of) {
   return [of] {
     if constexpr (sizeof(X) == 2) {
       scale_as_float(of->x.data(), of->x.bytes());

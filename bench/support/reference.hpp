@@ -1,5 +1,4 @@
-// The answer every benchmark is held against: rows in double from the reference, rotated by the reference
-// kernel.
+// The expected result of every benchmark: rows in double from the reference, rotated by the reference kernel.
 #pragma once
 
 #include <vector>
@@ -11,7 +10,7 @@
 
 namespace bench {
 
-/// What is asked of a rotation.
+/// The parameters of a rotation.
 struct Rotation {
   Pairing pairing = Pairing::half;
   Index rotary_dim = 0;
@@ -34,7 +33,7 @@ std::vector<Row> reference_rows(const rotary::Frequencies& frequencies, const ro
   return rows;
 }
 
-/// Rotates `x` in place, `row_strides[axis]` elements of `rows` from index to index of each axis.
+/// Rotates `x` in place; `row_strides` are the strides of `rows` along the axes of `x`.
 template <class X, class Row>
 void rotate_by_reference(const rotary::StridedView<X>& x, const Rotation& how, const Row* rows,
                          const std::array<Index, rotary::kMaxRank>& row_strides) {

@@ -1,12 +1,12 @@
-// What the parts of the runner share.
+// Declarations shared by the parts of the runner.
 #pragma once
 
-#include "contest.hpp"
+#include "comparison.hpp"
 
 namespace bench {
 
 Settings& mutable_settings();
-/// Whether some answer was wrong; the exit code tells.
+/// Was some result wrong? Then the exit code is 1.
 bool& refused();
 
 }  // namespace bench

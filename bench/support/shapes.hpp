@@ -7,7 +7,7 @@
 #include <rotary/core/pairing.hpp>
 #include <rotary/tensor/tensor.hpp>
 
-#include "contest.hpp"
+#include "comparison.hpp"
 
 namespace bench {
 
@@ -36,12 +36,12 @@ inline Shape memory_shape() {
   return {"memory", 1, 32, how.smoke || how.quick ? 2048 : 8192, 128};
 }
 
-/// Where the sequence stands: [batch, heads, seq, head_dim] or [batch, seq, heads, head_dim].
+/// The order of the axes: [batch, heads, seq, head_dim] or [batch, seq, heads, head_dim].
 enum class Order { heads_first, seq_first };
 inline constexpr std::array<Order, 2> kOrders{Order::heads_first, Order::seq_first};
 inline constexpr std::array<Pairing, 2> kPairings{Pairing::interleaved, Pairing::half};
 
-/// What stands behind the name of a shape.
+/// The suffix of a shape's name.
 inline std::string suffix(Order order) { return order == Order::seq_first ? "/bnhd" : ""; }
 inline std::string name_of(Pairing pairing) { return pairing == Pairing::half ? "half" : "interleaved"; }
 

@@ -1,5 +1,5 @@
 // One source, compiled with -O2 and with -O3 -march=native, each into a library that shares nothing with the
-// other, so that both can be timed turn by turn in one process.
+// other, so that both can be timed in alternating rounds of one process.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,7 @@ enum class ScalarName { float32, bfloat16 };
 template <class X>
 inline constexpr ScalarName kScalarOf = std::is_same_v<X, float> ? ScalarName::float32 : ScalarName::bfloat16;
 
-// No type of the library in the signatures: units of other flags have types of their own.
+// The signatures have no type of the library: with other flags a unit has other types.
 BuiltRotation* make_rotation_plain(ScalarName scalar, bool half, const Shape& shape);
 BuiltRotation* make_rotation_native(ScalarName scalar, bool half, const Shape& shape);
 

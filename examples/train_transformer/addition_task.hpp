@@ -11,9 +11,9 @@ namespace train {
 /// Additions of two numbers of `digits` digits, one in each sequence: "740+589=2301." is 47 + 985 = 1032.
 ///
 /// All numbers have their last digit first, the order in which one adds by hand. Only the answer is graded.
-/// The two digits that go into a digit of the sum always stand equally far before it; so this task tells at
-/// once how well a model knows *where* things stand. Pairs of numbers are dealt by a hash to training or to
-/// validation (one in ten): validation asks only for sums that were never seen.
+/// The two digits that go into a digit of the sum are always at the same distances before it, so this task
+/// shows quickly how well a model knows positions. A hash assigns pairs of numbers to training or to
+/// validation (one in ten), so that validation has only sums that were never seen.
 class AdditionTask : public Task {
  public:
   static constexpr Index kSequencesPerEpoch = 10'000;

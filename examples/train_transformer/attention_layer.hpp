@@ -9,15 +9,14 @@
 
 namespace train {
 
-/// What attention knows of positions: rotary positions, rotary positions whose scores decay with distance,
-/// nothing.
+/// The position encoding of attention: rotary, rotary with scores that decay with distance, or none.
 enum class PositionKind { rotary, xpos, none };
 
 struct AttentionOptions {
   Index d_model = 128;
   Index heads = 16;
   PositionKind positions = PositionKind::rotary;
-  double rope_percentage = 1.0;  ///< share of the features of a head that turn
+  double rope_percentage = 1.0;  ///< share of the features of a head that rotate
   double dropout = 0.0;          ///< of attention probabilities, in training
 };
 

@@ -1,4 +1,4 @@
-// Checkpoints: everything that a run needs to go on as if it had never stopped.
+// Checkpoints: everything that a run needs to continue as if it had never stopped.
 #pragma once
 
 #include <cmath>
@@ -20,8 +20,7 @@ namespace train {
 ///     adam.first.<parameter>      Adam's moments
 ///     adam.second.<parameter>
 ///     history.training_loss       [steps]
-///     history.validations         [validations, 3]: step, loss, share of exact answers (-1: the task has
-///     none)
+///     history.validations         [validations, 3]: step, loss, share of exact answers (-1: no answers)
 ///     __metadata__                format, options (JSON), alphabet, fingerprint of the data, steps, checksum
 ///
 /// Random numbers have no state beyond the seed and the step (see random.hpp), nor has the order of the data.
@@ -46,7 +45,7 @@ inline std::string checksum_of(const safetensors::Contents& contents) {
   };
   for (const auto& [key, value] : contents.metadata)
     if (key != "checksum") add(key), add(value);
-  // By name: where tensors are empty, their order in the file is not told by their offsets.
+  // By name: the offsets of empty tensors do not determine their order in the file.
   std::map<std::string_view, const safetensors::Tensor*> by_name;
   for (const safetensors::Tensor& tensor : contents.tensors) by_name[tensor.name] = &tensor;
   for (const auto& [name, tensor] : by_name) add(name), add(tensor->dtype), add(tensor->bytes);
@@ -106,7 +105,7 @@ inline void save_checkpoint(const std::filesystem::path& path, Trainer& trainer)
   }
   const History& history = trainer.history();
   const std::vector<double> validations = detail::flat(history.validations);
-  // The 8-byte numbers stand first in the file, so that every tensor is aligned to its numbers.
+  // Tensors of 8-byte numbers come first in the file, so that every tensor is aligned to its numbers.
   contents.tensors.insert(contents.tensors.begin(),
                           {tensor_of("history.training_loss", {history.training_loss.size()},
                                      history.training_loss.data(), history.training_loss.size()),

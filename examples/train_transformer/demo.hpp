@@ -30,7 +30,7 @@ inline RunOptions demo_options(const RunOptions& given, const std::string& posit
 }
 
 /// One of the two runs, on a thread of its own.
-struct Contestant {
+struct DemoRun {
   std::string positions;
   RunOptions run;
   RunFiles files;
@@ -64,32 +64,32 @@ struct Contestant {
 
 /// Trains both at the same time, and prints what came of it.
 inline void demo(const Options& options) {
-  std::array<Contestant, 2> contestants;
+  std::array<DemoRun, 2> runs;
   const char* positions[] = {"rotary", "none"};
-  for (std::size_t i = 0; i < contestants.size(); ++i) {
-    contestants[i].positions = positions[i];
-    contestants[i].run = demo_options(options.run, positions[i]);
-    contestants[i].files.folder = std::filesystem::path(options.out) / positions[i];
-    make_folder(contestants[i].files.folder);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    runs[i].positions = positions[i];
+    runs[i].run = demo_options(options.run, positions[i]);
+    runs[i].files.folder = std::filesystem::path(options.out) / positions[i];
+    make_folder(runs[i].files.folder);
   }
-  const AdditionTask task(contestants[0].run.digits);
+  const AdditionTask task(runs[0].run.digits);
   std::printf("Learning %s, such as %s%s (the last digit first),\n", task.description().c_str(),
               task.question({20047, 985}).c_str(), task.answer({20047, 985}).c_str());
   std::printf("with rotary positions and with none: the same model, the same %s problems, the same seed.\n",
-              thousands(static_cast<double>(contestants[0].run.steps * contestants[0].run.batch)).c_str());
+              thousands(static_cast<double>(runs[0].run.steps * runs[0].run.batch)).c_str());
 
   std::array<std::thread, 2> threads;
   for (std::size_t i = 0; i < threads.size(); ++i)
-    threads[i] = std::thread([&, i] { contestants[i].train(options, task); });
+    threads[i] = std::thread([&, i] { runs[i].train(options, task); });
 
   Progress progress;
   const Stopwatch watch;
-  const auto total = static_cast<double>(contestants[0].run.steps + contestants[1].run.steps);
+  const auto total = static_cast<double>(runs[0].run.steps + runs[1].run.steps);
   for (double done = 0; done < 1 && !interrupted;) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    done = static_cast<double>(contestants[0].step + contestants[1].step) / total;
+    done = static_cast<double>(runs[0].step + runs[1].step) / total;
     std::string text;
-    for (const Contestant& c : contestants)
+    for (const DemoRun& c : runs)
       text +=
           format("%s %.0f %% exact (loss %.3f)  ", c.positions.c_str(), 100 * c.exact.load(), c.loss.load());
     if (done > 0) text += clock_text(watch.seconds() * (1 - done) / done) + " left";
@@ -98,15 +98,15 @@ inline void demo(const Options& options) {
   }
   for (std::thread& thread : threads) thread.join();
   progress.clear();
-  for (const Contestant& c : contestants)
+  for (const DemoRun& c : runs)
     if (c.failure) std::rethrow_exception(c.failure);
 
   std::printf("\n| positions | exact answers | validation loss | tokens/s |\n|---|---:|---:|---:|\n");
-  for (const Contestant& c : contestants)
+  for (const DemoRun& c : runs)
     std::printf("| %s | %.1f %% | %.4f | %s |\n", c.positions.c_str(), 100 * c.last.exact_answers.value_or(0),
                 c.last.loss, thousands(c.tokens_per_second).c_str());
-  const auto picture = draw_curves(
-      options.out, {{"rotary", contestants[0].files.csv()}, {"none", contestants[1].files.csv()}}, true);
+  const auto picture =
+      draw_curves(options.out, {{"rotary", runs[0].files.csv()}, {"none", runs[1].files.csv()}}, true);
   std::printf("\n%s sums that neither had seen, after %s.\npicture     %s\n",
               thousands(static_cast<double>(task.validation_sequences())).c_str(),
               clock_text(watch.seconds()).c_str(),

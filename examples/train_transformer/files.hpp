@@ -77,9 +77,9 @@ inline std::string read_file(const std::filesystem::path& path) {
 
 /// Writes a file of the given pieces; throws FileError.
 ///
-/// The pieces go to a file beside it, which is brought to the disk and then renamed. A rename is atomic:
-/// whoever opens `path`, also after a kill or a loss of power, finds the old contents or the new, never a
-/// part.
+/// The pieces are written to a temporary file in the same folder, which is synced to disk and then renamed. A
+/// rename is atomic: `path` has the old contents or the new, never a part, also after a kill or a loss of
+/// power.
 inline void write_file_atomically(const std::filesystem::path& path,
                                   const std::vector<std::string_view>& pieces) {
   const std::filesystem::path temporary = path.string() + ".part";

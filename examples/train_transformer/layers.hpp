@@ -2,7 +2,8 @@
 //
 // A layer is its weights. Its gradient has the same shape, so it is an object of the same type: `backward`
 // reads the weights from `*this` and adds to the gradient that it is given. What backward needs of a forward
-// pass is kept in an `Activations` object of the caller, so that threads share the weights and nothing else.
+// pass is stored in an `Activations` object of the caller, so that threads share the weights and nothing
+// else.
 #pragma once
 
 #include <cmath>
@@ -85,8 +86,8 @@ struct LayerNorm {
     }
   }
 
-  /// Adds the gradient with respect to x to `dx`: a norm stands at the start of a branch beside the residual
-  /// stream, which is where the rest of that gradient comes from.
+  /// Adds the gradient with respect to x to `dx`, which already has the gradient of the residual stream: a
+  /// norm is the start of a branch next to it.
   void backward(const Activations& a, const Matrix<Scalar>& dy, LayerNorm& gradient,
                 Matrix<Scalar>& dx) const {
     gradient.bias += dy.colwise().sum();
@@ -115,16 +116,15 @@ struct Dropout {
   double probability = 0;
   Random* random = nullptr;
 
-  /// `factors` keeps what each number was multiplied by, for the gradient; it is empty where nothing was
-  /// done.
+  /// `factors` receives the factor of each number, for the gradient; it is empty if nothing was done.
   template <class Scalar>
   void forward(Matrix<Scalar>& x, Matrix<Scalar>& factors) const {
     factors.resize(0, 0);
     if (!random || probability <= 0) return;
-    const Scalar kept = static_cast<Scalar>(1.0 / (1.0 - probability));
+    const Scalar factor = static_cast<Scalar>(1.0 / (1.0 - probability));
     factors.resize(x.rows(), x.cols());
     for (Index i = 0; i < factors.size(); ++i)
-      factors.data()[i] = random->uniform() < probability ? Scalar(0) : kept;
+      factors.data()[i] = random->uniform() < probability ? Scalar(0) : factor;
     x.array() *= factors.array();
   }
 

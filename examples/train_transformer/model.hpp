@@ -17,8 +17,8 @@ struct ModelOptions {
   Index vocabulary = 0;
   Index layers = 6;
   Index d_ff = 512;
-  AttentionOptions
-      attention;  ///< d_model, heads, the kind of positions; its dropout is that of the whole model
+  /// d_model, heads, the kind of positions; its dropout is that of the whole model.
+  AttentionOptions attention;
 };
 
 /// Tokens [seq, batch], and what should follow each; -1 (kNotGraded) where nothing is asked.
@@ -94,8 +94,8 @@ struct TransformerLayer {
 template <class Scalar>
 class Model {
  public:
-  /// What backward needs of a forward pass. One for each thread; kept between steps, so that its memory is
-  /// reused.
+  /// The activations that backward needs of a forward pass. One object for each thread, which is reused from
+  /// step to step, so that it allocates once.
   struct Activations {
     std::vector<typename TransformerLayer<Scalar>::Activations> layers;
     typename LayerNorm<Scalar>::Activations norm;

@@ -56,7 +56,7 @@ inline void parse_options(CLI::App& app, int argc, const char* const* argv, Opti
   add("text", run.text, "text file to learn to continue; without it, additions are learned");
   add("digits", run.digits, "digits of the numbers to add");
   add("positions", run.positions, "what attention knows of positions: rotary, xpos or none");
-  add("rope-percentage", run.rope_percentage, "share of the features of a head that turn");
+  add("rope-percentage", run.rope_percentage, "share of the features of a head that rotate");
   add("seq-len", run.seq_len, "characters of a sequence of the text; an addition is one sequence");
   add("batch", run.batch, "sequences of a step; for additions " + std::to_string(kAdditionBatch));
   add("layers", run.layers, "layers of attention and feed-forward");
@@ -108,8 +108,8 @@ inline void parse_options(CLI::App& app, int argc, const char* const* argv, Opti
   if (!options.resume) validate(run);
 }
 
-/// Options of a resumed run: those of the checkpoint. How long to train may be given anew; anything else that
-/// was given must be what it was, or the run would not be the one that goes on.
+/// Options of a resumed run: those of the checkpoint. The length of the training may be changed; all other
+/// options that are given must equal those of the checkpoint.
 inline RunOptions resumed_options(const Options& options, const RunOptions& saved) {
   const nlohmann::json now = options.run, then = saved;
   nlohmann::json resumed = then;

@@ -61,7 +61,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// `done` is a share from 0 to 1, `text` what stands beside the bar.
+  /// `done` is a share from 0 to 1, `text` is shown next to the bar.
   void update(double done, const std::string& text) {
     const double now = watch_.seconds();
     if (now < next_) return;

@@ -20,7 +20,7 @@
 
 namespace train {
 
-/// Set by Ctrl-C: the step at hand is finished and a checkpoint written.
+/// Set by Ctrl-C: the current step is finished and a checkpoint written.
 inline volatile std::sig_atomic_t interrupted = 0;
 
 inline std::unique_ptr<Task> make_task(const RunOptions& run) {
@@ -130,9 +130,9 @@ inline void check_prompt(const std::string& prompt, const Tokenizer& tokenizer) 
 /// A new run in the folder of an old one does not cost the old one its weights.
 inline void keep_checkpoint_of_before(const RunFiles& files) {
   if (!std::filesystem::exists(files.checkpoint())) return;
-  const std::filesystem::path kept = files.folder / "checkpoint.previous.safetensors";
-  std::filesystem::rename(files.checkpoint(), kept);
-  std::printf("A checkpoint was there already; it is now %s\n", kept.c_str());
+  const std::filesystem::path previous = files.folder / "checkpoint.previous.safetensors";
+  std::filesystem::rename(files.checkpoint(), previous);
+  std::printf("A checkpoint was there already; it is now %s\n", previous.c_str());
 }
 
 inline void print_start(const Trainer& trainer, const Options& options) {

@@ -69,11 +69,13 @@ inline void validate(const RunOptions& run) {
           "--positions is \"" + run.positions + "\", wanted rotary, xpos or none");
   require(run.rope_percentage > 0 && run.rope_percentage <= 1,
           "--rope-percentage must be above 0 and at most 1");
-  const auto turned = static_cast<Index>(static_cast<double>(run.d_model / run.heads) * run.rope_percentage);
-  require(run.positions == "none" || (turned >= 2 && turned % 2 == 0),
-          "a head has " + std::to_string(run.d_model / run.heads) + " features, of which " +
-              std::to_string(turned) +
-              " would turn; that must be an even number above 0 (see --d-model, --heads, --rope-percentage)");
+  const auto rotating =
+      static_cast<Index>(static_cast<double>(run.d_model / run.heads) * run.rope_percentage);
+  require(
+      run.positions == "none" || (rotating >= 2 && rotating % 2 == 0),
+      "a head has " + std::to_string(run.d_model / run.heads) + " features, of which " +
+          std::to_string(rotating) +
+          " would rotate; that must be an even number above 0 (see --d-model, --heads, --rope-percentage)");
   require(run.dropout >= 0 && run.dropout < 1, "--dropout must be at least 0 and below 1");
   require(run.learning_rate > 0 && run.learning_rate < 1e6, "--learning-rate must be above 0");
   require(run.gradient_clip > 0 && run.gradient_clip < 1e30, "--gradient-clip must be above 0");

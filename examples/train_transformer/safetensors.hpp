@@ -23,7 +23,7 @@ namespace train::safetensors {
 
 static_assert(std::endian::native == std::endian::little, "safetensors are written as they lie in memory");
 
-/// What is wrong with a file, in a sentence that goes after the file's name.
+/// What is wrong with a file, as the end of a sentence that begins with the file's name.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -11,8 +11,8 @@ namespace train {
 
 /// The first 90 % of a text to train on, the rest to validate with.
 ///
-/// Training sequences start anywhere, drawn with replacement; an epoch is as many as fit side by side.
-/// Validation sequences stand side by side from the start of their part.
+/// Training sequences start anywhere, drawn with replacement; an epoch is as many as the part has adjacent
+/// sequences. Validation sequences are adjacent, from the start of their part.
 class TextTask : public Task {
  public:
   /// Reads the text; throws FileError if it is missing, empty, not UTF-8 or too short for `seq_len`.

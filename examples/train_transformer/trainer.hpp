@@ -148,9 +148,8 @@ class Trainer {
     return found;
   }
 
-  /// How many sequences of the batch have an answer in which the likeliest token is right everywhere. Since
-  /// each token is asked for after the right ones, this is also whether greedy decoding gives exactly the
-  /// answer.
+  /// The number of sequences of the batch in whose answer the likeliest token is right everywhere. Each token
+  /// is predicted after the right ones, so for these sequences greedy decoding gives exactly the answer.
   static Index exact_answers(const Batch& batch, const Matrix<float>& logits) {
     Index right = 0;
     for (Index column = 0; column < batch.batch; ++column) {
@@ -169,8 +168,7 @@ class Trainer {
 
  private:
   static constexpr Index kMostShards = 8;
-  static constexpr Index kValidationTokens =
-      512;  ///< about as many in one forward pass: they stay in the cache
+  static constexpr Index kValidationTokens = 512;  ///< in one forward pass: they stay in the cache
 
   static Index graded_tokens(const Batch& batch) {
     return static_cast<Index>(batch.targets.size()) -

@@ -1,5 +1,5 @@
-// Nothing is allocated in place or into a given tensor, once rows exist; nor for rows that are made on the
-// way.
+// Calls in place or into a given tensor do not allocate once their rows are cached, nor for rows computed in
+// the call.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -87,7 +87,7 @@ TEST(Allocation, IsCounted) {
   EXPECT_GE(allocations_in([] { ::operator delete(::operator new(100)); }), 1);
   const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 8});
   StridedArray<float> x({100, 8});
-  EXPECT_GE(allocations_in([&] { rotary_emb.rotate_in_place(x.view()); }), 1) << "the rows that are kept";
+  EXPECT_GE(allocations_in([&] { rotary_emb.rotate_in_place(x.view()); }), 1) << "the rows that are cached";
 #if defined(SANITIZER_COUNTS) || defined(__GLIBC__)
   Tensor<float, 2> tensor(100, 8);
   tensor.setZero();
@@ -97,7 +97,8 @@ TEST(Allocation, IsCounted) {
 #endif
 }
 
-// Rows in float and double, kept and made on the way, up to dim 128 and beyond; all that a call may ask for.
+// Rows in float and double, cached and computed in the call, up to dim 128 and beyond, with all options of a
+// call.
 TEST(Allocation, EmbeddingsDoNone) {
   for_each_of<float, double>([&](auto rows) {
     for_each_scalar([&](auto scalar) {
@@ -158,7 +159,7 @@ TEST(Allocation, TablesDoNone) {
   EXPECT_EQ(allocations_in([&] { apply_rotary_emb_into(later, in_view, out_view); }), 0);
 }
 
-// Decoding within the capacity of a cache: tokens come, go and move.
+// Decoding within the capacity of a cache: tokens are appended, erased and moved.
 TEST(Allocation, KeyCachesDoNone) {
   for_each_scalar([](auto scalar) {
     using X = decltype(scalar);
@@ -194,7 +195,7 @@ TEST(Allocation, EigenTensorsNeedNone) {
   EXPECT_EQ(allocations_in([&] { rotary_emb.rotate_in_place(matrix.rightCols(8)); }), 0);
 }
 
-// What fails allocates for its message only; nothing is left behind of the call before it.
+// A call that throws allocates its message only, and leaves nothing behind of the call before it.
 TEST(Allocation, IsNotNeededForEmptyTensors) {
   const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 8});
   const StridedView<float> nothing(nullptr, {2, 0, 8});

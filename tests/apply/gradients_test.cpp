@@ -59,7 +59,6 @@ Cube random_cube(Random& random, Index heads, Index seq, Index head_dim) {
 }
 
 // --- RotaryEmbedding
-// ----------------------------------------------------------------------------------------------
 
 // y = R x with x, frequencies, positions and magnitude moved one by one; options that all matter.
 TEST(EmbeddingGradients, EqualCentralDifferences) {
@@ -90,8 +89,8 @@ TEST(EmbeddingGradients, EqualCentralDifferences) {
     random.fill(grad);
     const RotaryEmbedding<double> rotary_emb = embedding(frequencies);
     const auto loss_of = [&](const RotaryEmbedding<double>& with, const Cube& of,
-                             const RotateOptions& turned) {
-      return product(with.rotate_queries_or_keys(of, turned), grad);
+                             const RotateOptions& rotated) {
+      return product(with.rotate_queries_or_keys(of, rotated), grad);
     };
 
     RotateOptions backwards = how;
@@ -125,7 +124,7 @@ TEST(EmbeddingGradients, EqualCentralDifferences) {
                         {frequencies.magnitude * how.scale}, [&](const std::vector<double>& moved) {
                           RotateOptions with = how;
                           with.scale = moved[0] / frequencies.magnitude;
-                          // What is not turned does not depend on it, and cancels.
+                          // What is not rotated does not depend on it, and cancels.
                           const double by_scale = loss_of(rotary_emb, x, with);
                           if (interpolates) return by_scale;
                           Frequencies louder = frequencies;
@@ -211,7 +210,6 @@ TEST(EmbeddingGradients, OfAGridEqualCentralDifferences) {
 }
 
 // --- XPos
-// ---------------------------------------------------------------------------------------------------------
 
 TEST(XPosGradients, EqualCentralDifferences) {
   Random random(506);
@@ -260,7 +258,6 @@ TEST(XPosGradients, EqualCentralDifferences) {
 }
 
 // --- apply_rotary_emb
-// ---------------------------------------------------------------------------------------------
 
 // Angles of several shapes, each twice or all different, broadcast over what they are not given for.
 template <int Rank>
@@ -342,7 +339,6 @@ TEST(ApplyGradients, OfTheLastRowsOnly) {
 }
 
 // --- learned rotations
-// --------------------------------------------------------------------------------------------
 
 TEST(LearnedRotationGradients, EqualCentralDifferences) {
   Random random(509);
@@ -373,7 +369,6 @@ TEST(LearnedRotationGradients, EqualCentralDifferences) {
 }
 
 // --- the adjoint law
-// ----------------------------------------------------------------------------------------------
 
 // ⟨R x, y⟩ = ⟨x, Rᵀ y⟩ within four roundings, on every layout and whatever the window, the axis and the
 // position.
@@ -396,15 +391,15 @@ TEST(Adjoint, TransposeIsTheGradient) {
           .offset = random.pick<FixedPosition>({0, -70, 1000003, 2.5, (Index{1} << 31) - 3}),
           .seq_dim = random.integer(0, rank - 2),
           .scale = random.pick({1.0, 0.5, 2.0})};
-      StridedArray<X> turned_x(x.extents()), turned_y(x.extents());
-      rotary_emb.rotate_into(x.view(), turned_x.view(), options);
+      StridedArray<X> rotated_x(x.extents()), rotated_y(x.extents());
+      rotary_emb.rotate_into(x.view(), rotated_x.view(), options);
       options.direction = Direction::transpose;
-      rotary_emb.rotate_into(y.view(), turned_y.view(), options);
+      rotary_emb.rotate_into(y.view(), rotated_y.view(), options);
       double left = 0, right = 0, x_size = 0, y_size = 0;
       for (Index n = 0; n < x.size(); ++n) {
         const double of_x = static_cast<double>(x[n]), of_y = static_cast<double>(y[n]);
-        left += static_cast<double>(turned_x[n]) * of_y;
-        right += of_x * static_cast<double>(turned_y[n]);
+        left += static_cast<double>(rotated_x[n]) * of_y;
+        right += of_x * static_cast<double>(rotated_y[n]);
         x_size += of_x * of_x;
         y_size += of_y * of_y;
       }

@@ -1,5 +1,5 @@
-// Programs that look right and are not: each throws and says what is wrong, or does not compile, rather than return
-// wrong numbers.
+// Programs that look right and are not: each throws and says what is wrong, or does not compile, rather than
+// return wrong numbers.
 #include <gtest/gtest.h>
 
 #include <rotary/presets.hpp>
@@ -26,7 +26,6 @@ struct Untouched {
 };
 
 // --- queries and keys
-// ---------------------------------------------------------------------------------------------------------------
 
 // One new query against 100 cached keys: with one offset both could not be right.
 TEST(Misuse, QueriesAndKeysOfDifferentLengths) {
@@ -60,7 +59,6 @@ TEST(Misuse, QueriesAndKeysOfDifferentLengths) {
 }
 
 // --- positions
-// ---------------------------------------------------------------------------------------------------------------
 
 TEST(Misuse, PositionsThatDoNotFit) {
   const RotaryEmbedding<float> rotary_emb({.dim = 8});
@@ -116,7 +114,6 @@ TEST(Misuse, OneInBracesIsThePositionOne) {
 }
 
 // --- options
-// ---------------------------------------------------------------------------------------------------------------
 
 // An argument that changes nothing is a mistake about what the others do.
 TEST(Misuse, ArgumentsWithoutEffect) {
@@ -156,7 +153,7 @@ TEST(Misuse, ArgumentsWithoutEffect) {
                              Wrong{{.dim = 8, .seq_before_head_dim = true}, "seq_before_head_dim"}})
     expect_error([&] { AxialFrequencies<float>{wrong.options}; }, {wrong.found, "grid"});
 
-  // What only repeats a fact is none.
+  // Repeating a fact is no contradiction.
   EXPECT_EQ(RotaryEmbedding<float>({.dim = 4, .custom_freqs = {1, 2}}).rotary_dim(), 4);
   EXPECT_EQ(RotaryEmbedding<float>({.dim = 6, .freqs_for = FreqsFor::constant, .num_freqs = 3}).rotary_dim(),
             6);
@@ -201,7 +198,6 @@ TEST(Misuse, LayoutsThatContradictThemselves) {
 }
 
 // --- layouts of models and tables
-// ---------------------------------------------------------------------------------------------------------------
 
 // A model's embedding rotates the features that the model rotates, without another argument.
 TEST(Misuse, AModelBringsItsLayout) {
@@ -290,7 +286,6 @@ TEST(Misuse, AnglesOfTheOtherPairing) {
 }
 
 // --- views of what is gone
-// ---------------------------------------------------------------------------------------------------------------
 
 template <class T>
 concept GivesTokens = requires {
@@ -373,7 +368,7 @@ static_assert(is_value<decltype(std::declval<PolarEmbedding<float>>().frequencie
 static_assert(is_value<decltype(std::declval<RotaryMultiHeadAttention<float>>().options())>);
 static_assert(is_value<decltype(std::declval<ModelConfiguration>().layer(0))>);
 
-// A list without a name would be gone before its positions are read.
+// A temporary list would be destroyed before its positions are read.
 template <class List>
 concept CanBeListed = requires {
   Positions::listed(std::declval<List>());
@@ -386,7 +381,7 @@ static_assert(CanBeListed<std::vector<int>&> && CanBeListed<const std::vector<in
 static_assert(CanBeStarts<std::vector<int>&> && CanBeStarts<const std::vector<int>&>);
 static_assert(!CanBeListed<std::vector<int>> && !CanBeStarts<std::vector<int>>);
 
-// Nobody changes a table: what was rotated with it would no longer fit.
+// A table cannot be changed: tensors rotated before would no longer match.
 static_assert(std::is_const_v<std::remove_pointer_t<decltype(std::declval<CosSinTable<float>&>().data())>>);
 
 TEST(Misuse, GettersOfTemporariesGiveWhatTheObjectHad) {

@@ -47,7 +47,6 @@ Case random_case(Random& random) {
 }
 
 // --- against the formula
-// ----------------------------------------------------------------------------------------------
 
 TEST(PairingConversion, MovesRowsAsTheFormulaSays) {
   Random random(821);
@@ -81,7 +80,6 @@ TEST(PairingConversion, ReadsLikeThePictureOfPairing) {
 }
 
 // --- there and back
-// ---------------------------------------------------------------------------------------------------
 
 TYPED_TEST(PairingConversionOf, ThereAndBackChangesNoBit) {
   Random random(822);
@@ -156,7 +154,6 @@ TEST(PairingConversion, AnyAxisAndAnyKindOfTensorGivesTheSame) {
 }
 
 // --- what it is for
-// ---------------------------------------------------------------------------------------------------
 
 /// The rotated projections of tokens, [heads, seq, head_dim]: weights, bias, a norm per head, and RoPE.
 template <class T>
@@ -237,7 +234,6 @@ TYPED_TEST(PairingConversionOf, ConvertedKeysAreRotatedKeysOfTheOtherPairing) {
 }
 
 // --- errors
-// -----------------------------------------------------------------------------------------------------------
 
 template <class X>
 std::string message_for(X&& x, const HeadFeatures& features) {

@@ -47,7 +47,6 @@ StridedArray<X> one_by_one(const RotaryEmbedding<T>& rotary_emb, StridedArray<X>
 }
 
 // --- ways of naming positions
-// ---------------------------------------------------------------------------------------------------------------
 
 /// One tensor and embedding for all ways.
 struct Ways {
@@ -356,7 +355,6 @@ TYPED_TEST(PositionsInCalls, EqualTokenByToken) {
 }
 
 // --- one token of every sequence
-// ---------------------------------------------------------------------------------------------------------------
 
 TYPED_TEST(PositionsInCalls, OneTokenOfEverySequence) {
   using X = TypeParam;
@@ -414,7 +412,6 @@ TEST(OneToken, ReturnedAndOfOneHead) {
 }
 
 // --- several coordinates
-// ---------------------------------------------------------------------------------------------------------------
 
 // Each token at its coordinates, named in three ways, as the table of that token alone has it.
 TYPED_TEST(PositionsInCalls, SeveralCoordinates) {

@@ -36,7 +36,7 @@ class RotateAtPositions : public ::testing::Test {};
 using Scalars = ::testing::Types<float, double, Eigen::half, Eigen::bfloat16>;
 TYPED_TEST_SUITE(RotateAtPositions, Scalars);
 
-TYPED_TEST(RotateAtPositions, EveryTokenTurnsAsItDoesAlone) {
+TYPED_TEST(RotateAtPositions, EveryTokenRotatesAsItDoesAlone) {
   Random random(41);
   SCOPED_TRACE(random.replay());
   for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
@@ -78,13 +78,13 @@ TYPED_TEST(RotateAtPositions, SequencesOfABatchStandWhereTheyLike) {
     const auto found = rotary_emb.rotate_queries_or_keys(x, positions);
     for (Index b = 0; b < 2; ++b) {
       const std::array<Index, 4> start{b, 0, 0, 0}, size{1, x.dimension(1), x.dimension(2), 8};
-      const Tensor<TypeParam, 4> part = x.slice(start, size), turned = found.slice(start, size);
-      expect_same<TypeParam>(turned, rotary_emb.rotate_queries_or_keys(part, {.offset = 7 * b}));
+      const Tensor<TypeParam, 4> part = x.slice(start, size), rotated = found.slice(start, size);
+      expect_same<TypeParam>(rotated, rotary_emb.rotate_queries_or_keys(part, {.offset = 7 * b}));
     }
   }
 }
 
-TEST(RotateAtPositions, TextTurnsAlikeOnAllAxes) {
+TEST(RotateAtPositions, TextRotatesAlikeOnAllAxes) {
   Random random(43);
   SCOPED_TRACE(random.replay());
   const Frequencies plain = language_frequencies(16);
@@ -101,7 +101,7 @@ TEST(RotateAtPositions, TextTurnsAlikeOnAllAxes) {
               text.rotate_queries_or_keys(x, {.offset = 9}));
 }
 
-TEST(RotateAtPositions, CoordinatesTurnTheirOwnPairs) {
+TEST(RotateAtPositions, CoordinatesRotateTheirOwnPairs) {
   Random random(44);
   SCOPED_TRACE(random.replay());
   const Frequencies plain = language_frequencies(16);
@@ -130,12 +130,12 @@ TEST(RotateAtPositions, AGridIsAnImageOrASequenceOfItsCells) {
   const std::vector<AxisPositions> axes = {AxisPositions::consecutive(3), AxisPositions::consecutive(4)};
   const Positions grid = Positions::grid(axes);
   const auto image = random_tensor<float>({2, 3, 4, 16}, random);  // [batch, h, w, features]
-  const auto turned = rotary_emb.rotate_queries_or_keys(image, grid, {.seq_dim = 2});
+  const auto rotated = rotary_emb.rotate_queries_or_keys(image, grid, {.seq_dim = 2});
   const AxialFrequencies<float> pixels({.dim = 8});
-  expect_same(turned, apply_rotary_emb(pixels.table(std::array<Index, 2>{3, 4}), image));
+  expect_same(rotated, apply_rotary_emb(pixels.table(std::array<Index, 2>{3, 4}), image));
 
   const Tensor<float, 4> cells = image.reshape(std::array<Index, 4>{2, 1, 12, 16});
-  const Tensor<float, 4> as_sequence = turned.reshape(std::array<Index, 4>{2, 1, 12, 16});
+  const Tensor<float, 4> as_sequence = rotated.reshape(std::array<Index, 4>{2, 1, 12, 16});
   expect_same(rotary_emb.rotate_queries_or_keys(cells, grid), as_sequence);
 }
 
@@ -151,9 +151,9 @@ TEST(RotateAtPositions, HeadsMayHaveFrequenciesOfTheirOwn) {
   const auto found = apply_rotary_emb(rows, x);
   for (Index h = 0; h < 3; ++h) {
     const std::array<Index, 4> start{0, h, 0, 0}, size{2, 1, 6, 16};
-    const Tensor<float, 4> part = x.slice(start, size), turned = found.slice(start, size);
+    const Tensor<float, 4> part = x.slice(start, size), rotated = found.slice(start, size);
     const CosSinTable<float> own(heads[static_cast<std::size_t>(h)], grid);
-    expect_same(turned, apply_rotary_emb(own, part));
+    expect_same(rotated, apply_rotary_emb(own, part));
   }
   const Tensor<float, 4> seq_first = x.shuffle(std::array<int, 4>{0, 2, 1, 3});
   const Tensor<float, 4> wanted = found.shuffle(std::array<int, 4>{0, 2, 1, 3});
@@ -170,13 +170,13 @@ TEST(RotateAtPositions, BackIsBackAndTransposeIsAdjoint) {
   const auto positions = Positions::listed(std::span(list));
   const auto x = random_tensor<double>({1, 2, 4, 16}, random),
              y = random_tensor<double>({1, 2, 4, 16}, random);
-  const auto turned = rotary_emb.rotate_queries_or_keys(x, positions);
-  const auto back = rotary_emb.rotate_queries_or_keys(turned, positions, {.direction = Direction::inverse});
+  const auto rotated = rotary_emb.rotate_queries_or_keys(x, positions);
+  const auto back = rotary_emb.rotate_queries_or_keys(rotated, positions, {.direction = Direction::inverse});
   const auto adjoint = rotary_emb.rotate_queries_or_keys(y, positions, {.direction = Direction::transpose});
   double left = 0, right = 0;
   for (Index n = 0; n < x.size(); ++n) {
     EXPECT_NEAR(back.data()[n], x.data()[n], 1e-14);
-    left += turned.data()[n] * y.data()[n];
+    left += rotated.data()[n] * y.data()[n];
     right += x.data()[n] * adjoint.data()[n];
   }
   EXPECT_NEAR(left, right, 1e-12);
@@ -188,10 +188,10 @@ double loss(const Frequencies& frequencies, const std::vector<std::vector<double
   std::vector<AxisPositions> axes;
   for (const auto& list : lists) axes.push_back(AxisPositions::listed(std::span(list)));
   const Positions positions = Positions::together(axes).in_batches(batch);
-  const auto turned =
+  const auto rotated =
       RotaryEmbedding<double>(frequencies, {.pairing = Pairing::half}).rotate_queries_or_keys(x, positions);
   double sum = 0;
-  for (Index n = 0; n < x.size(); ++n) sum += turned.data()[n] * y.data()[n];
+  for (Index n = 0; n < x.size(); ++n) sum += rotated.data()[n] * y.data()[n];
   return sum;
 }
 

@@ -54,10 +54,9 @@ AttentionMask random_mask(Random& random, Index seq_q, Index seq_k, Index batch)
   return mask;
 }
 
-// ------------------------------------------------------------------------------------------- against plain
-// loops
+// --- against plain loops
 
-/// What the definition says, one number at a time. Rotations are written out; the listing's theta has no
+/// Attention by its definition, one number at a time. Rotations are written out; the listing's theta has no
 /// other source.
 struct PlainAttention {
   Index heads, d_model, rotating, rotating_values;
@@ -71,9 +70,9 @@ struct PlainAttention {
 
   Tokens operator()(const Tokens& query, const Tokens& key, const Tokens& value) const {
     const Index d_k = d_model / heads, seq_q = query.dimension(0), seq_k = key.dimension(0);
-    const Tokens q = turned(project(query, weights.query), rotating, +1, +1);
-    const Tokens k = turned(project(key, weights.key), rotating, +1, -1);
-    const Tokens v = turned(project(value, weights.value), rotating_values, +1, 0);
+    const Tokens q = rotated(project(query, weights.query), rotating, +1, +1);
+    const Tokens k = rotated(project(key, weights.key), rotating, +1, -1);
+    const Tokens v = rotated(project(value, weights.value), rotating_values, +1, 0);
     Tokens context(seq_q, query.dimension(1), d_model);
     context.setZero();
     for (Index b = 0; b < query.dimension(1); ++b)
@@ -93,7 +92,7 @@ struct PlainAttention {
               context(i, b, f) +=
                   weight[static_cast<std::size_t>(j)] / sum * dropout(b, h, i, j) * v(j, b, f);
         }
-    return project(turned(context, rotating_values, -1, 0), weights.output);
+    return project(rotated(context, rotating_values, -1, 0), weights.output);
   }
 
   Tokens project(const Tokens& x, const AttentionWeights<double>::Linear& linear) const {
@@ -108,7 +107,7 @@ struct PlainAttention {
   }
 
   /// Half pairs of the first `features` of each head, by `sign` times the angle; `exponent_sign` is XPos'.
-  Tokens turned(Tokens x, Index features, int sign, int exponent_sign) const {
+  Tokens rotated(Tokens x, Index features, int sign, int exponent_sign) const {
     const Index d_k = d_model / heads, half = features / 2;
     for (Index n = 0; n < x.dimension(0); ++n)
       for (Index b = 0; b < x.dimension(1); ++b)
@@ -199,7 +198,7 @@ TEST(Attention, MatchesPlainLoopsWithXPosAndDropout) {
   EXPECT_LT(largest_difference(found, plain(x, x, x)), 1e-13);
 }
 
-// ------------------------------------------------------------------------------------------- gradients
+// --- gradients
 
 /// Every gradient of Σ w ∘ out against central differences of it.
 template <class Attention>
@@ -217,12 +216,12 @@ void check_gradients(Attention attention, Index seq_q, Index seq_k, const Attend
 
   const auto check = [&](const std::string& name, double* parameter, const double* gradient, Index size) {
     for (Index n = 0; n < size; ++n) {
-      const double kept = parameter[n], step = 1e-5;
-      parameter[n] = kept + step;
+      const double before = parameter[n], step = 1e-5;
+      parameter[n] = before + step;
       const double above = sum_of_products(attention.forward(q, k, v, options, others), w);
-      parameter[n] = kept - step;
+      parameter[n] = before - step;
       const double below = sum_of_products(attention.forward(q, k, v, options, others), w);
-      parameter[n] = kept;
+      parameter[n] = before;
       EXPECT_NEAR(gradient[n], (above - below) / (2 * step), 2e-8) << name << " " << n;
     }
   };
@@ -348,8 +347,8 @@ FloatError float_gradient_error(const RotaryMultiHeadAttentionOptions& options, 
   return error;
 }
 
-// Where few keys have nearly all the probability, the two terms of a score's gradient cancel: each row must be
-// combined with its own sums. And the terms of a bias cancel along a sequence.
+// If few keys have nearly all the probability, the two terms of a score's gradient cancel: each row must be
+// combined with its own sums. The terms of a bias cancel along a sequence.
 TEST(AttentionGradients, InFloatAreNearTheExactOnes) {
   for (const Index d_model : {4, 8, 16, 32, 64})
     for (const Index heads : {1, 2, 4})
@@ -425,12 +424,12 @@ TEST(AttentionGradients, OfScores) {
     };
     const auto check = [&](Tensor<double, 4>& x, const Tensor<double, 4>& gradient) {
       for (Index n = 0; n < x.size(); ++n) {
-        const double kept = x.data()[n], step = 1e-4;
-        x.data()[n] = kept + step;
+        const double before = x.data()[n], step = 1e-4;
+        x.data()[n] = before + step;
         const double above = loss();
-        x.data()[n] = kept - step;
+        x.data()[n] = before - step;
         const double below = loss();
-        x.data()[n] = kept;
+        x.data()[n] = before;
         EXPECT_NEAR(gradient.data()[n], (above - below) / (2 * step), 1e-9);
       }
     };
@@ -439,7 +438,7 @@ TEST(AttentionGradients, OfScores) {
   }
 }
 
-// ------------------------------------------------------------------------------------------- laws
+// --- laws
 
 TEST(AttentionLaws, ScoresDependOnTheDistanceAlone) {
   Random random(12);
@@ -519,8 +518,8 @@ TEST(AttentionLaws, CausalIsAMask) {
             1e-14);
 }
 
-// labml answers NaN there, which would then spread over the whole model. Nothing was gathered, so nothing is
-// what the output projection gets.
+// labml returns NaN there, which would then spread over the whole model. Here the output projection gets 0,
+// since no value was added up.
 TEST(AttentionLaws, AQueryThatSeesNoKeyGathersZeros) {
   Random random(16);
   SCOPED_TRACE(random.replay());
@@ -563,8 +562,7 @@ TEST(AttentionLaws, ScoresFarApartDoNotOverflow) {
   EXPECT_FLOAT_EQ(y(1, 0, 0), -300);
 }
 
-// ------------------------------------------------------------------------------------------- dropout and
-// threads
+// --- dropout and threads
 
 TEST(AttentionDropout, DropsAsOftenAsItShould) {
   const detail::AttentionDropout dropout{0.3, 5};
@@ -582,7 +580,7 @@ TEST(AttentionDropout, DropsAsOftenAsItShould) {
   EXPECT_NEAR(static_cast<double>(dropped) / 1000 / static_cast<double>(rows), 0.3, 0.0033);
 }
 
-// Neighbours, in every direction of the name of a probability, are as good as independent.
+// Adjacent probabilities, along every index, are practically independent.
 TEST(AttentionDropout, PlacesAreIndependent) {
   const Index count = 4096;
   const auto draw = [&](std::uint64_t seed, Index sequence, Index head, Index row) {
@@ -655,7 +653,7 @@ TEST(AttentionThreads, PartsOfABatchAreTheWhole) {
   EXPECT_LT((gradients.query.weight - parts_gradients[0].query.weight).cwiseAbs().maxCoeff(), 1e-12);
 }
 
-// ------------------------------------------------------------------------------------------- tensors
+// --- tensors
 
 TEST(AttentionTensors, OfAnyKindGiveTheSameBits) {
   Random random(19);
@@ -711,7 +709,7 @@ TEST(AttentionWeightsTest, InitialiseFromASeed) {
                                       "value.linear.bias", "output.weight", "output.bias"}));
 }
 
-// ------------------------------------------------------------------------------------------- errors
+// --- errors
 
 TEST(AttentionErrors, NameWhatWasFoundAndWhatWasWanted) {
   using Attention = RotaryMultiHeadAttention<float>;
@@ -787,7 +785,7 @@ TEST(AttentionErrors, NameWhatWasFoundAndWhatWasWanted) {
                std::invalid_argument);
 }
 
-// A pass that was cut short leaves nothing behind that backward would take for its own.
+// After a forward pass that threw, backward throws: its activations are incomplete.
 TEST(AttentionErrors, AFailedForwardHasNoBackward) {
   const RotaryMultiHeadAttention<float> attention(
       {.heads = 1, .d_model = 2, .rope_percentage = 1, .xpos_scale_base = 0.02});
@@ -800,8 +798,7 @@ TEST(AttentionErrors, AFailedForwardHasNoBackward) {
   EXPECT_THROW(attention.backward(longer, activations, gradients), std::invalid_argument);
 }
 
-// ------------------------------------------------------------------------------------------- labml's
-// rotations
+// --- labml's rotations
 
 TEST(RotaryPositionalEmbeddings, TakesAnyTensorWithTheSequenceFirst) {
   Random random(21);
@@ -817,10 +814,10 @@ TEST(RotaryPositionalEmbeddings, TakesAnyTensorWithTheSequenceFirst) {
   Eigen::MatrixXd matrix(9, 6);
   for (Index n = 0; n < 9; ++n)
     for (Index f = 0; f < 6; ++f) matrix(n, f) = x(n, 1, 2, f);
-  const Eigen::MatrixXd turned = rotary_pe(matrix);
+  const Eigen::MatrixXd rotated = rotary_pe(matrix);
   for (Index n = 0; n < 9; ++n)
     for (Index f = 0; f < 6; ++f) {
-      EXPECT_EQ(turned(n, f), y(n, 1, 2, f));
+      EXPECT_EQ(rotated(n, f), y(n, 1, 2, f));
       EXPECT_EQ(column_major_y(n, 1, 2, f), y(n, 1, 2, f));
     }
   Tensor<Eigen::bfloat16, 3> half(5, 2, 4);

@@ -1,6 +1,6 @@
 // expect: rotary: a result can be written to a tensor, map or block, not to an expression
 #include <rotary/rotary.hpp>
 
-void turn(const rotary::RotaryEmbedding<float>& rotary_emb, rotary::Tensor<float, 4>& q) {
+void rotate(const rotary::RotaryEmbedding<float>& rotary_emb, rotary::Tensor<float, 4>& q) {
   rotary_emb.rotate_in_place(q + q);
 }

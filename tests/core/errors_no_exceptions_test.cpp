@@ -17,19 +17,19 @@
 namespace rotary {
 namespace {
 
-void turn_too_many_features() {
+void rotate_too_many_features() {
   std::vector<float> memory(12);
   RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 8})
       .rotate_in_place(StridedView<float>(memory.data(), {2, 6}));
 }
 
 TEST(ErrorsWithoutExceptions, AreToldAndEndTheProgram) {
-  EXPECT_DEATH(turn_too_many_features(),
+  EXPECT_DEATH(rotate_too_many_features(),
                "rotary: 8 features .* \\[2, 6\\], which holds the features, has only 6");
   EXPECT_DEATH(RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 7}), "rotary: dim is 7, it must be even");
   EXPECT_DEATH(static_cast<void>(FixedPosition(1e300)), "rotary: position 1e\\+300 is out of range");
   EXPECT_DEATH(StridedView<float>(nullptr, {-1}), "rotary: extent of axis 0 is -1");
-  EXPECT_EXIT(turn_too_many_features(), ::testing::KilledBySignal(SIGABRT), "rotary: ");
+  EXPECT_EXIT(rotate_too_many_features(), ::testing::KilledBySignal(SIGABRT), "rotary: ");
 }
 
 TEST(ErrorsWithoutExceptions, GoToTheHandler) {
@@ -41,13 +41,13 @@ TEST(ErrorsWithoutExceptions, GoToTheHandler) {
   EXPECT_EXIT(
       {
         set_error_handler(handler);
-        turn_too_many_features();
+        rotate_too_many_features();
       },
       ::testing::ExitedWithCode(3), "the handler heard: rotary: 8 features");
   EXPECT_EXIT(
       {
         set_error_handler([](const char*) { std::fputs("and came back\n", stderr); });
-        turn_too_many_features();
+        rotate_too_many_features();
       },
       ::testing::KilledBySignal(SIGABRT), "and came back");
 }
@@ -60,7 +60,7 @@ TEST(ErrorsWithoutExceptions, HandlersAreHandedBack) {
   EXPECT_EQ(set_error_handler(before), before) << "null stands for the handler that prints";
 }
 
-TEST(ErrorsWithoutExceptions, WhatIsRightTurns) {
+TEST(ErrorsWithoutExceptions, ValidPositionsRotate) {
   std::vector<float> memory{1, 0, 1, 0};
   RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 2})
       .rotate_in_place(StridedView<float>(memory.data(), {2, 2}));

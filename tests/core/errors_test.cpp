@@ -1,4 +1,4 @@
-// Bad input: every wrong shape or value is told apart by its message, before anything is written.
+// Bad input: every wrong shape or value has its own message, and throws before anything is written.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -31,7 +31,7 @@ struct Unchanged {
   }
   explicit Unchanged(const std::vector<Index>& shape) : Unchanged(shape, shape) {}
 
-  /// Both ways of calling must fail alike.
+  /// Both ways of calling must throw the same message.
   void expect_error_of(const RotaryEmbedding<float>& rotary_emb, const RotateOptions& options,
                        std::initializer_list<std::string_view> parts) {
     const auto x_before = x, out_before = out;
@@ -54,7 +54,6 @@ void expect_no_embedding(const RotaryEmbeddingOptions& options,
 }
 
 // --- what an embedding is made of
-// -----------------------------------------------------------------------------------
 
 TEST(Errors, Dim) {
   expect_no_embedding({}, {"dim is 0", "positive"});
@@ -100,13 +99,12 @@ TEST(Errors, SetFreqs) {
   expect_error([&] { learned.set_freqs(three); }, {"3 frequencies", "2"});
   expect_error([&] { learned.set_freqs(std::vector{1.0, kNaN}); }, {"a frequency is", "finite"});
   expect_error([&] { learned.set_freqs(std::vector{1.0, 1e300}); }, {"a frequency is 1e+300"});
-  EXPECT_EQ(learned.freqs(), before) << "frequencies that failed must not be kept";
+  EXPECT_EQ(learned.freqs(), before) << "rejected frequencies must not be stored";
   XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
   expect_error([&] { xpos.set_freqs(two); }, {"learned_freq"});
 }
 
 // --- what is rotated
-// --------------------------------------------------------------------------------------------------
 
 TEST(Errors, WindowPastTheFeatures) {
   Unchanged tensors({2, 3, 6});
@@ -201,7 +199,7 @@ TEST(Errors, QueriesLongerThanKeys) {
                {"5 queries", "4 keys", "as many"});
 }
 
-// What is wrong with the keys is found before the queries are turned.
+// What is wrong with the keys is found before the queries are rotated.
 TEST(Errors, QueriesAndKeysTogether) {
   Random random(602);
   StridedArray<float> q({2, 3, 6}), k({2, 3, 6}), narrow({2, 3, 2});
@@ -230,7 +228,6 @@ TEST(Errors, QueriesAndKeysTogether) {
 }
 
 // --- views
-// ------------------------------------------------------------------------------------------------------------
 
 TEST(Errors, ViewsThatOverflow) {
   float x = 0;
@@ -255,7 +252,7 @@ TEST(Errors, ViewsThatOverflow) {
       {"0 to 12 axes", "13"});
 }
 
-// The members of a view are open to everybody; they are looked at again before they are used.
+// The members of a view are public, so every call checks them again.
 TEST(Errors, ViewsFilledInByHand) {
   std::vector<float> memory(8, 1.0f);
   const auto rotary_emb = embedding(4);
@@ -278,7 +275,6 @@ TEST(Errors, ViewsFilledInByHand) {
 }
 
 // --- angles, tables and grids
-// -----------------------------------------------------------------------------------------
 
 /// apply_rotary_emb of both kinds on a [2, 3, 6] tensor must fail and leave it as it was.
 template <int Rank>
@@ -420,7 +416,6 @@ TEST(Errors, Positions) {
 }
 
 // --- XPos
-// -------------------------------------------------------------------------------------------------------------
 
 TEST(Errors, XPosOptions) {
   expect_error([] { XPos<float>{RotaryEmbeddingOptions{}}; }, {"dim is 0", "positive"});
@@ -464,7 +459,7 @@ TEST(Errors, XPosTensors) {
   expect_no_xpos(q, k, {.centre = 1e6}, {"position 0", "centre, 1e+06", "out of range"});
   for (const double centre : {kNaN, kInfinity, -kInfinity})
     expect_no_xpos(q, k, {.centre = centre}, {"centre"});
-  // Queries and keys that share memory would be turned twice.
+  // Queries and keys that share memory would be rotated twice.
   expect_no_xpos(q, q, {}, {"queries and keys", "memory"});
   const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
   StridedArray<float> wide({2, 4, 6});
@@ -488,7 +483,6 @@ TEST(Errors, XPosJustWithinRange) {
 }
 
 // --- gradients
-// --------------------------------------------------------------------------------------------------------
 
 TEST(Errors, Gradients) {
   Tensor<float, 3> x(2, 3, 6), other(2, 4, 6);
@@ -515,10 +509,9 @@ TEST(Errors, Gradients) {
 }
 
 // --- nothing is no error
-// ----------------------------------------------------------------------------------------------
 
 // An extent of 0 on every axis in turn: the result is as empty, wherever the window is.
-TEST(Empty, TensorsTurnIntoEmptyTensors) {
+TEST(Empty, TensorsBecomeEmptyTensors) {
   for (std::size_t axis = 0; axis < 4; ++axis) {
     for (const Index start : {0, 1}) {
       std::array<Index, 4> shape{2, 3, 4, 6};
@@ -571,7 +564,7 @@ TEST(Empty, ViewsMayHaveAnyStrides) {
     const StridedView<float> elsewhere = nothing;
     EXPECT_NO_THROW(later.rotate_into(nothing, elsewhere));
   }
-  // As many elements as nobody can have, times none.
+  // More elements than memory can hold, times an extent of 0.
   const StridedView<float> vast(nullptr, {kLargest, kLargest, 0, 6}, {6, 6, 6, 1});
   EXPECT_EQ(vast.size(), 0);
   EXPECT_NO_THROW(rotary_emb.rotate_in_place(vast));
@@ -580,7 +573,7 @@ TEST(Empty, ViewsMayHaveAnyStrides) {
 }
 
 // No frequencies: everything passes through.
-TEST(Empty, NothingToTurn) {
+TEST(Empty, NothingToRotate) {
   const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 1, .allow_odd_dim = true});
   EXPECT_EQ(rotary_emb.rotary_dim(), 0);
   Tensor<float, 2> x(3, 2);

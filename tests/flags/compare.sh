@@ -1,6 +1,6 @@
 #!/bin/sh
 # compare.sh <hashes.cpp> <output> <reference or ''> <linked with it or ''> <launcher or ''> <compiler> <flags>...
-# Compiles, links and runs hashes.cpp, and fails where a hash is another than in the reference.
+# Compiles, links and runs hashes.cpp, and fails if a hash differs from the reference.
 set -eu
 source=$1 output=$2 reference=$3 linked=$4 launcher=$5 compiler=$6
 shift 6

@@ -134,7 +134,7 @@ void expect_multiple(const Frequencies& found, const Frequencies& wanted, double
         << "pair " << i;
 }
 
-std::size_t turning_pairs(const Frequencies& frequencies) {
+std::size_t rotating_pairs(const Frequencies& frequencies) {
   std::size_t count = 0;
   for (const DoubleDouble& f : frequencies.values) count += f != 0;
   return count;
@@ -155,7 +155,7 @@ TEST(ExpectedFrequencies, Cases) {
       EXPECT_EQ(range_of(p).high, expected.at("correction_range")[1].get<double>());
     }
     if (expected.contains("nonzero_count")) {
-      EXPECT_EQ(turning_pairs(frequencies), expected.at("nonzero_count").get<std::size_t>());
+      EXPECT_EQ(rotating_pairs(frequencies), expected.at("nonzero_count").get<std::size_t>());
     }
   }
 }
@@ -211,7 +211,7 @@ void check_relation(const std::string& id, const Json& entry) {
     for (const auto& [part, count] : {std::pair(1.0, 64u), {0.5, 32u}, {0.25, 16u}}) {
       const Frequencies found = frequencies_of(merged(p, {{"partial_rotary_factor", part}}));
       EXPECT_EQ(found.pairs(), 64);
-      EXPECT_EQ(turning_pairs(found), count);
+      EXPECT_EQ(rotating_pairs(found), count);
       for (std::size_t i = count; i < 64; ++i) EXPECT_EQ(found.values[i], 0);
     }
   } else if (id == "hf_proportional_equiv") {

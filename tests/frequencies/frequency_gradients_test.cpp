@@ -317,10 +317,11 @@ TEST(FrequencyGradients, Fope) {
   Random random(12);
   SCOPED_TRACE(random.replay());
   const Loss loss(random, 32);
-  for (const std::optional<Index> kept : {std::optional<Index>{}, {7}})
+  for (const std::optional<Index> count : {std::optional<Index>{}, {7}})
     expect_gradient(
-        fope_theta_gradient(64, 500, 512, kept, loss.grad),
-        difference(500, [&](double theta) { return loss(fope_frequencies(64, theta, 512, kept)); }), "theta");
+        fope_theta_gradient(64, 500, 512, count, loss.grad),
+        difference(500, [&](double theta) { return loss(fope_frequencies(64, theta, 512, count)); }),
+        "theta");
 }
 
 TEST(FrequencyGradients, OfFrequenciesOnAxes) {

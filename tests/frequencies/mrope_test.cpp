@@ -29,7 +29,6 @@ std::string text_of(const Axes& axes) {
 }
 
 // --- published orders
-// ----------------------------------------------------------------------------------------------------
 
 TEST(MropeAxes, AreThoseOfEveryListedModel) {
   const auto chunked = [](const Axes& sections) { return mrope_axes_chunked(sections); };
@@ -69,8 +68,8 @@ TEST(MropeAxes, AreThoseOfEveryListedModel) {
 }
 
 // The tail of the interleaved order is one of the places where systems differ: Hugging Face, vLLM and SGLang
-// give it to time, ggml to its fourth stream. A model is run as it was trained, so time it is, and ggml's
-// order has a name of its own.
+// give it to time, ggml to its fourth stream. Models are trained with the former, so it is the default, and
+// ggml's order has its own function.
 TEST(MropeAxes, InterleavedTailIsTimeAndGgmlsIsNot) {
   const Axes ours = mrope_axes_interleaved({24, 20, 20});
   const Axes ggml = mrope_axes_ggml_interleaved({24, 20, 20, 0}, 64);
@@ -97,7 +96,7 @@ TEST(MropeAxes, OfHunYuanAreFourWholeSections) {
   EXPECT_EQ(mrope_axes_chunked({2, 1, 0, 3}), Axes({0, 0, 1, 3, 3, 3}));
 }
 
-// The short ones stand in tests published with implementations of the order. The long ones come from the rule
+// The short ones are from tests published with implementations of the order. The long ones come from the rule
 // in exact fractions; for [24, 20, 20] it is another order than Qwen3-VL's.
 TEST(MropeAxes, OfOpenPanguServeTheAxisFurthestBehind) {
   EXPECT_EQ(mrope_axes_openpangu({2, 2}), Axes({0, 1, 0, 1}));
@@ -121,7 +120,6 @@ TEST(MropeAxes, GgmlBeginsItsSectionsAnew) {
 }
 
 // --- laws
-// -------------------------------------------------------------------------------------------------------------
 
 TEST(MropeAxes, EverySectionGetsItsPairs) {
   Random random(811);
@@ -144,7 +142,7 @@ TEST(MropeAxes, EverySectionGetsItsPairs) {
   }
 }
 
-TEST(MropeAxes, EqualCoordinatesTurnAsPlainRope) {
+TEST(MropeAxes, EqualCoordinatesRotateAsPlainRope) {
   Random random(812);
   SCOPED_TRACE(random.replay());
   const Frequencies plain = language_frequencies(128, 1000000);
@@ -160,14 +158,14 @@ TEST(MropeAxes, EqualCoordinatesTurnAsPlainRope) {
 
       Tensor<float, 4> x(2, 3, 9, 160);
       random.fill(x);
-      const Tensor<float, 4> turned = apply_rotary_emb(table, x);
+      const Tensor<float, 4> rotated = apply_rotary_emb(table, x);
       const Tensor<float, 4> expected =
           RotaryEmbedding<float>(plain, {.pairing = pairing}).rotate_queries_or_keys(x, {.offset = first});
-      for (Index i = 0; i < x.size(); ++i) ASSERT_EQ(turned.data()[i], expected.data()[i]) << i;
+      for (Index i = 0; i < x.size(); ++i) ASSERT_EQ(rotated.data()[i], expected.data()[i]) << i;
     }
 }
 
-TEST(MropeAxes, APairTurnsByItsOwnCoordinateAlone) {
+TEST(MropeAxes, APairRotatesByItsOwnCoordinateAlone) {
   const Frequencies plain = language_frequencies(16);
   const Axes axes = mrope_axes_interleaved({4, 2, 2});
   TokenPositions tokens(3);
@@ -183,7 +181,6 @@ TEST(MropeAxes, APairTurnsByItsOwnCoordinateAlone) {
 }
 
 // --- errors
-// -------------------------------------------------------------------------------------------------------------
 
 TEST(MropeAxes, RefuseSectionsThatAreNone) {
   EXPECT_EQ(error_of_call([] {

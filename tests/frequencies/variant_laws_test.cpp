@@ -1,8 +1,8 @@
 // The laws of rotation for every variant, at every kind of positions, and through every operation of a cache.
 //
-// What is right of the phases knows no variant, so there is one list of variants, one of kinds of positions,
-// and each law goes over all pairs of them once. XPos has laws of its own (properties_xpos_test.cpp), PoPE
-// its formula.
+// Everything after the frequencies is independent of the variant, so there is one list of variants and one of
+// kinds of positions, and each law is tested once for all pairs of them. XPos has its own laws
+// (properties_xpos_test.cpp), PoPE its formula.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -39,15 +39,13 @@ namespace {
 constexpr Index kDim = 16, kPairs = kDim / 2, kHeads = 2;
 
 // --- variants
-// ---------------------------------------------------------------------------------------------------
 
 struct Variant {
   std::string name;
   Frequencies frequencies;
 };
 
-/// All of include/rotary/variants that are frequencies, with parameters that leave some pairs alone and scale
-/// others.
+/// All variants of include/rotary/frequencies, with parameters that scale some pairs and not others.
 std::vector<Variant> variants() {
   const Frequencies plain = language_frequencies(kDim);
   const YarnOptions yarn{.factor = 8, .original_max_position_embeddings = 4096};
@@ -105,7 +103,7 @@ std::vector<Variant> variants() {
   };
 }
 
-/// Whose pairs turn by which coordinate: how a variant of one axis serves tokens of several.
+/// Which coordinate rotates which pair: how a variant of one axis is used for tokens of several.
 struct Order {
   std::string name;
   Index axes;
@@ -125,15 +123,13 @@ std::vector<Order> orders() {
 }
 
 // --- kinds of positions
-// -----------------------------------------------------------------------------------------
 
 /// What is added to the positions of all tokens, along each axis.
 using Shift = std::array<FixedPosition, kMaxPositionAxes>;
 using Place = std::array<FixedPosition, kMaxPositionAxes>;
 constexpr Shift kNoShift{};
 
-/// A way to say where tokens stand, here or elsewhere. The lists that positions look at live as long as their
-/// kind.
+/// A kind of positions, also shifted. The lists that its positions are a view of live as long as the kind.
 struct Kind {
   std::string name;
   Index axes;
@@ -220,7 +216,6 @@ std::vector<Kind> kinds() {
 }
 
 // --- all of them
-// ------------------------------------------------------------------------------------------------
 
 /// Coordinates that are listed, for what a kind cannot say: other signs, single tokens.
 struct Listed {
@@ -249,7 +244,7 @@ struct Case {
   Index batch() const { return std::max<Index>(kind->batch, 1); }
   Index seq() const { return kind->at(kNoShift).count() / batch(); }
   std::vector<Index> shape(Index features = kDim) const { return {batch(), kHeads, seq(), features}; }
-  /// Where every token stands, sequence after sequence.
+  /// The position of every token, sequence after sequence.
   std::vector<Place> places(const Shift& shift = kNoShift) const {
     const Positions positions = kind->at(shift);
     std::vector<Place> places(static_cast<std::size_t>(positions.count()));
@@ -302,10 +297,10 @@ StridedArray<T> filled(std::vector<Index> shape, Random& random) {
   return x;
 }
 
-/// x turned in place by an embedding; consecutive positions the way that needs no list.
+/// x rotated in place by an embedding; consecutive positions the way that needs no list.
 template <class T>
-void turn(const RotaryEmbedding<T>& rotary_emb, StridedArray<T>& x, const Positions& positions,
-          RotateOptions options = {}) {
+void rotate(const RotaryEmbedding<T>& rotary_emb, StridedArray<T>& x, const Positions& positions,
+            RotateOptions options = {}) {
   if (positions.is_consecutive() && positions.batch() == 0) {
     options.offset = positions.first();
     return rotary_emb.rotate_in_place(x.view(), options);
@@ -314,9 +309,9 @@ void turn(const RotaryEmbedding<T>& rotary_emb, StridedArray<T>& x, const Positi
 }
 
 template <class T>
-StridedArray<T> turned(const Frequencies& frequencies, Pairing pairing, StridedArray<T> x,
-                       const Positions& positions, const RotateOptions& options = {}) {
-  turn(RotaryEmbedding<T>(frequencies, {.pairing = pairing}), x, positions, options);
+StridedArray<T> rotated(const Frequencies& frequencies, Pairing pairing, StridedArray<T> x,
+                        const Positions& positions, const RotateOptions& options = {}) {
+  rotate(RotaryEmbedding<T>(frequencies, {.pairing = pairing}), x, positions, options);
   return x;
 }
 
@@ -339,13 +334,12 @@ void expect_near(const StridedArray<double>& found, const StridedArray<double>& 
 }
 
 // --- law 1
-// ------------------------------------------------------------------------------------------------------
 
 // Without this a rotation by any other angles would obey all the laws below.
-TEST(VariantLaw1, PairsTurnByPositionTimesFrequency) {
+TEST(VariantLaw1, PairsRotateByPositionTimesFrequency) {
   for_each_case(701, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<double>(c.shape(), random);
-    const auto found = turned(c.frequencies, pairing, x, c.kind->at(kNoShift));
+    const auto found = rotated(c.frequencies, pairing, x, c.kind->at(kNoShift));
     const std::vector<Place> places = c.places();
     for (Index row = 0; row < x.size() / kDim; ++row) {
       const Index n = row / (kHeads * c.seq()) * c.seq() + row % c.seq();
@@ -380,7 +374,7 @@ TEST(VariantLaw1, PositionZeroChangesNothing) {
       Shift back;  // moves token n to 0
       for (std::size_t a = 0; a < back.size(); ++a) back[a] = -places[static_cast<std::size_t>(n)][a];
       const Index b = n / c.seq(), at = n % c.seq();
-      const auto found = token(turned(c.frequencies, pairing, x, c.kind->at(back)), b, at);
+      const auto found = token(rotated(c.frequencies, pairing, x, c.kind->at(back)), b, at);
       auto wanted = token(x, b, at);
       for (Index i = 0; i < wanted.size(); ++i) wanted[i] *= static_cast<float>(c.frequencies.magnitude);
       EXPECT_TRUE(same_bits(found, wanted));
@@ -388,21 +382,21 @@ TEST(VariantLaw1, PositionZeroChangesNothing) {
   });
 }
 
-TEST(VariantLaw1, LengthsAreKeptAndTurnsAddUp) {
+TEST(VariantLaw1, LengthsAreUnchangedAndAnglesAddUp) {
   for_each_case(703, [](const Case& c, Pairing pairing, Random& random) {
     const double magnitude = c.frequencies.magnitude, square = magnitude * magnitude;
     const auto x = filled<double>(c.shape(), random);
     const Positions at = c.kind->at(kNoShift);
-    const auto there = turned(c.frequencies, pairing, x, at);
+    const auto there = rotated(c.frequencies, pairing, x, at);
     for (Index row = 0; row < x.size(); row += kDim)
       for (Index i = 0; i < kPairs; ++i) {
         const auto [a, b] = pair_features(pairing, kPairs, i);
         EXPECT_NEAR(std::hypot(there[row + a], there[row + b]),
                     magnitude * std::hypot(x[row + a], x[row + b]), 4e-15);
       }
-    expect_near(turned(c.frequencies, pairing, there, at, {.direction = Direction::inverse}), x, 1,
+    expect_near(rotated(c.frequencies, pairing, there, at, {.direction = Direction::inverse}), x, 1,
                 "the inverse takes it back");
-    expect_near(turned(c.frequencies, pairing, there, at, {.direction = Direction::transpose}), x, square,
+    expect_near(rotated(c.frequencies, pairing, there, at, {.direction = Direction::transpose}), x, square,
                 "so does the transpose, but for the magnitude");
     const Shift further{7, -3, 2.5, 11};
     Listed opposite(c.kind->axes), step(c.kind->axes);
@@ -411,27 +405,26 @@ TEST(VariantLaw1, LengthsAreKeptAndTurnsAddUp) {
       opposite.append(place);
       step.append(further);
     }
-    expect_near(turned(c.frequencies, pairing, there, opposite.positions(c.kind->batch)), x, square,
+    expect_near(rotated(c.frequencies, pairing, there, opposite.positions(c.kind->batch)), x, square,
                 "R(-m) R(m)");
-    expect_near(turned(c.frequencies, pairing, there, step.positions(c.kind->batch)),
-                turned(c.frequencies, pairing, x, c.kind->at(further)), magnitude, "R(n) R(m) = R(m + n)");
+    expect_near(rotated(c.frequencies, pairing, there, step.positions(c.kind->batch)),
+                rotated(c.frequencies, pairing, x, c.kind->at(further)), magnitude, "R(n) R(m) = R(m + n)");
   });
 }
 
 // --- law 2
-// ------------------------------------------------------------------------------------------------------
 
 TEST(VariantLaw2, ScoresDependOnDistancesAlone) {
   for_each_case(704, [](const Case& c, Pairing pairing, Random& random) {
     const auto q = filled<double>(c.shape(), random), k = filled<double>(c.shape(), random);
     const auto scores = [&](const Shift& shift) {
-      const auto turned_q = turned(c.frequencies, pairing, q, c.kind->at(shift));
-      const auto turned_k = turned(c.frequencies, pairing, k, c.kind->at(shift));
+      const auto rotated_q = rotated(c.frequencies, pairing, q, c.kind->at(shift));
+      const auto rotated_k = rotated(c.frequencies, pairing, k, c.kind->at(shift));
       std::vector<double> sums;
       for (Index n = 0; n < q.size(); n += kDim)  // every query with every key of its sequence and head
         for (Index m = n - n % (c.seq() * kDim); m < n - n % (c.seq() * kDim) + c.seq() * kDim; m += kDim) {
           sums.push_back(0);
-          for (Index i = 0; i < kDim; ++i) sums.back() += turned_q[n + i] * turned_k[m + i];
+          for (Index i = 0; i < kDim; ++i) sums.back() += rotated_q[n + i] * rotated_k[m + i];
         }
       return sums;
     };
@@ -440,11 +433,11 @@ TEST(VariantLaw2, ScoresDependOnDistancesAlone) {
   });
 }
 
-// A token that comes by itself has the bits that it has in a full pass.
+// A token that is rotated alone has the bits that it has in a full pass.
 TEST(VariantLaw2, AlsoBetweenAFullPassAndDecoding) {
   for_each_case(705, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<float>(c.shape(), random);
-    const auto full = turned(c.frequencies, pairing, x, c.kind->at(kNoShift));
+    const auto full = rotated(c.frequencies, pairing, x, c.kind->at(kNoShift));
     const RotaryEmbedding<float> rotary_emb(c.frequencies, {.pairing = pairing});
     const std::vector<Place> places = c.places();
     for (std::size_t n = 0; n < places.size(); ++n) {
@@ -452,14 +445,13 @@ TEST(VariantLaw2, AlsoBetweenAFullPassAndDecoding) {
       Listed alone(c.kind->axes);
       alone.append(places[n]);
       auto one = token(x, b, at);
-      turn(rotary_emb, one, alone.positions());
+      rotate(rotary_emb, one, alone.positions());
       EXPECT_TRUE(same_bits(one, token(full, b, at))) << "token " << n;
     }
   });
 }
 
 // --- law 3
-// ------------------------------------------------------------------------------------------------------
 
 /// A device as Eigen::ThreadPoolDevice is one.
 struct TwoThreads {
@@ -475,7 +467,7 @@ TEST(VariantLaw3, PairingsLayoutsPlacesAndTablesGiveTheSameBits) {
   for_each_case(706, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<float>(c.shape(), random);
     const Positions at = c.kind->at(kNoShift);
-    const auto wanted = turned(c.frequencies, pairing, x, at);
+    const auto wanted = rotated(c.frequencies, pairing, x, at);
 
     const Pairing other = pairing == Pairing::half ? Pairing::interleaved : Pairing::half;
     StridedArray<float> permuted(x.extents()), back(x.extents());
@@ -489,11 +481,11 @@ TEST(VariantLaw3, PairingsLayoutsPlacesAndTablesGiveTheSameBits) {
         }
     };
     permute(pairing, x, other, permuted);
-    permute(other, turned(c.frequencies, other, permuted, at), pairing, back);
+    permute(other, rotated(c.frequencies, other, permuted, at), pairing, back);
     EXPECT_TRUE(same_bits(back, wanted)) << "in the other pairing";
 
     for (const Layout& layout : {Layout::column_major(4), Layout::random(random, 4)}) {
-      const auto in_place = turned(c.frequencies, pairing, x.laid_out(layout), at);
+      const auto in_place = rotated(c.frequencies, pairing, x.laid_out(layout), at);
       EXPECT_TRUE(same_bits(in_place, wanted)) << "in another layout";
       EXPECT_TRUE(in_place.guards_are_intact());
     }
@@ -512,34 +504,32 @@ TEST(VariantLaw3, PairingsLayoutsPlacesAndTablesGiveTheSameBits) {
 }
 
 // --- law 4
-// ------------------------------------------------------------------------------------------------------
 
 TEST(VariantLaw4, ResultsDependOnNoOtherCall) {
   for_each_case(707, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<float>(c.shape(), random);
     const Positions at = c.kind->at(kNoShift);
-    const auto wanted = turned(c.frequencies, pairing, x, at);
+    const auto wanted = rotated(c.frequencies, pairing, x, at);
     const RotaryEmbedding<float> used(c.frequencies, {.pairing = pairing}, 8);
     auto other = x;
-    turn(used, other, c.kind->at({3, 1, 4, 1.5}), {.scale = 2});
-    turn(used, other, at, {.direction = Direction::transpose});
+    rotate(used, other, c.kind->at({3, 1, 4, 1.5}), {.scale = 2});
+    rotate(used, other, at, {.direction = Direction::transpose});
     std::array<StridedArray<float>, 2> of_threads{x, x};
-    std::thread first([&] { turn(used, of_threads[0], at); });
-    turn(used, of_threads[1], at);
+    std::thread first([&] { rotate(used, of_threads[0], at); });
+    rotate(used, of_threads[1], at);
     first.join();
     for (const auto& found : of_threads) EXPECT_TRUE(same_bits(found, wanted));
   });
 }
 
 // --- law 5
-// ------------------------------------------------------------------------------------------------------
 
-TEST(VariantLaw5, WhatIsNotTurnedIsNotTouched) {
+TEST(VariantLaw5, UnrotatedFeaturesAreNotTouched) {
   for_each_case(708, [](const Case& c, Pairing pairing, Random& random) {
     const Index start = random.integer<Index>(0, 3), features = start + kDim + random.integer<Index>(0, 3);
     const auto x = filled<float>(c.shape(), random);
     const Positions at = c.kind->at(kNoShift);
-    const auto window = turned(c.frequencies, pairing, x, at);
+    const auto window = rotated(c.frequencies, pairing, x, at);
     StridedArray<float> wide(c.shape(features));
     const auto feature_of = [&](Index n) { return n % features - start; };  // within the window 0 to kDim − 1
     for (Index n = 0; n < wide.size(); ++n) {
@@ -547,13 +537,13 @@ TEST(VariantLaw5, WhatIsNotTurnedIsNotTouched) {
       wide[n] = inside ? x[n / features * kDim + feature_of(n)]
                        : from_bits<float>(0x7fc00001u + static_cast<std::uint32_t>(n));
     }
-    // A pair that is no number either keeps it to itself.
+    // A pair that is NaN changes no other pair.
     const auto [a, b] = pair_features(pairing, kPairs, random.integer<Index>(0, kPairs - 1));
     wide[start + a] = std::numeric_limits<float>::infinity();
     auto in_place = wide;
     StridedArray<float> elsewhere(wide.extents());
     const HeadLayout layout{.start_index = start, .pairing = pairing};
-    turn(RotaryEmbedding<float>(c.frequencies, layout), in_place, at);
+    rotate(RotaryEmbedding<float>(c.frequencies, layout), in_place, at);
     apply_rotary_emb_into(CosSinTable<float>(c.frequencies, at.as_list(), layout), wide.view(),
                           elsewhere.view());
     for (const auto* found : {&in_place, &elsewhere})
@@ -567,15 +557,14 @@ TEST(VariantLaw5, WhatIsNotTurnedIsNotTouched) {
 }
 
 // --- law 6
-// ------------------------------------------------------------------------------------------------------
 
-TEST(VariantLaw6, SixteenBitTensorsAreTurnedInFloatAndRoundedOnce) {
+TEST(VariantLaw6, SixteenBitTensorsAreRotatedInFloatAndRoundedOnce) {
   for_each_case(709, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<Eigen::bfloat16>(c.shape(), random);
     StridedArray<float> as_float(x.extents());
     for (Index n = 0; n < x.size(); ++n) as_float[n] = static_cast<float>(x[n]);
     const Positions at = c.kind->at(kNoShift);
-    const auto in_float = turned(c.frequencies, pairing, as_float, at);
+    const auto in_float = rotated(c.frequencies, pairing, as_float, at);
     auto found = x;
     apply_rotary_emb_in_place(CosSinTable<float>(c.frequencies, at.as_list(), {.pairing = pairing}),
                               found.view());
@@ -585,7 +574,6 @@ TEST(VariantLaw6, SixteenBitTensorsAreTurnedInFloatAndRoundedOnce) {
 }
 
 // --- caches
-// -----------------------------------------------------------------------------------------------------
 
 /// The keys of a cache, [1, heads, tokens, features].
 StridedArray<float> keys_of(const KeyCache<float>& cache) {
@@ -612,8 +600,8 @@ void shift(KeyCache<float>& cache, const Shift& by) {
   if (cache.axes() == 4) cache.shift(0, size, {by[0], by[1], by[2], by[3]});
 }
 
-// What every operation leaves is what one rotation of the raw keys gives, bit for bit, and so are the scores.
-// Of sequences with positions of their own each has a cache; this is the one of the first.
+// After every operation the cache holds, bit for bit, one rotation of the raw keys, and the scores agree too.
+// Sequences with their own positions have a cache each; this is the cache of the first.
 TEST(VariantCaches, HoldWhatOneRotationGives) {
   const Case* previous = nullptr;
   for_each_case(710, [&](const Case& c, Pairing pairing, Random& random) {
@@ -630,7 +618,7 @@ TEST(VariantCaches, HoldWhatOneRotationGives) {
     };
     const auto wanted = [&](const Frequencies& frequencies, const Shift& by) {
       Listed list(c.kind->axes);
-      return turned(frequencies, pairing, raw, at(by, list));
+      return rotated(frequencies, pairing, raw, at(by, list));
     };
     const auto here = wanted(c.frequencies, kNoShift);
     const KeyCacheOptions options{.heads = kHeads, .head_dim = kDim};
@@ -657,7 +645,7 @@ TEST(VariantCaches, HoldWhatOneRotationGives) {
                                    ? previous->frequencies
                                    : scaled(c.frequencies, 2);
     fork.change_frequencies(others);
-    EXPECT_TRUE(same_bits(keys_of(fork), wanted(others, kNoShift))) << "turned by other frequencies";
+    EXPECT_TRUE(same_bits(keys_of(fork), wanted(others, kNoShift))) << "rotated by other frequencies";
     fork.rewind(c.seq() - 2);
     EXPECT_TRUE(same_bits(keys_of(fork), first_tokens(wanted(others, kNoShift), c.seq() - 2))) << "rewound";
     fork.change_frequencies(c.frequencies);
@@ -669,7 +657,6 @@ TEST(VariantCaches, HoldWhatOneRotationGives) {
 }
 
 // --- all of them, indeed
-// ----------------------------------------------------------------------------------------
 
 TEST(VariantLaws, GoOverEveryVariantOrderAndKind) {
   const auto occurs = [](const std::string& name) {

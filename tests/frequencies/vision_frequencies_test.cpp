@@ -1,4 +1,4 @@
-// Which coordinate turns which pair, and how fast, in every vision model's layout.
+// Which coordinate rotates which pair, and by which frequency, in the layout of every vision model.
 #include <gtest/gtest.h>
 #include <rotary/frequencies/mixed.hpp>
 #include <rotary/frequencies/vision.hpp>
@@ -30,7 +30,7 @@ void expect_angles(const std::vector<double>& found, const std::vector<double>& 
   for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(found[i], wanted[i], 1e-14) << "pair " << i;
 }
 
-TEST(Vision, Qwen2VlTurnsByRowThenColumn) {
+TEST(Vision, Qwen2VlRotatesByRowThenColumn) {
   const double y = 3, x = 5;
   std::vector<double> wanted;
   for (const double coordinate : {y, x})
@@ -38,7 +38,7 @@ TEST(Vision, Qwen2VlTurnsByRowThenColumn) {
   expect_angles(angles(qwen2_vl_vision_frequencies(80), {y, x}), wanted);
 }
 
-TEST(Vision, Llama4AndRopeVitTurnByColumnThenRow) {
+TEST(Vision, Llama4AndRopeVitRotateByColumnThenRow) {
   const double y = 3, x = 5;
   for (const double theta : {10000.0, 100.0}) {
     std::vector<double> wanted;
@@ -58,7 +58,7 @@ TEST(Vision, PixtralDealsFrequenciesOutToRowsAndColumns) {
   expect_angles(angles(pixtral_frequencies(64), {y, x}), wanted);
 }
 
-TEST(Vision, Dinov3TurnsByCentresBetweenMinusOneAndOne) {
+TEST(Vision, Dinov3RotatesByCentresBetweenMinusOneAndOne) {
   EXPECT_EQ(dinov3_coordinates(4), (std::vector<double>{-0.75, -0.25, 0.25, 0.75}));
   EXPECT_EQ(dinov3_coordinates(1), std::vector<double>{0});
   EXPECT_TRUE(dinov3_coordinates(0).empty());
@@ -116,7 +116,7 @@ TEST(Vision, Refuses) {
   EXPECT_THROW(mixed_frequencies(8, kNan), std::invalid_argument);
 }
 
-TEST(Mixed, AHeadTurnsAlongItsDirectionAndAcross) {
+TEST(Mixed, AHeadRotatesAlongItsDirectionAndAcross) {
   const double y = 3, x = 5, angle = 0.7;
   std::vector<double> wanted;
   for (const double direction : {angle, angle + kPi.hi / 2})

@@ -15,7 +15,7 @@ Real share(const Real& x) { return at_most(at_least(x, 0), 1); }
 
 struct RealRange {
   Real low, high;
-  Real kept(int pair) const { return Real(1) - share((Real(pair) - low) / (high - low)); }
+  Real unscaled(int pair) const { return Real(1) - share((Real(pair) - low) / (high - low)); }
 };
 
 RealRange real_range(int dim, double theta, double context, double fast, double slow, bool truncate = true) {
@@ -89,18 +89,19 @@ TEST(CorrectionRange, RefusesWhatImplementationsDisagreeOn) {
 
 TEST(Yarn, MixesPlainAndInterpolated) {
   for (const bool truncate : {true, false})
-    for (const double share_kept : {1.0, 0.5, 0.0}) {
+    for (const double weight : {1.0, 0.5, 0.0}) {
       const RealRange range = real_range(64, 150000, 4096, 32, 1, truncate);
       std::vector<Real> wanted;
       for (int i = 0; i < 32; ++i) {
-        const Real f = pow(Real(150000), Real(-2 * i) / Real(64)), kept = range.kept(i) * Real(share_kept);
-        wanted.push_back(f / Real(32) * (Real(1) - kept) + f * kept);
+        const Real f = pow(Real(150000), Real(-2 * i) / Real(64)),
+                   unscaled = range.unscaled(i) * Real(weight);
+        wanted.push_back(f / Real(32) * (Real(1) - unscaled) + f * unscaled);
       }
       expect_frequencies(yarn_frequencies(64, 150000,
                                           {.factor = 32,
                                            .original_max_position_embeddings = 4096,
                                            .truncate = truncate,
-                                           .extrapolation_factor = share_kept}),
+                                           .extrapolation_factor = weight}),
                          wanted);
     }
 }
@@ -212,9 +213,9 @@ TEST(NtkByParts, IsLinearThenNtkThenPlain) {
     for (int i = 0; i < 64; ++i) {
       const Real f = pow(Real(10000), Real(-2 * i) / Real(128));
       const Real ntk = f * pow(Real(8), Real(-2 * i) / Real(126));
-      const Real taken = to_ntk.kept(i) * Real(part), kept = to_plain.kept(i) * Real(part);
+      const Real taken = to_ntk.unscaled(i) * Real(part), unscaled = to_plain.unscaled(i) * Real(part);
       const Real slow = f / Real(8) * (Real(1) - taken) + ntk * taken;
-      wanted.push_back(slow * (Real(1) - kept) + f * kept);
+      wanted.push_back(slow * (Real(1) - unscaled) + f * unscaled);
     }
     const Frequencies frequencies = ntk_by_parts_frequencies(128, 10000,
                                                              {.factor = 8,
@@ -252,11 +253,13 @@ TEST(Grok, ByEveryMethod) {
     const Real stretched = pow(Real(10000), log(turns * Real(factor)) / log(turns));
     std::vector<Real> wanted;
     for (int i = 0; i < 64; ++i) {
-      const Real exponent = Real(-2 * i) / Real(128), f = pow(Real(10000), exponent), kept = range.kept(i);
+      const Real exponent = Real(-2 * i) / Real(128), f = pow(Real(10000), exponent),
+                 unscaled = range.unscaled(i);
       if (method == GrokMethod::original) wanted.push_back(f);
-      if (method == GrokMethod::yarn_linear) wanted.push_back(f / Real(factor) * (Real(1) - kept) + f * kept);
+      if (method == GrokMethod::yarn_linear)
+        wanted.push_back(f / Real(factor) * (Real(1) - unscaled) + f * unscaled);
       if (method == GrokMethod::yarn_log)
-        wanted.push_back(pow(f, kept) * pow(f / Real(factor), Real(1) - kept));
+        wanted.push_back(pow(f, unscaled) * pow(f / Real(factor), Real(1) - unscaled));
       if (method == GrokMethod::theta_scale) wanted.push_back(pow(stretched, exponent));
     }
     const Frequencies frequencies = grok_frequencies(

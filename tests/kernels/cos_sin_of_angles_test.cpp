@@ -55,8 +55,7 @@ TYPED_TEST(CosSinOfAngles, AreThoseOfTheAngleAsGiven) {
   }
 }
 
-// A pair that the vectors cannot turn is found wherever in the row it stands, also among the padded last
-// ones.
+// A pair that the vectors cannot rotate is found anywhere in the row, also in the padded remainder.
 TYPED_TEST(CosSinOfAngles, AreLeftToOthersWhereAPairIsUnlikeOrFar) {
   if (!kernels::has_vectors_for_angles()) return;
   Random random(32);

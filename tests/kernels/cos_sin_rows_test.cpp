@@ -53,7 +53,7 @@ FastOracle oracle(double theta, double unit = 1) {
   return FastOracle(frequencies);
 }
 
-/// The largest error of a table's rows [0, rows), row n standing at `whole(n)` as the oracle counts.
+/// The largest error of a table's rows [0, rows), where row n is at position `whole(n)` of the oracle.
 template <class T, class Whole>
 double worst_error(const CosSinTable<T>& table, Index rows, const FastOracle& truth, const Whole& whole) {
   double worst = 0;
@@ -141,8 +141,8 @@ TEST(CosSinRowsOfFloat, AreRightBeyondTwoToThe31) {
   }
 }
 
-/// A row depends on its position alone: not on the rows around it, the layout, how the position was named, or how
-/// many pairs fill a vector.
+/// A row depends on its position alone: not on the rows around it, the layout, how the position was named, or
+/// how many pairs fill a vector.
 TYPED_TEST(CosSinRows, DependOnTheirPositionAlone) {
   for (const Index pairs : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 64, 127, 128, 129, 300}) {
     const rotary::Frequencies all = rotary::language_frequencies(600);
@@ -179,7 +179,7 @@ TYPED_TEST(CosSinRows, AreExactAtPositionZeroAndMirrorAtNegativeOnes) {
   }
 }
 
-/// Where a token stands, one coordinate for each axis.
+/// The position of a token, one coordinate for each axis.
 using Coordinates = std::vector<FixedPosition>;
 
 /// Near, far and fractional coordinates in any combination, and the ends of what counts as near.
@@ -205,7 +205,7 @@ Coordinates draw_coordinates(std::size_t axes, Random& random) {
   return coordinates;
 }
 
-/// Steps along `axes` axes, each of which turns every pair.
+/// Steps along `axes` axes, each of which rotates every pair.
 TurnSteps steps_along(std::size_t axes, Index pairs, Random& random) {
   rotary::Frequencies frequencies;
   frequencies.axes = static_cast<Index>(axes);
@@ -214,8 +214,8 @@ TurnSteps steps_along(std::size_t axes, Index pairs, Random& random) {
   return TurnSteps(frequencies);
 }
 
-/// The vectors of double compute what cos_sin(Phase128) does, operation by operation; those of float find the nearest
-/// floats in another way.
+/// The vectors of double compute what cos_sin(Phase128) does, operation by operation; those of float find the
+/// nearest floats in another way.
 TYPED_TEST(CosSinRows, AreTheBitsOfTheReference) {
   Random random(41);
   SCOPED_TRACE(random.replay());
@@ -256,7 +256,8 @@ void expect_reference_rows(const TurnSteps& steps, const Positions& positions, d
         << j / static_cast<std::size_t>(2 * steps.pairs()) << ", factor " << factor;
 }
 
-// At a multiple of a whole period the phase is so near a quarter turn that only its last bits tell the sine.
+// At a multiple of a whole period the phase is so near a quarter turn that the sine depends on its last bits
+// alone.
 TEST(CosSinRowsOfFloat, AreRightNextToQuarterTurns) {
   with_every_instruction_set([] {
     rotary::Frequencies periodic;
@@ -285,8 +286,8 @@ TEST(CosSinRowsOfFloat, AreRightWithAnyFactor) {
   });
 }
 
-/// Entries that come out as the wrong float from polynomials that are off by 5e-11, and then from better ones if
-/// nothing looks for the undecided.
+/// Entries that come out as the wrong float from polynomials that are off by 5e-11, and then from better ones
+/// if nothing looks for the undecided.
 TEST(CosSinRowsOfFloat, AreTheNearestFloatsInHardCases) {
   struct Hard {
     int dim;

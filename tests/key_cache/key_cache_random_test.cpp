@@ -1,4 +1,4 @@
-// What 10^5 random operations leave in a key cache is what rotating the raw keys once gives, bit for bit.
+// After 10^5 random operations a key cache holds, bit for bit, the raw keys rotated once.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -25,8 +25,8 @@ static_assert(4 * 2 * 4 * kOperations >= 100000);
 /// Farther out a scale of XPos does not fit into half; the others go as far as they like.
 constexpr double kFarthestOfXPos = 1900;
 
-/// A cache, and beside it what it should be: raw keys and positions, turned only when they are asked for, by
-/// a table of all positions or by XPos, one token at a time.
+/// A cache, and a model of it: raw keys and positions, rotated only when they are compared, by a table of all
+/// positions or by XPos, one token at a time.
 template <class X>
 class CacheAndModel {
  public:
@@ -53,9 +53,9 @@ class CacheAndModel {
   std::string step() {
     const int which = random_.integer(0, 16);
     if (size() > 30) {
-      const Index kept = random_.integer<Index>(0, 20);
-      cache_->rewind(kept);
-      tokens_.resize(static_cast<std::size_t>(kept));
+      const Index count = random_.integer<Index>(0, 20);
+      cache_->rewind(count);
+      tokens_.resize(static_cast<std::size_t>(count));
       return "rewind";
     }
     switch (which) {

@@ -39,8 +39,8 @@ StridedArray<X> random_keys(Random& random, Index heads, Index tokens, Index hea
 
 /// The definition in long double: feature `i` of a key at `positions`, one for each axis.
 template <class X>
-long double turned(const X* key, Index i, const Frequencies& frequencies, Pairing pairing,
-                   std::vector<double> positions) {
+long double rotated(const X* key, Index i, const Frequencies& frequencies, Pairing pairing,
+                    std::vector<double> positions) {
   const Index pairs = frequencies.pairs();
   if (i >= 2 * pairs) return static_cast<double>(key[i]);
   const Index pair = pairing == Pairing::half ? i % pairs : i / 2;
@@ -68,7 +68,7 @@ void expect_definition(const KeyCache<X>& cache, const StridedArray<X>& raw, con
     for (Index axis = 0; axis < cache.axes(); ++axis)
       at.push_back(static_cast<double>(cache.position(n / head_dim % cache.size(), axis)));
     ASSERT_NEAR(static_cast<double>(found[n]),
-                static_cast<double>(turned(&raw[n - n % head_dim], n % head_dim, frequencies, pairing, at)),
+                static_cast<double>(rotated(&raw[n - n % head_dim], n % head_dim, frequencies, pairing, at)),
                 8 * kUnit<X> * frequencies.magnitude)
         << "of element " << n;
   }
@@ -88,7 +88,6 @@ Frequencies mrope_frequencies() { return on_axes(language_frequencies(8), mrope_
 const YarnOptions kYarn{.factor = 4, .original_max_position_embeddings = 4096};
 
 // --- decoding
-// ---------------------------------------------------------------------------------------------------
 
 TEST(KeyCache, TokenByTokenEqualsAFullPass) {
   Random random(411);
@@ -213,7 +212,6 @@ TEST(KeyCache, ViewsShowTheSameKeys) {
 }
 
 // --- moving
-// -----------------------------------------------------------------------------------------------------
 
 TEST(KeyCache, AgreesWithTheDefinition) {
   Random random(415);
@@ -360,7 +358,6 @@ TEST(KeyCache, FeaturesOutsideTheWindowKeepTheirBits) {
 }
 
 // --- bad input
-// --------------------------------------------------------------------------------------------------
 
 TEST(KeyCacheErrors, WhatItIsMadeOf) {
   const Frequencies frequencies = language_frequencies(8);

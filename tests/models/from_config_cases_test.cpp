@@ -72,7 +72,7 @@ TEST(FromConfigCases, D01LayersOfFullAttentionWithout) {
       from_config(small("modernbert", {{"global_rope_theta", 160000}, {"global_attn_every_n_layers", 2}}));
   EXPECT_EQ(bert.layer(0).theta, 160000);
   EXPECT_EQ(bert.layer(1).theta, 10000);
-  // A key that disagrees with the list is told, and the list holds.
+  // A key that contradicts the list gets a note, and the list is used.
   const ModelConfiguration both = read(
       afmoe,
       {{"global_attn_every_n_layers", 2},
@@ -447,8 +447,8 @@ TEST(FromConfigCases, QueryTemperature) {
 
 // ---------------------------------------------------------------- what files leave out
 
-// Their configuration classes have scaling, lists or sizes where the file has none: to read such a file as one of
-// plain layers would be a guess.
+// Their configuration classes have scaling, lists or sizes where the file has none: to read such a file as
+// one of plain layers would be a guess.
 TEST(FromConfigCases, KeysWithoutWhichNothingIsKnown) {
   for (const char* type :
        {"apertus", "cwm", "gpt_oss", "ministral3", "higgs_audio_v2", "openai_privacy_filter", "zaya"})
@@ -512,7 +512,7 @@ TEST(FromConfigCases, RopeObjectsUnderOtherNames) {
 
 // ---------------------------------------------------------------- answers of the caller
 
-TEST(FromConfigAssume, TurnsErrorsIntoNotes) {
+TEST(FromConfigAssume, ErrorsBecomeNotes) {
   const Json novel = small("novel", {{"rope_trick", 1}, {"rope_theta", 5e4}});
   expect_error([&] { from_config(novel); }, {"model_type is novel"});
   expect_error([&] { from_config(novel, {.assume = {.model_type = "llama"}}); }, {"rope_trick is 1"});

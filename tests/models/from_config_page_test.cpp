@@ -1,5 +1,5 @@
-// docs/model-types.md says what the table of model types says. With ROTARY_WRITE_DOCS in the environment the
-// page is written anew.
+// docs/model-types.md agrees with the table of model types. With ROTARY_WRITE_DOCS in the environment the
+// page is rewritten.
 #include <gtest/gtest.h>
 #include <rotary/models/from_config/model_types.hpp>
 

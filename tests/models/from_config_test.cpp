@@ -1,4 +1,4 @@
-// Reading configurations: every form they come in, every key about positions, and what is said of the rest.
+// Reading configurations: all their forms, every key about positions, and the notes on the rest.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -647,8 +647,7 @@ TEST(FromConfig, NotesOnValuesThatDoNotFit) {
   EXPECT_EQ(kind({{"rope_scaling", kYarn}, {"rope_parameters", kYarn}}, "rope_parameters"), std::nullopt);
 }
 
-// ---------------------------------------------------------------- where sources disagree (each test: our
-// side)
+// ---------------------------------------------------------------- where sources disagree: our choice in each
 
 // Dynamic NTK depends on the length, as in Hugging Face; vLLM fixes it at the final one.
 TEST(FromConfigDisagreements, DynamicByLength) {

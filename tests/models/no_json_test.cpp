@@ -10,15 +10,15 @@
 namespace rotary::testing {
 namespace {
 
-TEST(NoJson, PresetsTurnQueries) {
+TEST(NoJson, PresetsRotateQueries) {
   const ModelConfiguration model = preset("meta-llama/Llama-3.2-1B");
   const RopeParameters& rope = model.layer(0);
   const RotaryEmbedding<float> rotary_emb(rope.frequencies(), {.pairing = rope.pairing});
   Tensor<float, 4> q(1, 2, 3, 64);
   q.setConstant(1);
-  const Tensor<float, 4> turned = rotary_emb.rotate_queries_or_keys(q);
-  EXPECT_EQ(turned(0, 1, 0, 5), 1);
-  EXPECT_NEAR(turned(0, 1, 2, 0), std::cos(2.0) - std::sin(2.0), 1e-6);
+  const Tensor<float, 4> rotated = rotary_emb.rotate_queries_or_keys(q);
+  EXPECT_EQ(rotated(0, 1, 0, 5), 1);
+  EXPECT_NEAR(rotated(0, 1, 2, 0), std::cos(2.0) - std::sin(2.0), 1e-6);
 }
 
 }  // namespace

@@ -743,7 +743,7 @@ TEST(RopeParameters, RefuseNonsense) {
                std::invalid_argument);
 }
 
-// Text, whose coordinates are equal, turns as by plain RoPE.
+// Text, whose coordinates are equal, rotates as in plain RoPE.
 TEST(RopeParameters, AxesAddUpToPlainRope) {
   for (const std::string_view name : preset_names()) {
     const ModelConfiguration model = preset(name);

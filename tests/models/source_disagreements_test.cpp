@@ -24,8 +24,8 @@ TEST(SourceDisagreements, TwoFormulasAreCalledNtk) {
   EXPECT_NEAR(alpha.values.back().hi / vllm.values.back().hi, 1, 1e-14);
 }
 
-// "dynamic": by the length at hand (Hugging Face) is ours; at the final length for every text (vLLM, SGLang)
-// has a name of its own.
+// "dynamic": ours is by the length of the call (Hugging Face); by the final length for every text (vLLM,
+// SGLang) has its own function.
 TEST(SourceDisagreements, DynamicNtkByLengthOrFrozen) {
   const Frequencies of_short = dynamic_ntk_frequencies(64, 10000, 4, 2048, 100);
   EXPECT_EQ(of_short.values, language_frequencies(64).values);
@@ -110,10 +110,11 @@ TEST(SourceDisagreements, ProportionalPairCount) {
   for (Index dim = 2; dim <= 512; dim += 2)
     for (const double part : {0.1, 0.25, 0.3, 0.5, 0.7, 0.9, 1.0}) {
       const Frequencies frequencies = proportional_frequencies(dim, 10000, part, 2);
-      Index turning = 0;
-      for (const DoubleDouble& f : frequencies.values) turning += f != 0;
-      EXPECT_EQ(turning, static_cast<Index>(static_cast<double>(dim) * part) / 2) << dim << " times " << part;
-      EXPECT_EQ(frequencies.values.front(), turning > 0 ? 0.5 : 0.0);
+      Index rotating = 0;
+      for (const DoubleDouble& f : frequencies.values) rotating += f != 0;
+      EXPECT_EQ(rotating, static_cast<Index>(static_cast<double>(dim) * part) / 2)
+          << dim << " times " << part;
+      EXPECT_EQ(frequencies.values.front(), rotating > 0 ? 0.5 : 0.0);
     }
 }
 

@@ -1,4 +1,4 @@
-// flash_attention::RotaryTables: objects give the bits of the functions, whichever way sequences are told.
+// flash_attention::RotaryTables: objects give the bits of the functions, whichever way sequences are given.
 #include <rotary/operators/flash_attention.hpp>
 
 #include <cstring>

@@ -22,7 +22,6 @@ Ids axis_of(const TokenPositions& tokens, Index axis) {
 }
 
 // --- published examples
-// ------------------------------------------------------------------------------------------------
 
 // Of Qwen2-VL: a video of 3 frames, 2 rows and 2 columns of merged patches, then 5 tokens of text.
 TEST(MropePositions, AreThoseOfQwen2VlsExample) {
@@ -53,8 +52,8 @@ TEST(MropePositions, AreThoseOfQwen25VlsExample) {
   EXPECT_EQ(prompt.delta(), 106 - 17);
 }
 
-// Where the text after a video starts is a place where codes differ. Ours is the rule the models were
-// published with unless the other is asked for; after an image both say the same.
+// Implementations differ in where the text after a video starts. Ours is the rule that the models were
+// published with, unless the other one is named; after an image both agree.
 TEST(MropePositions, NextStartIsAfterTheLargestUnlessAskedOtherwise) {
   for (const NextStart rule : {NextStart::after_largest, NextStart::after_extent}) {
     MropePositions prompt({.next_start = rule});
@@ -103,7 +102,6 @@ TEST(MropePositions, PassOverPadding) {
 }
 
 // --- from token ids
-// ----------------------------------------------------------------------------------------------------
 
 TEST(MropePositions, OfTokenIdsAreThoseOfTheirParts) {
   constexpr int kImage = 151655, kVideo = 151656, kStart = 151652, kEnd = 151653;
@@ -112,7 +110,7 @@ TEST(MropePositions, OfTokenIdsAreThoseOfTheirParts) {
   ids.insert(ids.end(), {kEnd, kStart});
   ids.insert(ids.end(), 8, kVideo);
   ids.insert(ids.end(), {kEnd, 3});
-  // Two images side by side, without a token between them.
+  // Two adjacent images, without a token between them.
   ids.insert(ids.end(), 1 + 2, kImage);
   const std::vector<VisionGrid> images = {
       {.height = 4, .width = 6}, {.height = 2, .width = 2}, {.height = 4, .width = 2}};
@@ -190,7 +188,6 @@ TEST(MropePositions, RefuseWhatIsNoGrid) {
 }
 
 // --- HunYuan-VL
-// ---------------------------------------------------------------------------------------------------------
 
 TEST(XdropePositions, CountColumnsRowsAndImages) {
   // 3 tokens, an image of 2 rows of 3 and a newline, 2 tokens, an image of 1 row of 1, 1 token.
@@ -229,7 +226,6 @@ TEST(XdropePositions, RefuseImagesThatAreNotThere) {
 }
 
 // --- tokens and grids
-// --------------------------------------------------------------------------------------------------
 
 TEST(TokenPositions, ReadTokenByTokenAndAxisByAxis) {
   TokenPositions tokens(3);

@@ -20,7 +20,6 @@ namespace {
 using Ids = std::vector<std::int64_t>;
 
 // --- packed sequences
-// --------------------------------------------------------------------------------------------------
 
 TEST(PackedPositionIds, BeginAnewWithEverySequence) {
   const std::vector<std::int32_t> cu_seqlens = {0, 3, 3, 5, 9};  // the second sequence is empty
@@ -70,7 +69,6 @@ TEST(PackedPositionIds, RefuseBoundsThatAreNone) {
 }
 
 // --- padded batches
-// ----------------------------------------------------------------------------------------------------
 
 TEST(PaddedPositionIds, CountTheTokensOfEachRow) {
   const std::vector<int> mask = {0, 0, 1, 1, 1,  //
@@ -118,7 +116,6 @@ TEST(PaddedPositionIds, RefuseMasksOfAnotherShape) {
 }
 
 // --- context parallelism
-// -----------------------------------------------------------------------------------------------
 
 TEST(ContextParallelPositionIds, TakeOneChunkFromEachEnd) {
   EXPECT_EQ(context_parallel_position_ids({.seq_len = 8, .ranks = 2, .rank = 0}), Ids({0, 1, 6, 7}));
@@ -165,7 +162,6 @@ TEST(ContextParallelPositionIds, RefuseRanksThatAreNone) {
 }
 
 // --- interpolation by length
-// -------------------------------------------------------------------------------------------
 
 TEST(LengthInterpolation, KeepsPositionsWithinThoseOfTraining) {
   const LengthInterpolation rule{.pretrained_length = 2048, .factor = 4};
@@ -205,7 +201,6 @@ TEST(LengthInterpolation, RefusesWhatIsNoLength) {
 }
 
 // --- dual chunk attention
-// ----------------------------------------------------------------------------------------------
 
 TEST(DualChunkPositions, FollowTheirFormulas) {
   Random random(834);

@@ -14,7 +14,6 @@ namespace rotary::testing {
 namespace {
 
 // --- fixed-point numbers
-// ------------------------------------------------------------------------------------------------
 
 TEST(FixedPosition, HoldsEveryIntegerExactly) {
   const std::int64_t largest = (std::int64_t{1} << 62) - 1, smallest = -largest;
@@ -85,7 +84,6 @@ TEST(FixedPosition, AddsExactly) {
 }
 
 // --- along one axis
-// -------------------------------------------------------------------------------------------------------
 
 TEST(AxisPositions, ConsecutiveOnesCountFromTheFirst) {
   const auto positions = AxisPositions::consecutive(4, -1.5);
@@ -113,7 +111,6 @@ TEST(AxisPositions, ListsAreReadAsTheyAre) {
 }
 
 // --- several axes
-// ---------------------------------------------------------------------------------------------------------
 
 TEST(Positions, GridsRunFastestAlongTheLastAxis) {
   const std::vector<float> columns{-1, 0, 1};
@@ -146,7 +143,7 @@ TEST(Positions, TogetherEveryTokenHasItsOwnCoordinates) {
   }
 }
 
-// A grid of one axis is a list, and a list of consecutive numbers turns as they do: bit for bit.
+// A grid of one axis is a list, and a list of consecutive numbers gives the bits of consecutive positions.
 TEST(Positions, AllWaysToTheSamePositionsGiveTheSameRows) {
   const Frequencies frequencies = language_frequencies(8);
   const CosSinTable<float> wanted(frequencies, Positions::consecutive(9, 3));

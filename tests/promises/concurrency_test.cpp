@@ -35,11 +35,11 @@ void run_in_threads(const std::function<void(int)>& work) {
   for (std::thread& thread : threads) thread.join();
 }
 
-// Every thread asks for other lengths and offsets, so that the kept rows grow under the others' hands, again
-// and again.
+// Every thread rotates other lengths and offsets, so that cached rows are added while other threads read
+// them.
 TEST(Concurrency, EmbeddingsMayBeShared) {
   const RotaryEmbeddingOptions options{.dim = 8, .cache_max_seq_len = 600};
-  const auto turn = [](const RotaryEmbedding<float>& rotary_emb, int thread, int call) {
+  const auto rotate = [](const RotaryEmbedding<float>& rotary_emb, int thread, int call) {
     Random random(static_cast<std::uint64_t>(1000 * thread + call));
     StridedArray<float> x({random.integer<Index>(1, 300), 8});
     x.fill(random);
@@ -52,17 +52,17 @@ TEST(Concurrency, EmbeddingsMayBeShared) {
     std::vector<std::vector<StridedArray<float>>> results(kThreads);
     run_in_threads([&](int thread) {
       for (int call = 0; call < kCalls; ++call)
-        results[static_cast<std::size_t>(thread)].push_back(turn(shared, thread, call));
+        results[static_cast<std::size_t>(thread)].push_back(rotate(shared, thread, call));
     });
     const RotaryEmbedding<float> alone(options);
     for (int thread = 0; thread < kThreads; ++thread)
       for (int call = 0; call < kCalls; ++call)
         ASSERT_TRUE(same_bits(results[static_cast<std::size_t>(thread)][static_cast<std::size_t>(call)],
-                              turn(alone, thread, call)));
+                              rotate(alone, thread, call)));
   }
 }
 
-// Copies are made while others make rows grow.
+// Embeddings are copied while other threads add cached rows.
 TEST(Concurrency, EmbeddingsMayBeCopiedWhileTheyAreUsed) {
   const RotaryEmbedding<double> shared(RotaryEmbeddingOptions{.dim = 6});
   StridedArray<double> x({200, 6}), wanted({200, 6});
@@ -85,7 +85,7 @@ TEST(Concurrency, EmbeddingsMayBeCopiedWhileTheyAreUsed) {
 TEST(Concurrency, XPosAndTablesMayBeShared) {
   const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 8});
   const CosSinTable<float> table(language_frequencies(8), Positions::consecutive(40));
-  const auto turn = [&](int thread) {
+  const auto rotate = [&](int thread) {
     Random random(static_cast<std::uint64_t>(thread));
     StridedArray<float> q({2, 40, 8}), k({2, 40, 8});
     q.fill(random);
@@ -97,9 +97,9 @@ TEST(Concurrency, XPosAndTablesMayBeShared) {
     return q;
   };
   std::vector<StridedArray<float>> results(kThreads, StridedArray<float>({1}));
-  run_in_threads([&](int thread) { results[static_cast<std::size_t>(thread)] = turn(thread); });
+  run_in_threads([&](int thread) { results[static_cast<std::size_t>(thread)] = rotate(thread); });
   for (int thread = 0; thread < kThreads; ++thread)
-    EXPECT_TRUE(same_bits(results[static_cast<std::size_t>(thread)], turn(thread)));
+    EXPECT_TRUE(same_bits(results[static_cast<std::size_t>(thread)], rotate(thread)));
 }
 
 // The cache grows by many blocks while others read it: every thread begins at another end of the positions.
@@ -136,7 +136,7 @@ TEST(Concurrency, TheRowCacheGrowsWhileItIsRead) {
   }
 }
 
-// Objects that hold what does not change between calls: tables, caches of keys, the operators.
+// Objects with state from their construction: tables, caches of keys, the operators.
 TEST(Concurrency, OperatorsAndKeyCachesMayBeShared) {
   const ggml::Rope<float> exact({.n_dims = 8, .mode = ggml::Mode::neox});
   const ggml::Rope<float> rounded({.n_dims = 8, .angles = ggml::Angles::ggml_float32});
@@ -171,7 +171,7 @@ TEST(Concurrency, OperatorsAndKeyCachesMayBeShared) {
 }
 
 // Threads may share a tensor too, as long as each turns a part of its own.
-TEST(Concurrency, PartsOfATensorMayBeTurnedAtOnce) {
+TEST(Concurrency, PartsOfATensorMayBeRotatedAtOnce) {
   const RotaryEmbedding<float> shared(RotaryEmbeddingOptions{.dim = 8});
   Random random(3);
   StridedArray<float> whole({kThreads, 50, 9});
@@ -182,7 +182,7 @@ TEST(Concurrency, PartsOfATensorMayBeTurnedAtOnce) {
   EXPECT_TRUE(same_bits(parts, whole));
 }
 
-// A device shares one rotation among its threads; and what fails, fails on the thread that called.
+// A device shares one rotation among its threads; errors are thrown on the thread that called.
 TEST(Concurrency, DevicesGiveTheSameBits) {
   Eigen::ThreadPool pool(8);
   const Eigen::ThreadPoolDevice device(&pool, 8);

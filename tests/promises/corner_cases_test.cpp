@@ -1,4 +1,4 @@
-// Corners that only an odd position, size or stride reaches: each fails if the line of code that is for it is changed.
+// Corner cases of positions, sizes and strides: each test fails if the line of code for its case is changed.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -25,7 +25,8 @@ std::vector<T> reference_row(const TurnSteps& steps, const FixedPosition& positi
   return row;
 }
 
-// Beyond 2^31 a step rounded to 2^-64 of a turn is too coarse for a float, and too far for the products of double.
+// Beyond 2^31 a step rounded to 2^-64 of a turn is too coarse for a float, and too far for the products of
+// double.
 TEST(CornerCases, RowsAtPositionsOfFortyBits) {
   const TurnSteps steps(language_frequencies(128));
   for (const int bits : {32, 35, 38, 39})
@@ -58,7 +59,8 @@ TEST(CornerCases, RowsAcrossTheEndOfNearPositions) {
   }
 }
 
-// A phase is rounded to 2^-64 of a turn and not cut off: one of 1023.75 units becomes 1024, the first that a row shows.
+// A phase is rounded to 2^-64 of a turn and not cut off: one of 1023.75 units becomes 1024, the first that a
+// row shows.
 TEST(CornerCases, PhasesAreRounded) {
   const DoubleDouble unit = 2 * kPi * DoubleDouble(std::ldexp(1.0, -94));
   const TurnSteps steps(Frequencies{{unit}});

@@ -1,5 +1,5 @@
-// Sizes that no tensor has: they throw std::invalid_argument, or return at once where there is nothing to do, and
-// nothing is allocated for a number that was merely named.
+// Sizes that no tensor can have: calls throw std::invalid_argument, or return at once if there is nothing to
+// do, and allocate nothing for a number that is merely given.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
-// Values that mean nothing: enumerators that are none, NaN and infinity, tensors that overlap, scales that 16 bits do
-// not hold. They throw std::invalid_argument, and tensors are as before.
+// Invalid values: enumerators out of range, NaN and infinity, tensors that overlap, scales that do not fit
+// into 16 bits. They throw std::invalid_argument, and tensors are unchanged.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -264,7 +264,7 @@ TEST(HostileValues, XPosIsFiniteInSixteenBits) {
     EXPECT_EQ(q.data()[n].x, q_before.data()[n].x);
     EXPECT_EQ(k.data()[n].x, k_before.data()[n].x);
   }
-  // Whatever is let through is finite, and nothing is refused that is far from the limit.
+  // Results are finite if the call does not throw, and values far from the limit do not throw.
   int accepted = 0;
   for (int offset = -6000; offset <= 6000; offset += 250) {
     try {

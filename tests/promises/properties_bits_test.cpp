@@ -1,5 +1,5 @@
-// Law 3: the same numbers come out bit for bit, however a tensor lies in memory and however its features are
-// paired.
+// Law 3: results have the same bits whatever the layout of a tensor in memory and the pairing of its
+// features.
 #include <gtest/gtest.h>
 
 #include <rotary/apply_rotary_emb.hpp>
@@ -15,14 +15,14 @@ namespace rotary::testing {
 namespace {
 
 template <class T, class X>
-StridedArray<X> turned(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
-                       const RotateOptions& options = {}) {
+StridedArray<X> rotated(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
+                        const RotateOptions& options = {}) {
   StridedArray<X> result(x.extents());
   rotary_emb.rotate_into(x.view(), result.view(), options);
   return result;
 }
 
-/// Frequencies of which no two are alike, so that a pair turned by its neighbour's angle is seen.
+/// Frequencies that all differ, so that a pair rotated by the angle of another one is detected.
 template <class X>
 RotaryEmbedding<RowsFor<X>> embedding(Index dim, Pairing pairing, Index cache = 8192, Index start = 0) {
   return RotaryEmbedding<RowsFor<X>>(language_frequencies(dim), {.start_index = start, .pairing = pairing},
@@ -60,13 +60,13 @@ TEST(Law3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
       };
       permute(x, permuted);
       const RotateOptions options = any_options(random, 1);
-      permute(turned(embedding<X>(dim, Pairing::interleaved), x, options), wanted);
-      EXPECT_TRUE(same_bits(turned(embedding<X>(dim, Pairing::half), permuted, options), wanted));
+      permute(rotated(embedding<X>(dim, Pairing::interleaved), x, options), wanted);
+      EXPECT_TRUE(same_bits(rotated(embedding<X>(dim, Pairing::half), permuted, options), wanted));
     }
   });
 }
 
-// Every pair turned by itself, as a tensor of two features, against the whole window: whatever vectors the
+// Every pair rotated by itself, as a tensor of two features, against the whole window: whatever vectors the
 // kernels cut a window into, and whatever they do with its tail, a pair comes out the same.
 TEST(Law3, VectorBodiesEqualTheirTails) {
   Random random(302);
@@ -82,7 +82,7 @@ TEST(Law3, VectorBodiesEqualTheirTails) {
                           {.misaligned = random.integer<Index>(0, 17)});
         x.fill(random);
         const RotateOptions options = any_options(random, random.integer(0, 1));
-        const auto found = turned(rotary_emb, x, options);
+        const auto found = rotated(rotary_emb, x, options);
         auto wanted = x;
         for (Index i = 0; i < dim / 2; ++i) {
           const auto [a, b] = pair_features(pairing, dim / 2, i);
@@ -116,9 +116,9 @@ TEST(Law3, EveryLayoutAndPlaceGivesTheSameBits) {
       RotateOptions options = any_options(random, axis);
       SCOPED_TRACE(text_of(x.extents()) + ", sequence on axis " + std::to_string(axis));
       const auto rotary_emb = embedding<X>(dim, pairing, random.integer<Index>(0, 5), start);
-      const auto wanted = turned(rotary_emb, x, options);
+      const auto wanted = rotated(rotary_emb, x, options);
 
-      // The same axis by its other name.
+      // The sequence axis, counted from the other end.
       options.seq_dim = axis - rank;
       auto in_place = x.laid_out(Layout::random(random, rank));
       rotary_emb.rotate_in_place(in_place.view(), options);
@@ -148,7 +148,7 @@ TEST(Law3, ColumnMajorEqualsRowMajor) {
       const auto rotary_emb = embedding<X>(dim, kPairings[rank % 2]);
       auto columns = x.laid_out(Layout::column_major(rank));
       rotary_emb.rotate_in_place(columns.view(), options);
-      EXPECT_TRUE(same_bits(columns, turned(rotary_emb, x, options))) << "rank " << rank;
+      EXPECT_TRUE(same_bits(columns, rotated(rotary_emb, x, options))) << "rank " << rank;
     }
   });
 }
@@ -165,7 +165,7 @@ TEST(Law3, EveryAlignmentGivesTheSameBits) {
         const auto rotary_emb = embedding<X>(dim, pairing);
         StridedArray<X> x({2, 3, dim});
         x.fill(random);
-        const auto wanted = turned(rotary_emb, x);
+        const auto wanted = rotated(rotary_emb, x);
         for (Index shift = 0; shift < static_cast<Index>(64 / sizeof(X)); ++shift) {
           auto in_place = x.laid_out({.misaligned = shift});
           StridedArray<X> to(x.extents(), {.misaligned = random.integer<Index>(0, 31)});
@@ -179,7 +179,7 @@ TEST(Law3, EveryAlignmentGivesTheSameBits) {
   });
 }
 
-// Whatever is turned along with a token - other heads, earlier and later tokens - does not show in it.
+// Whatever is rotated along with a token - other heads, earlier and later tokens - does not show in it.
 TEST(Law3, EveryPartOfATensorGivesTheBitsOfTheWhole) {
   Random random(306);
   SCOPED_TRACE(random.replay());
@@ -242,7 +242,7 @@ TEST(Law3, OneThreadEqualsMany) {
       RotateOptions options = any_options(random, axis);
       const auto rotary_emb =
           embedding<X>(dim, kPairings[round % 2], random.pick<Index>({0, 50, 8192}), start);
-      const auto wanted = turned(rotary_emb, x, options);
+      const auto wanted = rotated(rotary_emb, x, options);
       auto in_place = x.laid_out(Layout::random(random, rank));
       StridedArray<X> out(shape, Layout::random(random, rank));
       const AnyPieces device{&random};
@@ -304,8 +304,8 @@ TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
       k.fill(random);
       const RotaryEmbedding<RowsFor<X>> rotary_emb(language_frequencies(dim), layout,
                                                    random.pick<Index>({0, 4, 8192}));
-      const auto wanted_q = turned(rotary_emb, q, options);
-      const auto wanted_k = turned(rotary_emb, k, options);
+      const auto wanted_q = rotated(rotary_emb, q, options);
+      const auto wanted_k = rotated(rotary_emb, k, options);
       SCOPED_TRACE(text_of(q.extents()) + " and " + text_of(k.extents()));
       auto in_place_q = q.laid_out(Layout::random(random, 3));
       auto in_place_k = k.laid_out(Layout::random(random, 3));
@@ -323,7 +323,8 @@ TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
   });
 }
 
-// XPos turns queries and keys of two scalars as it turns each beside another of its own.
+// XPos rotates queries and keys of two different scalars as it rotates each of them with one of its own
+// scalar.
 TEST(Law3, XPosQueriesAndKeysOfTwoScalars) {
   Random random(313);
   SCOPED_TRACE(random.replay());
@@ -348,15 +349,15 @@ TEST(Law3, QueriesAndKeysReturnedTogether) {
   random.fill(q);
   random.fill(k);
   for (const FixedPosition offset : {FixedPosition(0), FixedPosition(1000003)}) {
-    const auto [turned_q, turned_k] = rotary_emb.rotate_queries_and_keys(q, k, {.offset = offset});
+    const auto [rotated_q, rotated_k] = rotary_emb.rotate_queries_and_keys(q, k, {.offset = offset});
     const auto wanted_q = rotary_emb.rotate_queries_or_keys(q, {.offset = offset});
     const auto wanted_k = rotary_emb.rotate_queries_or_keys(k, {.offset = offset});
-    for (Index n = 0; n < q.size(); ++n) ASSERT_EQ(turned_q.data()[n], wanted_q.data()[n]);
-    for (Index n = 0; n < k.size(); ++n) ASSERT_EQ(turned_k.data()[n], wanted_k.data()[n]);
+    for (Index n = 0; n < q.size(); ++n) ASSERT_EQ(rotated_q.data()[n], wanted_q.data()[n]);
+    for (Index n = 0; n < k.size(); ++n) ASSERT_EQ(rotated_k.data()[n], wanted_k.data()[n]);
   }
 }
 
-// Tables and angles take other ways to the kernels; rows that are made of the same numbers turn alike.
+// Tables and angles reach the kernels by other functions; rows of the same numbers give the same bits.
 TEST(Law3, TablesEqualEmbeddings) {
   Random random(307);
   SCOPED_TRACE(random.replay());
@@ -374,7 +375,7 @@ TEST(Law3, TablesEqualEmbeddings) {
       const RotaryEmbedding<RowsFor<X>> rotary_emb(language_frequencies(dim), layout);
       const CosSinTable<RowsFor<X>> table(language_frequencies(dim), Positions::consecutive(seq, 5), layout);
       EXPECT_EQ(rotary_emb.table(Positions::consecutive(seq, 5)), table);
-      const auto wanted = turned(rotary_emb, x, {.offset = 5, .direction = direction});
+      const auto wanted = rotated(rotary_emb, x, {.offset = 5, .direction = direction});
       auto found = x.laid_out(Layout::random(random, rank));
       apply_rotary_emb_in_place(table, found.view(), direction);
       EXPECT_TRUE(same_bits(found, wanted));
@@ -396,7 +397,7 @@ TEST(Law3, BroadcastInputEqualsItsCopies) {
     for (Index n = 0; n < copies.size(); ++n) copies[n] = one[n % dim];
     const StridedView<const X> view(std::as_const(one).view().data, {3, 4, dim}, {0, 0, 1});
     rotary_emb.rotate_into(view, result.view());
-    EXPECT_TRUE(same_bits(result, turned(rotary_emb, copies)));
+    EXPECT_TRUE(same_bits(result, rotated(rotary_emb, copies)));
   });
 }
 
@@ -416,11 +417,11 @@ TEST(Law3, InstructionSetsAgree) {
         x.fill(random);
         const RotateOptions options{.offset = 17};
         kernels::force_instruction_set(best);
-        const auto wanted = turned(rotary_emb, x, options);
+        const auto wanted = rotated(rotary_emb, x, options);
         for (const InstructionSet set :
              {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
           kernels::force_instruction_set(set);
-          const auto found = turned(rotary_emb, x, options);
+          const auto found = rotated(rotary_emb, x, options);
           if (kernels::instruction_set() != InstructionSet::baseline || kernels::Baseline::kFused) {
             ASSERT_TRUE(same_bits(found, wanted)) << "dim " << dim << " " << name_of(pairing);
           } else {

@@ -12,24 +12,23 @@ namespace rotary::testing {
 namespace {
 
 template <class T, class X>
-StridedArray<X> turned(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
-                       const RotateOptions& options = {}) {
+StridedArray<X> rotated(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
+                        const RotateOptions& options = {}) {
   StridedArray<X> result(x.extents());
   rotary_emb.rotate_into(x.view(), result.view(), options);
   return result;
 }
 
 // --- law 4
-// --------------------------------------------------------------------------------------------------------
 
-// Long then short, offset then none, scaled and backwards in between; whatever is kept of it.
+// Long then short, offset then none, scaled and backwards in between, whatever of it is cached.
 TEST(Law4, ResultsDoNotDependOnEarlierCalls) {
   Random random(401);
   SCOPED_TRACE(random.replay());
   for_each_of<float, double, Eigen::bfloat16>([&](auto scalar) {
     using X = decltype(scalar);
-    for (const Index kept : {Index{0}, Index{1}, Index{7}, Index{64}, Index{100}, Index{8192}}) {
-      const RotaryEmbeddingOptions options{.dim = 6, .cache_max_seq_len = kept};
+    for (const Index cached : {Index{0}, Index{1}, Index{7}, Index{64}, Index{100}, Index{8192}}) {
+      const RotaryEmbeddingOptions options{.dim = 6, .cache_max_seq_len = cached};
       const RotaryEmbedding<RowsFor<X>> used(options);
       for (int call = 0; call < 40; ++call) {
         const Index seq = random.pick<Index>({0, 1, 2, 63, 64, 65, 130});
@@ -40,8 +39,8 @@ TEST(Law4, ResultsDoNotDependOnEarlierCalls) {
             .scale = random.pick({1.0, 1.0, 1.0, 2.0}),
             .direction = random.pick({Direction::forward, Direction::transpose})};
         const RotaryEmbedding<RowsFor<X>> fresh(options);
-        ASSERT_TRUE(same_bits(turned(used, x, how), turned(fresh, x, how)))
-            << "call " << call << ", keeping " << kept;
+        ASSERT_TRUE(same_bits(rotated(used, x, how), rotated(fresh, x, how)))
+            << "call " << call << ", caching " << cached;
       }
     }
   });
@@ -63,39 +62,38 @@ TEST(Law4, KeepingRowsIsNotSeen) {
       StridedArray<X> x({2, random.integer<Index>(1, 60), options.dim});
       x.fill(random);
       const RotateOptions how{.offset = random.integer<Index>(0, 20)};
-      const auto wanted = turned(keeps_none, x, how);
-      EXPECT_TRUE(same_bits(turned(keeps, x, how), wanted));
-      EXPECT_TRUE(same_bits(turned(keeps_few, x, how), wanted));
+      const auto wanted = rotated(keeps_none, x, how);
+      EXPECT_TRUE(same_bits(rotated(keeps, x, how), wanted));
+      EXPECT_TRUE(same_bits(rotated(keeps_few, x, how), wanted));
     }
   });
 }
 
-TEST(Law4, CopiesAndMovesTurnAlike) {
+TEST(Law4, CopiesAndMovesRotateAlike) {
   Random random(403);
   SCOPED_TRACE(random.replay());
   const RotaryEmbeddingOptions options{.dim = 6, .learned_freq = true};
   StridedArray<float> x({100, 6});
   x.fill(random);
   RotaryEmbedding<float> first(options);
-  const auto wanted = turned(first, x);
+  const auto wanted = rotated(first, x);
   RotaryEmbedding<float> copy(first);
-  EXPECT_TRUE(same_bits(turned(copy, x), wanted));
+  EXPECT_TRUE(same_bits(rotated(copy, x), wanted));
   RotaryEmbedding<float> moved(std::move(copy));
-  EXPECT_TRUE(same_bits(turned(moved, x), wanted));
+  EXPECT_TRUE(same_bits(rotated(moved, x), wanted));
   copy = moved;
-  EXPECT_TRUE(same_bits(turned(copy, x), wanted));
+  EXPECT_TRUE(same_bits(rotated(copy, x), wanted));
   const std::vector<double> others{0.5, 0.25, 0.125};
   copy.set_freqs(others);
-  EXPECT_FALSE(same_bits(turned(copy, x), wanted)) << "new frequencies must show";
-  EXPECT_TRUE(same_bits(turned(moved, x), wanted)) << "and only where they were set";
-  const auto with_others = turned(RotaryEmbedding<float>(RotaryEmbeddingOptions{.custom_freqs = others}), x);
-  EXPECT_TRUE(same_bits(turned(copy, x), with_others));
+  EXPECT_FALSE(same_bits(rotated(copy, x), wanted)) << "new frequencies must show";
+  EXPECT_TRUE(same_bits(rotated(moved, x), wanted)) << "and only where they were set";
+  const auto with_others = rotated(RotaryEmbedding<float>(RotaryEmbeddingOptions{.custom_freqs = others}), x);
+  EXPECT_TRUE(same_bits(rotated(copy, x), with_others));
   moved = std::move(copy);
-  EXPECT_TRUE(same_bits(turned(moved, x), with_others));
+  EXPECT_TRUE(same_bits(rotated(moved, x), with_others));
 }
 
 // --- law 5
-// --------------------------------------------------------------------------------------------------------
 
 /// Any bits at all: among them are NaNs of every payload, infinities and subnormal numbers.
 template <class X>
@@ -161,7 +159,7 @@ TEST(Law5, AnOddDimLeavesItsLastFeatureAlone) {
         for (Index row = 0; row < 4; ++row) x[row * dim + dim - 1] = any_bits<X>(random);
         auto wanted = x;
         rotary_emb.rotate_in_place(wanted.view().slice(1, 0, dim - 1), {.offset = 1});
-        EXPECT_TRUE(same_bits(turned(rotary_emb, x, {.offset = 1}), wanted)) << "dim " << dim;
+        EXPECT_TRUE(same_bits(rotated(rotary_emb, x, {.offset = 1}), wanted)) << "dim " << dim;
         for (Index row = 0; row < 4; ++row)
           ASSERT_EQ(bits_of(wanted[row * dim + dim - 1]), bits_of(x[row * dim + dim - 1]));
       }
@@ -180,12 +178,12 @@ TEST(Law5, NotANumberStaysInItsPair) {
         const RotaryEmbedding<RowsFor<X>> rotary_emb(RotaryEmbeddingOptions{.dim = dim, .pairing = pairing});
         StridedArray<X> x({5, dim});
         x.fill(random);
-        const auto wanted = turned(rotary_emb, x, {.offset = 1});
+        const auto wanted = rotated(rotary_emb, x, {.offset = 1});
         const Index row = random.integer<Index>(0, 4) * dim;
         const auto [a, b] = pair_features(pairing, dim / 2, random.integer<Index>(0, dim / 2 - 1));
         x[row + random.pick({a, b})] =
             random.pick({std::numeric_limits<X>::quiet_NaN(), std::numeric_limits<X>::infinity()});
-        const auto found = turned(rotary_emb, x, {.offset = 1});
+        const auto found = rotated(rotary_emb, x, {.offset = 1});
         for (Index n = 0; n < x.size(); ++n) {
           if (n == row + a || n == row + b) {
             EXPECT_FALSE(std::isfinite(static_cast<double>(found[n])));
@@ -199,7 +197,6 @@ TEST(Law5, NotANumberStaysInItsPair) {
 }
 
 // --- law 6
-// --------------------------------------------------------------------------------------------------------
 
 /// The next number away from zero, less the number.
 template <class X>
@@ -209,7 +206,7 @@ double unit_in_the_last_place(const X& x) {
 }
 
 // The rotation of the same numbers in float, rounded; so rows in double make no difference.
-TEST(Law6, SixteenBitTensorsAreTurnedInFloatAndRoundedOnce) {
+TEST(Law6, SixteenBitTensorsAreRotatedInFloatAndRoundedOnce) {
   Random random(407);
   SCOPED_TRACE(random.replay());
   for_each_of<Eigen::half, Eigen::bfloat16>([&](auto scalar) {
@@ -227,10 +224,10 @@ TEST(Law6, SixteenBitTensorsAreTurnedInFloatAndRoundedOnce) {
       for (Index n = 0; n < x.size(); ++n) as_double[n] = as_float[n] = static_cast<float>(x[n]);
 
       const RotateOptions how{.offset = random.pick<Index>({0, 5, 1000003})};
-      const auto result = turned(rotary_emb, x, how);
-      const auto in_float = turned(rotary_emb, as_float, how);
-      const auto exact = turned(with_double_rows, as_double, how);
-      EXPECT_TRUE(same_bits(turned(with_double_rows, x, how), result));
+      const auto result = rotated(rotary_emb, x, how);
+      const auto in_float = rotated(rotary_emb, as_float, how);
+      const auto exact = rotated(with_double_rows, as_double, how);
+      EXPECT_TRUE(same_bits(rotated(with_double_rows, x, how), result));
       for (Index n = 0; n < x.size(); ++n) {
         ASSERT_EQ(bits_of(result[n]), bits_of(static_cast<X>(in_float[n]))) << "element " << n;
         // Within half a unit in the last place of the truth, but for what float was off by.
@@ -244,7 +241,7 @@ TEST(Law6, SixteenBitTensorsAreTurnedInFloatAndRoundedOnce) {
   });
 }
 
-// A float tensor with double rows is turned in double, and rounded once.
+// A float tensor with double rows is rotated in double, and rounded once.
 TEST(Law6, FloatTensorsWithDoubleRowsAreRoundedOnce) {
   Random random(408);
   SCOPED_TRACE(random.replay());
@@ -255,8 +252,8 @@ TEST(Law6, FloatTensorsWithDoubleRowsAreRoundedOnce) {
     x.fill(random);
     StridedArray<double> as_double(x.extents());
     for (Index n = 0; n < x.size(); ++n) as_double[n] = x[n];
-    const auto result = turned(rotary_emb, x, {.offset = 9}), rounded = [&] {
-      const auto in_double = turned(rotary_emb, as_double, {.offset = 9});
+    const auto result = rotated(rotary_emb, x, {.offset = 9}), rounded = [&] {
+      const auto in_double = rotated(rotary_emb, as_double, {.offset = 9});
       StridedArray<float> narrow(x.extents());
       for (Index n = 0; n < x.size(); ++n) narrow[n] = static_cast<float>(in_double[n]);
       return narrow;
@@ -265,8 +262,8 @@ TEST(Law6, FloatTensorsWithDoubleRowsAreRoundedOnce) {
   }
 }
 
-// A double tensor with float rows is turned in double too: rows are all that is rounded to float.
-TEST(Law6, DoubleTensorsWithFloatRowsAreTurnedInDouble) {
+// A double tensor with float rows is rotated in double too: rows are all that is rounded to float.
+TEST(Law6, DoubleTensorsWithFloatRowsAreRotatedInDouble) {
   Random random(409);
   SCOPED_TRACE(random.replay());
   for (const Pairing pairing : kPairings) {
@@ -275,7 +272,7 @@ TEST(Law6, DoubleTensorsWithFloatRowsAreTurnedInDouble) {
     const CosSinTable<float> rows(language_frequencies(dim), Positions::consecutive(7), {.pairing = pairing});
     StridedArray<double> x({7, dim});
     x.fill(random);
-    const auto result = turned(rotary_emb, x);
+    const auto result = rotated(rotary_emb, x);
     for (Index n = 0; n < 7; ++n) {
       for (Index i = 0; i < dim / 2; ++i) {
         const auto [a, b] = pair_features(pairing, dim / 2, i);

@@ -11,14 +11,14 @@ namespace rotary::testing {
 namespace {
 
 template <class T, class X>
-StridedArray<X> turned(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
-                       const RotateOptions& options = {}) {
+StridedArray<X> rotated(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
+                        const RotateOptions& options = {}) {
   StridedArray<X> result(x.extents());
   rotary_emb.rotate_into(x.view(), result.view(), options);
   return result;
 }
 
-/// An embedding of any kind that turns `dim` features.
+/// An embedding of any kind that rotates `dim` features.
 template <class X>
 RotaryEmbedding<RowsFor<X>> any_embedding(Random& random, Index dim, Pairing pairing) {
   RotaryEmbeddingOptions options{.dim = dim,
@@ -67,10 +67,9 @@ double worst_pair(const StridedArray<X>& found, const StridedArray<Y>& wanted, P
 /// What a rotation may be off by, in units of the length of a pair: 2.5 roundings in float and double, whose
 /// rows are rounded too; one where rows and arithmetic are in float and the result in 16 bits.
 template <class X>
-constexpr double kTurnError = (sizeof(X) == 2 ? 1.01 : 2.5) * kUnit<X>;
+constexpr double kRotationError = (sizeof(X) == 2 ? 1.01 : 2.5) * kUnit<X>;
 
 // --- law 1
-// --------------------------------------------------------------------------------------------------------
 
 TEST(Law1, PositionZeroChangesNothing) {
   Random random(101);
@@ -86,7 +85,7 @@ TEST(Law1, PositionZeroChangesNothing) {
       // Any row may be the one at position 0.
       const Index zero = random.integer<Index>(0, seq - 1);
       const Direction direction = random.pick({Direction::forward, Direction::inverse, Direction::transpose});
-      const auto result = turned(rotary_emb, x, {.offset = -zero, .direction = direction});
+      const auto result = rotated(rotary_emb, x, {.offset = -zero, .direction = direction});
       for (Index n = 0; n < x.size(); ++n) {
         if (n / x.extents()[3] % seq == zero) {
           ASSERT_EQ(bits_of(result[n]), bits_of(x[n])) << "element " << n;
@@ -108,7 +107,7 @@ TEST(Law1, LengthsOfPairsAreKept) {
       const auto rotary_emb = any_embedding<X>(random, dim, pairing);
       StridedArray<X> x({3, random.integer<Index>(1, 9), dim});
       x.fill(random);
-      const auto result = turned(rotary_emb, x, {.offset = any_position(random)});
+      const auto result = rotated(rotary_emb, x, {.offset = any_position(random)});
       for (Index row = 0; row < x.size(); row += dim) {
         for (Index i = 0; i < dim / 2; ++i) {
           const PairFeatures pair = pair_features(pairing, dim / 2, i);
@@ -120,13 +119,13 @@ TEST(Law1, LengthsOfPairsAreKept) {
         }
       }
     }
-    EXPECT_LE(worst, kTurnError<X>) << worst / kUnit<X> << " units";
-    EXPECT_GT(worst, 0) << "nothing was turned";
+    EXPECT_LE(worst, kRotationError<X>) << worst / kUnit<X> << " units";
+    EXPECT_GT(worst, 0) << "nothing was rotated";
   });
 }
 
 // A rotation by any other angle keeps lengths too. Positions are small enough for std::cos to be right.
-TEST(Law1, PairsTurnByPositionTimesFrequency) {
+TEST(Law1, PairsRotateByPositionTimesFrequency) {
   Random random(103);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -154,13 +153,13 @@ TEST(Law1, PairsTurnByPositionTimesFrequency) {
           wanted[row * dim + b] = static_cast<double>(from(b) * std::cos(angle) + from(a) * std::sin(angle));
         }
       }
-      worst = std::max(worst, worst_pair(turned(rotary_emb, x, {.offset = offset}), wanted, pairing, dim));
+      worst = std::max(worst, worst_pair(rotated(rotary_emb, x, {.offset = offset}), wanted, pairing, dim));
     }
-    EXPECT_LE(worst, kTurnError<X>) << worst / kUnit<X> << " units";
+    EXPECT_LE(worst, kRotationError<X>) << worst / kUnit<X> << " units";
   });
 }
 
-TEST(Law1, TheNegativePositionTurnsBack) {
+TEST(Law1, TheNegativePositionRotatesBack) {
   Random random(104);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -173,13 +172,13 @@ TEST(Law1, TheNegativePositionTurnsBack) {
       StridedArray<X> x({5, 1, dim});
       x.fill(random);
       const FixedPosition m = any_position(random);
-      const auto there = turned(rotary_emb, x, {.offset = m});
-      worst = std::max(worst, worst_pair(turned(rotary_emb, there, {.offset = -m}), x, pairing, dim));
-      // The same rows backwards are the same bits.
-      EXPECT_TRUE(same_bits(turned(rotary_emb, there, {.offset = -m}),
-                            turned(rotary_emb, there, {.offset = m, .direction = Direction::inverse})));
+      const auto there = rotated(rotary_emb, x, {.offset = m});
+      worst = std::max(worst, worst_pair(rotated(rotary_emb, there, {.offset = -m}), x, pairing, dim));
+      // Rotating backwards by the same rows gives the same bits.
+      EXPECT_TRUE(same_bits(rotated(rotary_emb, there, {.offset = -m}),
+                            rotated(rotary_emb, there, {.offset = m, .direction = Direction::inverse})));
     }
-    EXPECT_LE(worst, 2 * kTurnError<X>) << worst / kUnit<X> << " units";
+    EXPECT_LE(worst, 2 * kRotationError<X>) << worst / kUnit<X> << " units";
   });
 }
 
@@ -198,18 +197,18 @@ TEST(Law1, InverseTakesBackForwardWithScaleAndMagnitude) {
       StridedArray<X> x({3, random.integer<Index>(1, 9), dim});
       x.fill(random);
       RotateOptions options{.offset = any_position(random), .scale = random.uniform(0.5, 1.5)};
-      const auto there = turned(rotary_emb, x, options);
+      const auto there = rotated(rotary_emb, x, options);
       options.direction = Direction::inverse;
-      worst = std::max(worst, worst_pair(turned(rotary_emb, there, options), x, pairing, dim));
+      worst = std::max(worst, worst_pair(rotated(rotary_emb, there, options), x, pairing, dim));
 
       // And the transpose is the inverse times the square of the magnitude.
       options.direction = Direction::transpose;
       const double square = std::pow(frequencies.magnitude * options.scale, 2);
       StridedArray<double> scaled(x.extents());
       for (Index n = 0; n < x.size(); ++n) scaled[n] = square * static_cast<double>(x[n]);
-      worst = std::max(worst, worst_pair(turned(rotary_emb, there, options), scaled, pairing, dim));
+      worst = std::max(worst, worst_pair(rotated(rotary_emb, there, options), scaled, pairing, dim));
     }
-    EXPECT_LE(worst, 2 * kTurnError<X>) << worst / kUnit<X> << " units";
+    EXPECT_LE(worst, 2 * kRotationError<X>) << worst / kUnit<X> << " units";
   });
 }
 
@@ -226,15 +225,14 @@ TEST(Law1, TurnsAddUp) {
       StridedArray<X> x({5, 1, dim});
       x.fill(random);
       const FixedPosition m = any_position(random), n = any_position(random);
-      const auto twice = turned(rotary_emb, turned(rotary_emb, x, {.offset = m}), {.offset = n});
-      worst = std::max(worst, worst_pair(twice, turned(rotary_emb, x, {.offset = m + n}), pairing, dim));
+      const auto twice = rotated(rotary_emb, rotated(rotary_emb, x, {.offset = m}), {.offset = n});
+      worst = std::max(worst, worst_pair(twice, rotated(rotary_emb, x, {.offset = m + n}), pairing, dim));
     }
-    EXPECT_LE(worst, 3 * kTurnError<X>) << worst / kUnit<X> << " units";
+    EXPECT_LE(worst, 3 * kRotationError<X>) << worst / kUnit<X> << " units";
   });
 }
 
 // --- law 2
-// --------------------------------------------------------------------------------------------------------
 
 constexpr Index kFarPositions[] = {
     0, 777, 8191, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
@@ -283,11 +281,11 @@ TEST(Law2, ScoresDependOnTheDistanceAlone) {
       const double lengths = std::sqrt(product(q, q) * product(k, k));
       for (const Index n : kFarPositions) {
         const double score =
-            product(turned(rotary_emb, q, {.offset = n + distance}), turned(rotary_emb, k, {.offset = n}));
+            product(rotated(rotary_emb, q, {.offset = n + distance}), rotated(rotary_emb, k, {.offset = n}));
         worst = std::max(worst, std::fabs(score - wanted) / lengths);
       }
     }
-    EXPECT_LE(worst, 2 * kTurnError<X>) << worst / kUnit<X> << " units";
+    EXPECT_LE(worst, 2 * kRotationError<X>) << worst / kUnit<X> << " units";
   });
 }
 
@@ -305,8 +303,8 @@ TEST(Law2, AlsoForFractionalPositions) {
     const double wanted = score_at_distance(q, k, Pairing::interleaved, 10000, 2.5 / 4);
     for (const double n : {0.25, -1000.5, 1000000.125, 2147483647.75}) {
       const double score =
-          product(turned(rotary_emb, q, {.offset = n + 2.5}), turned(rotary_emb, k, {.offset = n}));
-      EXPECT_NEAR(score, wanted, lengths * 2 * kTurnError<X>) << "key at " << n;
+          product(rotated(rotary_emb, q, {.offset = n + 2.5}), rotated(rotary_emb, k, {.offset = n}));
+      EXPECT_NEAR(score, wanted, lengths * 2 * kRotationError<X>) << "key at " << n;
     }
   });
 }

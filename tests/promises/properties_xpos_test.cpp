@@ -1,4 +1,4 @@
-// Laws 1 to 4 for XPos, whose turns carry a scale for each pair.
+// Laws 1 to 4 for XPos, whose rotations have a scale for each pair.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -25,7 +25,7 @@ struct Both {
 };
 
 template <class X, class T>
-Both<X> turned(const XPos<T>& xpos, Both<X> both, const XPosRotateOptions& options = {}) {
+Both<X> rotated(const XPos<T>& xpos, Both<X> both, const XPosRotateOptions& options = {}) {
   xpos.rotate_queries_and_keys_in_place(both.q.view(), both.k.view(), options);
   return both;
 }
@@ -42,12 +42,12 @@ double score(const Both<X>& both, Index m, Index n) {
 
 /// Σ |q_j k_j| over the pairs, and the size of the scales there: what an error of a score is measured by.
 template <class X>
-double size_of_score(const Both<X>& turned, Index m, Index n) {
-  const Index dim = turned.q.extents().back();
+double size_of_score(const Both<X>& rotated, Index m, Index n) {
+  const Index dim = rotated.q.extents().back();
   double q = 0, k = 0;
   for (Index j = 0; j < dim; ++j) {
-    q += std::pow(static_cast<double>(turned.q[m * dim + j]), 2);
-    k += std::pow(static_cast<double>(turned.k[n * dim + j]), 2);
+    q += std::pow(static_cast<double>(rotated.q[m * dim + j]), 2);
+    k += std::pow(static_cast<double>(rotated.k[n * dim + j]), 2);
   }
   return std::sqrt(q * k);
 }
@@ -69,14 +69,14 @@ double score_at_distance(const Both<X>& both, Index m, Index n, Pairing pairing,
   return static_cast<double>(sum);
 }
 
-/// Both turns of a score err by up to 2.5 roundings, and their scales by one each.
+/// Both rotations of a score err by up to 2.5 roundings, and their scales by one each.
 template <class X>
 constexpr double kScoreError = 7 * kUnit<X>;
 
 constexpr Index kFarPositions[] = {
     0, 777, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
 
-TEST(XPosLaw1, ScaleIsOneAtTheCentreAndNothingTurnsAtPositionZero) {
+TEST(XPosLaw1, ScaleIsOneAtTheCentreAndNothingRotatesAtPositionZero) {
   Random random(201);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -85,11 +85,11 @@ TEST(XPosLaw1, ScaleIsOneAtTheCentreAndNothingTurnsAtPositionZero) {
       const XPos<RowsFor<X>> xpos(RotaryEmbeddingOptions{.dim = 12, .pairing = pairing});
       Both<X> x({2, 1, 14}, {2, 1, 14});
       x.fill(random);
-      const auto same = turned(xpos, x, {.offset = 0, .centre = 0});
+      const auto same = rotated(xpos, x, {.offset = 0, .centre = 0});
       EXPECT_TRUE(same_bits(same.q, x.q));
       EXPECT_TRUE(same_bits(same.k, x.k));
       // At any centre it is a rotation and no more.
-      const auto at_centre = turned(xpos, x, {.offset = 1000003, .centre = 1000003});
+      const auto at_centre = rotated(xpos, x, {.offset = 1000003, .centre = 1000003});
       auto plain = x;
       xpos.rotary().rotate_in_place(plain.q.view(), {.offset = 1000003});
       xpos.rotary().rotate_in_place(plain.k.view(), {.offset = 1000003});
@@ -110,9 +110,9 @@ TEST(XPosLaw1, InverseTakesBackForward) {
       Both<X> x({2, seq, dim}, {3, seq, dim});
       x.fill(random);
       XPosRotateOptions options{.offset = random.pick<Index>({0, 1000003})};
-      const auto there = turned(xpos, x, options);
+      const auto there = rotated(xpos, x, options);
       options.direction = Direction::inverse;
-      const auto back = turned(xpos, there, options);
+      const auto back = rotated(xpos, there, options);
       for (Index n = 0; n < x.q.size(); ++n)
         ASSERT_NEAR(static_cast<double>(back.q[n]), static_cast<double>(x.q[n]), 2.9 * kScoreError<X>)
             << "of q " << n;
@@ -141,7 +141,7 @@ TEST(XPosLaw2, ScoresDependOnTheDistanceAlone) {
         // The default centre moves along; a named one may lie anywhere near.
         XPosRotateOptions options{.offset = first};
         if (round % 3 == 1) options.centre = static_cast<double>(first - random.integer<Index>(0, 500));
-        const auto result = turned(xpos, x, options);
+        const auto result = rotated(xpos, x, options);
         for (int draw = 0; draw < 20; ++draw) {
           const Index n = random.integer<Index>(0, seq - 1), m = random.integer<Index>(n, seq - 1);
           const double wanted = score_at_distance(x, m, n, pairing, base, static_cast<double>(m - n));
@@ -182,7 +182,7 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
         expect_same(cached_q, part(full_q, begin, count));
         expect_same(cached_k, full_k);
 
-        // Keys turned once, when they come, and kept: one centre for all calls.
+        // Keys rotated once, when they are appended, and cached: one centre for all calls.
         const XPosRotateOptions all{.seq_dim = -2, .centre = 4},
             chunk{.offset = begin, .seq_dim = -2, .centre = 4};
         const auto [whole_q, whole_k] = xpos.rotate_queries_and_keys(part(q, 0, end), part(k, 0, end), all);
@@ -195,8 +195,7 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
   });
 }
 
-// As in the reference, an offset turns the queries further, but their scale stays that of their place among
-// the keys.
+// As in the reference, an offset is added to the positions of the queries, but not to those of their scales.
 TEST(XPosLaw2, CachedQueriesMayBeOffset) {
   Random random(205);
   SCOPED_TRACE(random.replay());
@@ -232,12 +231,12 @@ TEST(XPosLaw3, EveryLayoutAndPlaceGivesTheSameBits) {
           .offset = random.integer<Index>(-300, 300), .seq_dim = axis - rank, .direction = direction};
       Both<X> x(shape, shape);
       x.fill(random);
-      const auto wanted = turned(xpos, x, options);
+      const auto wanted = rotated(xpos, x, options);
       Both<X> other = x;
       other.q = x.q.laid_out(Layout::random(random, rank));
       other.k = x.k.laid_out(Layout::random(random, rank));
       options.seq_dim = axis;
-      const auto found = turned(xpos, other, options);
+      const auto found = rotated(xpos, other, options);
       EXPECT_TRUE(same_bits(found.q, wanted.q)) << text_of(shape);
       EXPECT_TRUE(same_bits(found.k, wanted.k)) << text_of(shape);
       EXPECT_TRUE(found.q.guards_are_intact() && found.k.guards_are_intact());
@@ -266,8 +265,8 @@ TEST(XPosLaw3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
       };
       permute(x.q, permuted.q);
       permute(x.k, permuted.k);
-      const auto found = turned(half, permuted, {.offset = 5});
-      const auto result = turned(interleaved, x, {.offset = 5});
+      const auto found = rotated(half, permuted, {.offset = 5});
+      const auto result = rotated(interleaved, x, {.offset = 5});
       Both<X> wanted = x;
       permute(result.q, wanted.q);
       permute(result.k, wanted.k);
@@ -287,7 +286,7 @@ TEST(XPosLaw4, ResultsDoNotDependOnEarlierCalls) {
     Both<float> x({seq, 12}, {seq, 12});
     x.fill(random);
     const XPosRotateOptions how{.offset = random.pick<Index>({0, 0, 5, 4000})};
-    const auto found = turned(used, x, how), wanted = turned(XPos<float>(options), x, how);
+    const auto found = rotated(used, x, how), wanted = rotated(XPos<float>(options), x, how);
     EXPECT_TRUE(same_bits(found.q, wanted.q)) << "call " << call;
     EXPECT_TRUE(same_bits(found.k, wanted.k)) << "call " << call;
   }
@@ -335,14 +334,15 @@ TEST(XPosCentreOnLastQuery, OneQueryReachesAsFarBackAsThereAreKeys) {
                std::invalid_argument);
 }
 
-// Every way of naming positions gives the same bits, as far as they name the same positions and the same centre.
+// Every way of naming positions gives the same bits, as far as they name the same positions and the same
+// centre.
 TEST(XPosPositions, AnyKindGivesTheBitsOfAnOffset) {
   Random random(72);
   SCOPED_TRACE(random.replay());
   const XPos<float> xpos({.dim = 16});
   Both<float> both({3, 2, 5, 16}, {3, 2, 5, 16});  // [batch, heads, seq, head_dim]
   both.fill(random);
-  const auto by_offset = turned(xpos, both, {.offset = 40});
+  const auto by_offset = rotated(xpos, both, {.offset = 40});
   const auto at = [&](const auto& positions, const XPosRotateOptions& options = {}) {
     auto result = both;
     xpos.rotate_queries_and_keys_in_place(result.q.view(), result.k.view(), positions, options);
@@ -358,7 +358,7 @@ TEST(XPosPositions, AnyKindGivesTheBitsOfAnOffset) {
   expect_same(at(Positions::consecutive(5, 40)), by_offset);
   expect_same(at(Positions::per_sequence(starts)), by_offset);
   expect_same(at(ids, {.centre_on_last_query = true}),
-              turned(xpos, both, {.offset = 40, .centre_on_last_query = true}));
+              rotated(xpos, both, {.offset = 40, .centre_on_last_query = true}));
 
   // Sequences at positions of their own, with one centre for all.
   const std::vector<int> lengths = {1000, 3, 77};

@@ -1,5 +1,6 @@
-// A call that throws has written nothing: every function that writes to a tensor of the caller's, with every kind of
-// bad argument that it can be given, whatever else the call is to do (other pairings, directions, scales, threads).
+// A call that throws has written nothing: every function that writes to a tensor of the caller's, with every
+// kind of bad argument that it can be given, whatever else the call is to do (other pairings, directions,
+// scales, threads).
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -71,7 +72,8 @@ void expect_untouched(const std::vector<NamedCall>& calls) {
   }
 }
 
-/// Every way of rotating with these options, and with positions if there are any, after which all have thrown.
+/// Every way of rotating with these options, and with positions if there are any, after which all have
+/// thrown.
 template <class... At>
 void add_calls(std::vector<NamedCall>& calls, const std::string& what,
                const RotaryEmbedding<float>& rotary_emb, const RotateOptions& options, const At&... at) {
@@ -443,7 +445,7 @@ TEST(UntouchedOnError, Attention) {
   expect_untouched(calls);
 }
 
-/// All that a cache tells of itself.
+/// All that can be read from a cache.
 std::vector<float> state_of(const KeyCache<float>& cache) {
   std::vector<float> state = {static_cast<float>(cache.size()), static_cast<float>(cache.capacity())};
   for (Index n = 0; n < cache.size(); ++n)

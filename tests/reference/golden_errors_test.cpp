@@ -52,8 +52,8 @@ const std::vector<CaseName> kCases = cases_of("golden_errors_test");
 using Embedding = RotaryEmbedding<double>;
 using Rank4 = Eigen::Tensor<double, 4, Eigen::RowMajor>;
 
-/// The first `dim` features of [batch, heads, seq, head_dim] turned by position · f_i and scaled by
-/// scale(position, i), as it stands in a textbook.
+/// The first `dim` features of [batch, heads, seq, head_dim] rotated by position · f_i and scaled by
+/// scale(position, i), by the textbook formula.
 template <class Frequency, class Scale>
 Rank4 by_the_book(Rank4 x, Index dim, Frequency&& frequency, Scale&& scale) {
   for (Index b = 0; b < x.dimension(0); ++b)
@@ -120,7 +120,7 @@ TEST(GoldenChoices, NoMoreQueriesThanKeys) {
   EXPECT_THROW(static_cast<void>(xpos.rotate_queries_with_cached_keys(q, k)), std::invalid_argument);
 }
 
-// More likely a mistake than meant; who means it says so, and then the cache is no matter.
+// More likely a mistake than intended; with `allow_odd_dim` it is allowed, whatever the cache.
 TEST(GoldenChoices, OddDimMustBeMeant) {
   RotaryEmbeddingOptions options{.dim = 7};
   EXPECT_THROW(Embedding{options}, std::invalid_argument);
@@ -148,7 +148,7 @@ TEST(GoldenChoices, OnlyXPosHasScales) {
 }
 
 // XPos::rotate_queries_or_keys is a static_assert; queries and keys together do compile.
-TEST(GoldenChoices, XPosTurnsQueriesAndKeysTogether) {
+TEST(GoldenChoices, XPosRotatesQueriesAndKeysTogether) {
   const XPos<double> xpos({.dim = 8});
   const Rank4 t = random_tensor(1, 2, 4, 8);
   const auto [q, k] = xpos.rotate_queries_and_keys(t, t);
@@ -170,7 +170,7 @@ TEST(GoldenChoices, AnglesOfAGridNeedNoBatch) {
   expect_same_bits(from_eigen(apply_rotary_emb(freqs, t)), wanted, "without a batch");
 }
 
-// 2 num_freqs features turn, cache or not.
+// 2 num_freqs features rotate, with or without a cache.
 TEST(GoldenChoices, ConstantFrequenciesAreAsManyAsAsked) {
   RotaryEmbeddingOptions options{.dim = 8, .freqs_for = FreqsFor::constant, .num_freqs = 2};
   EXPECT_THROW(Embedding{options}, std::invalid_argument) << "dim contradicts the number of frequencies";
@@ -191,7 +191,7 @@ TEST(GoldenChoices, ASinglePair) {
   EXPECT_THROW(Embedding{options}, std::invalid_argument);
 }
 
-// The same axis as −3.
+// Axis 1, which is axis −3.
 TEST(GoldenChoices, SequenceAxisFromTheFront) {
   const Embedding rotary({.dim = 8});
   const Rank4 t = random_tensor(1, 4, 2, 8);

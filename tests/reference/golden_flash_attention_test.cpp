@@ -40,7 +40,7 @@ void apply(Session& session, const Call& call) {
   const Tensor& x = session.at(call, "x");
   with_scalar<T>(x, [&]<class S>(S) {
     const Elements<S> cos(session.at(call, "cos"), Eigen::ColMajor), sin(session.at(call, "sin"));
-    const Tensor result = turned_every_way<S>(x, [&](const auto& in, const auto& out) {
+    const Tensor result = rotated_every_way<S>(x, [&](const auto& in, const auto& out) {
       flash_attention::apply_rotary_into(in, cos.const_view(), sin.const_view(), out, of.options);
     });
     with_rank<3, 4>(x, [&]<int R>(std::integral_constant<int, R>) {
@@ -116,7 +116,7 @@ struct Module {
     return args.flag("interleaved", false) ? Pairing::interleaved : Pairing::half;
   }
 
-  void turn(const StridedView<T>& q, const StridedView<T>& k, Index offset, Index centre) const {
+  void rotate(const StridedView<T>& q, const StridedView<T>& k, Index offset, Index centre) const {
     if (xpos) {
       xpos->rotate_queries_and_keys_in_place(
           q, k, {.offset = offset, .seq_dim = 1, .centre = static_cast<double>(centre)});
@@ -129,9 +129,9 @@ struct Module {
   /// Returns the length of the table that the reference has then: what the call asks for, or `longest` of the
   /// calls before.
   ///
-  /// The centre of XPos is theirs: half that length, rounded down. That of a table which an earlier, longer
-  /// call has left is a quirk; a result of ours never depends on other calls, and then `longest` is 0. But
-  /// who wants it has it, by naming the centre.
+  /// The centre of XPos is that of the reference: half that length, rounded down. There the longer table of
+  /// an earlier call moves the centre, which is a quirk: our results never depend on other calls, and then
+  /// `longest` is 0. The quirk can be reproduced by naming the centre.
   Index forward(Session& session, const Call& call, Index longest) const {
     const Arguments& args = call.args;
     const Elements<T> qkv(session.at(call, "qkv"));
@@ -148,10 +148,10 @@ struct Module {
       const Tensor& offsets = session.at(call, "seqlen_offset");
       if (offsets.size() != of.q.extent(0)) wrong_data("there must be an offset for every sequence");
       for (Index b = 0; b < offsets.size(); ++b)
-        turn(of.q.slice(0, b, 1), of.k.slice(0, b, 1),
-             static_cast<Index>(offsets.values[static_cast<std::size_t>(b)]), length / 2);
+        rotate(of.q.slice(0, b, 1), of.k.slice(0, b, 1),
+               static_cast<Index>(offsets.values[static_cast<std::size_t>(b)]), length / 2);
     } else {
-      turn(of.q, of.k, offset, length / 2);
+      rotate(of.q, of.k, offset, length / 2);
     }
     if (call.out.size() != (kv ? 2u : 1u)) wrong_data("the module has one result for each tensor");
     session.set(call.out.at(0), qkv.tensor());
@@ -235,8 +235,8 @@ struct Tables {
   }
 };
 
-/// The operator with our tables and the module with our embedding are the same rotation, bit for bit; and its
-/// conjugate takes it back.
+/// The operator with our tables and the module with our embedding are the same rotation, bit for bit; the
+/// conjugate rotation undoes it.
 TEST(FlashAttention, TablesAndEmbeddingAgree) {
   const RotaryEmbedding<float> rotary({.dim = 8, .pairing = Pairing::half});
   const Tables<float> tables(
@@ -245,11 +245,11 @@ TEST(FlashAttention, TablesAndEmbeddingAgree) {
   Random random(1);
   SCOPED_TRACE(random.replay());
   fill_randomly(random, x);
-  const auto turned = flash_attention::apply_rotary(x, tables.cos, tables.sin, {.seqlen_offset = 15});
-  expect_same_bits(from_eigen(turned),
+  const auto rotated = flash_attention::apply_rotary(x, tables.cos, tables.sin, {.seqlen_offset = 15});
+  expect_same_bits(from_eigen(rotated),
                    from_eigen(rotary.rotate_queries_or_keys(x, {.offset = 15, .seq_dim = 1})), "by tables");
-  const auto back =
-      flash_attention::apply_rotary(turned, tables.cos, tables.sin, {.seqlen_offset = 15, .conjugate = true});
+  const auto back = flash_attention::apply_rotary(rotated, tables.cos, tables.sin,
+                                                  {.seqlen_offset = 15, .conjugate = true});
   compare(back, from_eigen(x), 1e-6);
 }
 
@@ -309,7 +309,7 @@ TEST(SourceDisagreements, NonCausalQueriesShareAPosition) {
   fill_randomly(random, q);
   const std::vector<std::int32_t> cache_seqlens = {7, 4};
   const rotary::Tensor<float, 4> as_heads = q.reshape(std::array<Index, 4>{2, 1, 6, 8});
-  const auto turned =
+  const auto rotated =
       flash_attention::apply_rotary(as_heads, tables.cos, tables.sin, {.seqlen_offsets = cache_seqlens});
   for (Index b = 0; b < 2; ++b)
     for (Index n = 0; n < 3; ++n) {
@@ -318,7 +318,7 @@ TEST(SourceDisagreements, NonCausalQueriesShareAPosition) {
       const auto alone = flash_attention::apply_rotary(
           token, tables.cos, tables.sin, {.seqlen_offset = cache_seqlens[static_cast<std::size_t>(b)]});
       for (Index h = 0; h < 2; ++h)
-        for (Index j = 0; j < 8; ++j) EXPECT_EQ(turned(b, 0, 2 * n + h, j), alone(0, 0, h, j));
+        for (Index j = 0; j < 8; ++j) EXPECT_EQ(rotated(b, 0, 2 * n + h, j), alone(0, 0, h, j));
     }
 }
 
@@ -329,9 +329,9 @@ TEST(SourceDisagreements, FlashAttentionPastTheTables) {
   rotary::Tensor<float, 2> cos(4, 2), sin(4, 2);
   x.setConstant(1), cos.setConstant(0), sin.setConstant(1);
   const std::vector<std::int32_t> offsets = {3};
-  const auto turned = flash_attention::apply_rotary(x, cos, sin, {.seqlen_offsets = offsets});
-  EXPECT_EQ(turned(0, 0, 0, 0), -1);
-  EXPECT_EQ(turned(0, 1, 0, 0), 1);
+  const auto rotated = flash_attention::apply_rotary(x, cos, sin, {.seqlen_offsets = offsets});
+  EXPECT_EQ(rotated(0, 0, 0, 0), -1);
+  EXPECT_EQ(rotated(0, 1, 0, 0), 1);
   expect_error([&] { flash_attention::apply_rotary(x, cos, sin, {.seqlen_offset = 3}); },
                {"4 rows", "at least 5"});
 }

@@ -40,7 +40,7 @@ ggml::RopeOptions options_of(const Arguments& args, std::span<const float> freq_
 
 /// Every form of a call gives the same bits: views, in place, a new tensor, rows made beforehand.
 template <class T>
-Tensor turned(const Session& session, const Call& call, ggml::Angles angles) {
+Tensor rotated(const Session& session, const Call& call, ggml::Angles angles) {
   const std::string& name = call.function;
   const bool back = name == "ggml_rope_ext_back" || name == "ggml_rope_multi_back";
   if (!back && name != "ggml_rope" && name != "ggml_rope_ext" && name != "ggml_rope_multi")
@@ -56,7 +56,7 @@ Tensor turned(const Session& session, const Call& call, ggml::Angles angles) {
   const Tensor& a = session.at(call, "a");
   Tensor result;
   with_scalar<T>(a, [&]<class S>(S) {
-    result = turned_every_way<S>(
+    result = rotated_every_way<S>(
         a, [&](const auto& in, const auto& out) { ggml::rope_into(in, positions, out, options, direction); });
     const auto x = to_eigen<S, 4>(a);
     expect_same_bits(
@@ -81,14 +81,14 @@ const Call& only_call(const Case& c) {
 // What we decided where the reference has a quirk:
 //
 //   vision_sections_longer_than_head   as the reference: sections count pairs, and those of sections that the
-//                                      pairs do not reach turn nothing
-//   *_large_positions                  exact angles, unless the policy is asked for by name
-//   mrope_sections_short               as the reference: sections begin anew where the pairs outnumber them
+//                                      pairs do not reach rotate nothing
+//   *_large_positions                  exact angles, unless the policy is named
+//   mrope_sections_short               as the reference: sections are repeated if there are more pairs
 template <class T>
 void check_case(const Case& c) {
   const Call& call = only_call(c);
   Session session(c, std::is_same_v<T, double>);
-  session.set(call.out.at(0), turned<T>(session, call, ggml::Angles::exact));
+  session.set(call.out.at(0), rotated<T>(session, call, ggml::Angles::exact));
   if (call.out.size() > 1) {
     ASSERT_EQ(call.out.size(), 2u);
     ASSERT_EQ(call.out[1], "corr_dims");
@@ -110,10 +110,10 @@ void check_policy(const Case& c) {
   const Tensor& wanted = c.output(out);
   // The rest of the case has been compared in the other suites.
   for (const auto& [name, tensor] : c.outputs) c.compared.insert(name);
-  const Tensor found = turned<float>(session, call, ggml::Angles::ggml_float32);
+  const Tensor found = rotated<float>(session, call, ggml::Angles::ggml_float32);
   compare(found, wanted, c.dtype == "float16" ? c.f32_atol(out) : 2e-6);
   if (!c.has_tag("large_position")) return;
-  const Tensor exact = turned<float>(session, call, ggml::Angles::exact);
+  const Tensor exact = rotated<float>(session, call, ggml::Angles::exact);
   double difference = 0;
   for (std::size_t n = 0; n < exact.values.size(); ++n)
     difference = std::max(difference, std::fabs(exact.values[n] - wanted.values[n]));
@@ -140,9 +140,9 @@ TEST(Ggml, FloatPolicyInDoubleHasTheSameRows) {
     }
 }
 
-// No run has mode VISION at large positions: its angles there by the definition, a running product for each
-// stream that begins anew at the section of the stream. The pairs outnumber the sections, which begin anew
-// too.
+// No run has mode VISION at large positions, so its angles are computed here by the definition: a running
+// product for each stream, which starts again in the section of the stream. There are more pairs than in the
+// sections, which are repeated.
 TEST(Ggml, FloatPolicyOfVisionBeginsAnewInEverySection) {
   const std::vector<std::int32_t> positions = {0, 70001, 131071, 3, 99991, 8191, 1, 2, 65537, 7, 500009, 12};
   const std::vector<float> factors = {1, 2, 1, 0.5, 1, 3, 1, 1};
@@ -180,8 +180,8 @@ TEST(Ggml, FloatPolicyOfVisionBeginsAnewInEverySection) {
   EXPECT_LT(difference, 1e-2f) << "yet of the same pairs";
 }
 
-// IMROPE's last pairs: with ggml they turn by the fourth stream, in Hugging Face, vLLM and SGLang by time.
-// This operator speaks as ggml; mrope_axes_interleaved is the other.
+// IMROPE's last pairs: in ggml they rotate by the fourth stream, in Hugging Face, vLLM and SGLang by time.
+// This operator does as ggml; mrope_axes_interleaved does as the others.
 TEST(SourceDisagreements, ImropeTail) {
   const Frequencies ours =
       ggml::rope_frequencies({.n_dims = 128, .mode = ggml::Mode::imrope, .sections = {24, 20, 20, 0}});
@@ -202,7 +202,7 @@ TEST(SourceDisagreements, GgmlYarnWithAnInvertedRange) {
                {"original_max_position_embeddings is 6", "2 pi beta_slow"});
 }
 
-// How models of other systems are told to ggml: YaRN with its magnitude, and Llama 3 as freq_factors.
+// Models of other systems in ggml's parameters: YaRN with its magnitude, and Llama 3 as freq_factors.
 TEST(Ggml, YarnOfHuggingFace) {
   const YarnOptions yarn{.factor = 4, .original_max_position_embeddings = 4096};
   const Frequencies wanted = yarn_frequencies(64, 10000, yarn);

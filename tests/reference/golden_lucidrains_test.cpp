@@ -11,7 +11,7 @@ namespace {
 //   bf16_pollutes_float_cache            the same
 //   xpos_stale_scale_cache               the same
 //   axial_lang_offsets_cached            the same, and every axis has its own offset
-//   negative_offset_zero_cache           negative positions turn backwards
+//   negative_offset_zero_cache           negative positions rotate backwards
 //   bf16_positions_above_256             positions are never held in a 16-bit type
 //   half_xpos_*                          scales are not rounded to 16 bits
 //   cached_keys_offset                   as the reference: the offset moves the queries and not the keys
@@ -24,8 +24,8 @@ namespace {
 //   learned_rotations_batch_slice        three axes of angles are broadcast; only [seq, rotary_dim] is cut to
 //                                        the last rows
 //
-// rotate_queries_or_keys of XPos does not compile. Whoever brings scales of his own gives them to
-// apply_rotary_emb with the angles, which is how that call of the reference is made here.
+// rotate_queries_or_keys of XPos does not compile. The reference's call with scales is made here by
+// apply_rotary_emb with angles and scales.
 template <class T>
 void check_case(const Case& c) {
   constexpr bool kInDouble = std::is_same_v<T, double>;

@@ -25,7 +25,7 @@ onnx::RotaryEmbeddingAttributes attributes_of(const Arguments& args) {
           .rotary_embedding_dim = args.integer("rotary_embedding_dim", 0)};
 }
 
-// The reference computes in the type of the input; ours turns 16-bit tensors in float and rounds once, so
+// The reference computes in the type of the input; ours rotates 16-bit tensors in float and rounds once, so
 // that own_float16 is nearer to the run in double than the reference is.
 template <class T>
 void run(Session& session, const Call& call) {
@@ -37,7 +37,7 @@ void run(Session& session, const Call& call) {
   with_scalar<T>(input, [&]<class S>(S) {
     const Elements<S> cos(cos_cache), sin(sin_cache, Eigen::ColMajor);
     const auto in_all_forms = [&](const auto&... position_ids) {
-      const Tensor result = turned_every_way<S>(input, [&](const auto& in, const auto& out) {
+      const Tensor result = rotated_every_way<S>(input, [&](const auto& in, const auto& out) {
         onnx::rotary_embedding_into(in, cos.const_view(), sin.const_view(), position_ids..., out, attributes);
       });
       with_rank<3, 4>(input, [&]<int R>(std::integral_constant<int, R>) {
@@ -185,16 +185,16 @@ TEST(OnnxErrors, AttributesThatDoNotFit) {
   error_with(op.input, {.rotary_embedding_dim = 6}, {"4 columns", "3"});
 }
 
-// Past the end of the tables: we fail, where published runtimes fail, read what lies behind, or leave the
-// token as it is, as FlashAttention does. Rows are counted from the left, as by labml and FlashAttention;
-// rotary-embedding-torch aligns tables to the right, which is apply_rotary_emb's way with angles.
+// Past the end of the tables we throw. Published runtimes throw, read beyond the table, or leave the token
+// unchanged, as FlashAttention does. Rows are counted from the left, as in labml and FlashAttention;
+// rotary-embedding-torch aligns tables to the right, as apply_rotary_emb does with angles.
 TEST(SourceDisagreements, OnnxRowsAreCountedFromTheLeft) {
   Operator op;
   op.ids.setConstant(0);
   op.cos.setConstant(5);
   for (Index i = 0; i < 4; ++i) op.cos(0, i) = 2;
-  const auto turned = onnx::rotary_embedding(op.input, op.cos, op.sin, op.ids);
-  for (Index n = 0; n < turned.size(); ++n) EXPECT_EQ(turned.data()[n], 2);
+  const auto rotated = onnx::rotary_embedding(op.input, op.cos, op.sin, op.ids);
+  for (Index n = 0; n < rotated.size(); ++n) EXPECT_EQ(rotated.data()[n], 2);
 }
 
 TEST(Onnx, EmptyTensorsComeThrough) {

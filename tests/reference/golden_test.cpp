@@ -355,7 +355,7 @@ TEST(GoldenHarness, BroadcatOfAnyRank) {
     }
 }
 
-// Angles of a grid with offsets turn a tensor, by themselves and by a table, and the gradient goes back.
+// Angles of a grid with offsets rotate a tensor, directly and as a table, and have a gradient.
 TEST(GoldenHarness, OffsetsOfAGrid) {
   Json json = case_of({{"class", "RotaryEmbedding"}, {"args", {{"dim", 2}, {"learned_freq", true}}}},
                       {call("self.get_axial_freqs", {{"dims", {2, 1}}, {"offsets", {3, 5}}}, {"freqs"}),
@@ -394,8 +394,8 @@ TEST(GoldenHarness, OffsetOfCachedKeys) {
                   {"weights", {{"q_out", "@w_q"}, {"k_out", "@w_k"}}},
                   {"wrt", {{"grad_q", "@q"}, {"grad_k", "@k"}, {"grad_freqs", "self.freqs"}}}};
   double of_freqs = 0;
-  const auto turn = [&](const std::vector<double>& x, const std::vector<double>& w, double first,
-                        const std::string& name) {
+  const auto rotate = [&](const std::vector<double>& x, const std::vector<double>& w, double first,
+                          const std::string& name) {
     std::vector<double> out, grad;
     for (std::size_t n = 0; n < x.size(); n += 2) {
       const double p = first + static_cast<double>(n / 2), c = std::cos(p), s = std::sin(p);
@@ -407,8 +407,8 @@ TEST(GoldenHarness, OffsetOfCachedKeys) {
     add_output(json, name + "_out", shape, out);
     add_output(json, "grad_" + name, shape, grad);
   };
-  turn(q, w_q, 1 + 4, "q");
-  turn(k, w_k, 0, "k");
+  rotate(q, w_q, 1 + 4, "q");
+  rotate(k, w_k, 0, "k");
   add_output(json, "grad_freqs", {1}, {of_freqs});
   EXPECT_EQ(report(json), "");
   EXPECT_EQ(report(json, run_gradients<double>, Part::gradients), "");

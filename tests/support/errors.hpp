@@ -1,4 +1,4 @@
-// What a call that must fail says: one way to ask for all tests.
+// The message of a call that must throw.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,10 +11,10 @@
 
 namespace rotary::testing {
 
-/// What `error_of_call` says of a call that ends well.
+/// The result of `error_of_call` for a call that does not throw.
 inline constexpr std::string_view kNoError = "nothing was thrown";
 
-/// The message of the error that a call ends in. One of another type is left to the test, which it fails.
+/// The message of the `Error` that a call throws. Exceptions of other types are passed on to the test.
 template <class Error = std::invalid_argument>
 std::string error_of_call(const std::function<void()>& call) {
   try {
@@ -25,8 +25,8 @@ std::string error_of_call(const std::function<void()>& call) {
   return std::string(kNoError);
 }
 
-/// Fails unless the call throws std::invalid_argument, says that it is rotary's, and has all of these parts
-/// in its message: what was found, and what was wanted.
+/// Expects that the call throws std::invalid_argument with a message that begins with "rotary: " and contains
+/// all of these parts: what was found, and what was wanted.
 inline void expect_error(const std::function<void()>& call, std::initializer_list<std::string_view> parts) {
   const std::string message = error_of_call(call);
   if (message == kNoError) {

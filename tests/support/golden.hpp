@@ -1,5 +1,5 @@
-// Golden cases: calls of reference implementations and what they returned. tests/golden/README.md tells where
-// they come from and what the fields mean; this is how a test reads them.
+// Golden cases: calls of reference implementations and their results, as tests read them.
+// tests/golden/README.md describes their origin and their fields.
 #pragma once
 
 #include <cstddef>
@@ -40,9 +40,9 @@ struct Value {
   std::vector<Value> list;  ///< its entries
 };
 
-/// Arguments by name. They remember which of them were read: one that nobody read was not understood, and a
-/// case that passes without it proves nothing. Reading is a claim as well: a change of an argument that was
-/// read must change a result, unless it is declared to have no effect.
+/// Arguments by name. They remember which of them were read: a case that passes without reading an argument
+/// proves nothing about it. A change of an argument that was read must change a result, unless the argument is declared
+/// to have no effect.
 class Arguments {
  public:
   void add(const std::string& name, Value value) { values_.emplace(name, std::move(value)); }
@@ -60,7 +60,7 @@ class Arguments {
   std::vector<double> numbers(std::string_view name) const;
   std::vector<Index> integers(std::string_view name) const;
   std::vector<std::string> references(std::string_view name) const;
-  /// The same, or what the reference takes by default.
+  /// The argument, or the reference's default.
   double number(std::string_view name, double otherwise) const;
   Index integer(std::string_view name, Index otherwise) const;
   bool flag(std::string_view name, bool otherwise) const;
@@ -147,8 +147,8 @@ struct Case {
 /// Which outputs a test program compares.
 enum class Part { all, results, gradients };
 
-/// Fails for every argument of the constructors and calls that was not read, and for every output, intended
-/// output and expected error that was not compared.
+/// Adds a test failure for every argument of the constructors and calls that was not read, and for every
+/// output, intended output and expected error that was not compared.
 void expect_all_read(const Case& c, Part part);
 
 /// The folders of golden cases and the files in one of them, sorted.
@@ -157,8 +157,8 @@ std::vector<std::string> files(const std::string& set);
 
 /// One case: load("lucidrains", "apply_basic.json"), the ".json" being optional.
 Case load(const std::string& set, const std::string& file);
-/// The same from the text of the file. Throws for a field, a type or a name that the format does not know, for
-/// a name that stands twice in one object, a tensor that nothing uses and a name that stands for no tensor.
+/// One case, from the text of its file. Throws on a field, a type or a name that is not part of the format, on a name
+/// that occurs twice in one object, on a tensor that is not used, and on a name without a tensor.
 Case parse(const std::string& set, const std::string& name, const std::string& json);
 
 /// A case with something wrong in it, and a word that the failure must contain. If it was altered in several
@@ -194,7 +194,8 @@ Eigen::Tensor<S, Rank, Order> to_eigen(const Tensor& x);
 template <class X>
 Tensor from_eigen(const X& x);
 
-/// The same for what is not yet a golden::Tensor.
+/// Adds a test failure for a shape that differs, for the entry that is farthest off, and for NaN, where
+/// `found` is no golden::Tensor.
 template <class X>
 requires(detail::is_stored<X>()) void compare(const X& found, const Tensor& wanted, double atol) {
   compare(from_eigen(found), wanted, atol);

@@ -133,9 +133,9 @@ void as_eigen_too(const Tensor& x, Use&& use) {
   }
 }
 
-/// turn(in, out), between views of either storage order and in place: all must give the same bits.
-template <class S, class Turn>
-Tensor turned_every_way(const Tensor& x, Turn&& turn) {
+/// rotate(in, out), between views of either storage order and in place: all must give the same bits.
+template <class S, class Rotate>
+Tensor rotated_every_way(const Tensor& x, Rotate&& rotate) {
   Tensor empty = x;
   for (double& value : empty.values) value = 12345;
   Tensor result;
@@ -143,13 +143,13 @@ Tensor turned_every_way(const Tensor& x, Turn&& turn) {
     for (const int to : kOrders) {
       const Elements<S> in(x, from);
       const Elements<S> out(empty, to);
-      turn(in.const_view(), out.view());
+      rotate(in.const_view(), out.view());
       if (from == Eigen::RowMajor && to == Eigen::RowMajor) result = out.tensor();
       expect_same_bits(out.tensor(), result,
                        to == from ? "views in column-major order" : "views in different orders");
     }
     const Elements<S> both(x, from);
-    turn(both.const_view(), both.view());
+    rotate(both.const_view(), both.view());
     expect_same_bits(both.tensor(), result,
                      from == Eigen::RowMajor ? "in place" : "in place, in column-major order");
   }
@@ -161,7 +161,7 @@ template <class T>
 Tensor rotated(const RotaryEmbedding<T>& rotary, const Tensor& x, const RotateOptions& options) {
   Tensor result;
   with_scalar<T>(x, [&]<class S>(S) {
-    result = turned_every_way<S>(x, [&](const auto& in, const auto& out) {
+    result = rotated_every_way<S>(x, [&](const auto& in, const auto& out) {
       if (in.data == out.data) {
         rotary.rotate_in_place(out, options);
       } else {
@@ -251,17 +251,18 @@ Tensor applied_with_scale(const Tensor& freqs, const Tensor& x, const Tensor& sc
   return result;
 }
 
-/// A call that turns queries and keys: as new tensors and in place, in both storage orders.
-template <class T, class Turn, class TurnInPlace>
-void turn_pair(Session& session, const std::string& q_name, const std::string& k_name,
-               const std::vector<std::string>& out, const Turn& turn, const TurnInPlace& turn_in_place) {
+/// A call that rotates queries and keys: as new tensors and in place, in both storage orders.
+template <class T, class Rotate, class RotateInPlace>
+void rotate_pair(Session& session, const std::string& q_name, const std::string& k_name,
+                 const std::vector<std::string>& out, const Rotate& rotate,
+                 const RotateInPlace& rotate_in_place) {
   const Tensor q = session.at(q_name), k = session.at(k_name);
   if (out.size() != 2) wrong_data("queries and keys are two results");
   with_scalar<T>(q, [&]<class S>(S) {
     const auto as_eigen = [&]<int R>(std::integral_constant<int, R>) {
-      const auto [q_out, k_out] = turn(to_eigen<S, R>(q), to_eigen<S, R>(k));
+      const auto [q_out, k_out] = rotate(to_eigen<S, R>(q), to_eigen<S, R>(k));
       const auto [q_other, k_other] =
-          turn(to_eigen<S, R, Eigen::ColMajor>(q), to_eigen<S, R, Eigen::ColMajor>(k));
+          rotate(to_eigen<S, R, Eigen::ColMajor>(q), to_eigen<S, R, Eigen::ColMajor>(k));
       expect_same_bits(from_eigen(q_other), from_eigen(q_out), "column-major queries");
       expect_same_bits(from_eigen(k_other), from_eigen(k_out), "column-major keys");
       session.set(out[0], from_eigen(q_out));
@@ -272,10 +273,10 @@ void turn_pair(Session& session, const std::string& q_name, const std::string& k
     } else {
       with_rank<2, 3, 4, 5, 6>(q, as_eigen);
     }
-    if constexpr (!std::is_null_pointer_v<TurnInPlace>)
+    if constexpr (!std::is_null_pointer_v<RotateInPlace>)
       for (const int order : kOrders) {
         const Elements<S> q_there(q, order), k_there(k, order);
-        turn_in_place(q_there.view(), k_there.view());
+        rotate_in_place(q_there.view(), k_there.view());
         expect_same_bits(q_there.tensor(), session.at(out[0]), "queries in place");
         expect_same_bits(k_there.tensor(), session.at(out[1]), "keys in place");
       }
@@ -305,9 +306,10 @@ Tensor axial_angles(const RotaryEmbedding<T>& rotary, const Grid& on) {
   return angles;
 }
 
-/// A table of the same grid turns a tensor as the angles do.
+/// A table of the same grid rotates a tensor as the angles do.
 template <class T>
-Tensor turned_by_table(const RotaryEmbedding<T>& rotary, const Grid& on, const Tensor& x, Index start_index) {
+Tensor rotated_by_table(const RotaryEmbedding<T>& rotary, const Grid& on, const Tensor& x,
+                        Index start_index) {
   Tensor result;
   with_rank<1, 2, 3, 4>(static_cast<int>(on.sizes.size()), [&]<int A>(std::integral_constant<int, A>) {
     std::array<Index, A> grid{};
@@ -335,7 +337,7 @@ Tensor angles_of(const RotaryEmbedding<T>& rotary, const Tensor& positions) {
   return angles;
 }
 
-/// The same tensor with axes of extent 1 in front.
+/// A tensor with axes of extent 1 added in front.
 Tensor with_axes_in_front(Tensor x, int rank) {
   while (x.rank() < rank) x.shape.insert(x.shape.begin(), 1);
   return x;
@@ -350,12 +352,12 @@ Tensor with_learned_rotations(const Tensor& rotations, const Tensor& x, const Le
   with_rank<2, 3, 4, 5, 6>(x, [&]<int X>(std::integral_constant<int, X>) {
     const Tensor learned = rotations.rank() == 2 ? rotations : with_axes_in_front(rotations, X);
     with_rank<2, X>(learned, [&]<int R>(std::integral_constant<int, R>) {
-      const auto turn = [&](const auto& angles, const auto& t) {
+      const auto rotate = [&](const auto& angles, const auto& t) {
         return from_eigen(ranges ? apply_learned_rotations(angles, t, options, *ranges)
                                  : apply_learned_rotations(angles, t, options));
       };
-      result = turn(to_eigen<T, R>(learned), to_eigen<T, X>(x));
-      expect_same_bits(turn(to_eigen<T, R, Eigen::ColMajor>(learned), to_eigen<T, X, Eigen::ColMajor>(x)),
+      result = rotate(to_eigen<T, R>(learned), to_eigen<T, X>(x));
+      expect_same_bits(rotate(to_eigen<T, R, Eigen::ColMajor>(learned), to_eigen<T, X, Eigen::ColMajor>(x)),
                        result, "column-major tensors");
     });
   });
@@ -445,7 +447,7 @@ Step<T> prepare_pair(const Call& call) {
   return [=](Session& session, const Module<T>* module) {
     if (needed(module).has_xpos()) {
       if (at.scale != 1) wrong_data("no test knows XPos with one scale");
-      turn_pair<T>(
+      rotate_pair<T>(
           session, q, k, out,
           [&](const auto& a, const auto& b) {
             return module->xpos().rotate_queries_and_keys(a, b, at.xpos_options());
@@ -454,7 +456,7 @@ Step<T> prepare_pair(const Call& call) {
             module->xpos().rotate_queries_and_keys_in_place(a, b, at.xpos_options());
           });
     } else {
-      turn_pair<T>(
+      rotate_pair<T>(
           session, q, k, out,
           [&](const auto& a, const auto& b) {
             return module->rotary().rotate_queries_and_keys(a, b, at.options());
@@ -474,14 +476,14 @@ Step<T> prepare_cached_keys(const Call& call) {
   return [=](Session& session, const Module<T>* module) {
     if (needed(module).has_xpos()) {
       if (at.scale != 1) wrong_data("no test knows XPos with one scale");
-      turn_pair<T>(
+      rotate_pair<T>(
           session, q, k, out,
           [&](const auto& a, const auto& b) {
             return module->xpos().rotate_queries_with_cached_keys(a, b, at.xpos_options());
           },
           nullptr);
     } else {
-      turn_pair<T>(
+      rotate_pair<T>(
           session, q, k, out,
           [&](const auto& a, const auto& b) {
             return module->rotary().rotate_queries_with_cached_keys(a, b, at.options());
@@ -518,7 +520,7 @@ Step<T> prepare_apply(const Call& call) {
                                    : applied_with_scale<T>(angles, x, session.at(scale), options));
     const Grid* const grid = session.grid(freqs);
     if (grid && !places && scale.empty() && session.is_output(out))
-      session.check(out, turned_by_table(needed(module).rotary(), *grid, x, options.start_index));
+      session.check(out, rotated_by_table(needed(module).rotary(), *grid, x, options.start_index));
   };
 }
 

@@ -1,5 +1,5 @@
-// The calls of rotary-embedding-torch as calls of this library. What stands here and in golden_calls.cpp and
-// golden_gradient_calls.cpp is all that knows our interface.
+// The calls of rotary-embedding-torch as calls of this library. Only this file, golden_calls.cpp and
+// golden_gradient_calls.cpp depend on our interface.
 #pragma once
 
 #include "support/golden_run.hpp"
@@ -11,8 +11,8 @@ struct ModuleOptions {
   RotaryEmbeddingOptions rotary;
   std::optional<XPosOptions> xpos;  ///< with use_xpos
 };
-/// The reference takes an odd dim where its cache stays out of the way, we where `allow_odd_dim` says that it
-/// is no mistake: in golden cases it is none, unless the reference refuses them.
+/// The reference takes an odd dim where it does not use its cache, we where `allow_odd_dim` is set. It is set
+/// for golden cases that the reference does not refuse.
 std::optional<ModuleOptions> module_options(const Case& c, const std::optional<Constructor>& constructor);
 
 /// The object of a case: RotaryEmbedding, or XPos and the RotaryEmbedding in it.

@@ -35,7 +35,7 @@ namespace {
 
 // ---------------------------------------------------------------- calls
 
-/// The same tensor with axes of extent 1 in front.
+/// A tensor with axes of extent 1 added in front.
 Tensor with_axes_in_front(Tensor x, int rank) {
   while (x.rank() < rank) x.shape.insert(x.shape.begin(), 1);
   return x;
@@ -192,7 +192,7 @@ BackwardStep<T> prepare_pair(const Call& call, bool cached_keys) {
     const RotaryEmbedding<T>& rotary = module->rotary();
     RotateArguments of_queries = at, of_keys = at;
     if (cached_keys) {
-      // Queries stand behind the keys, and the offset moves them only.
+      // Queries come after the keys, and the offset is added to their positions only.
       const Index axis = at.seq_dim.value_or(rotary.layout().seq_dim);
       const auto length = [&](const Tensor& x) {
         return x.shape.at(static_cast<std::size_t>(axis < 0 ? axis + x.rank() : axis));
@@ -239,7 +239,7 @@ BackwardStep<T> prepare_learned(const Call& call) {
   };
 }
 
-/// Of what stands between the calls, whose gradients are no business of this library.
+/// The gradient of the steps between the calls, which are not part of this library.
 template <class T>
 BackwardStep<T> prepare_glue(const Call& call) {
   const std::string out = call.out.at(0);

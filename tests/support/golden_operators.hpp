@@ -14,20 +14,20 @@ std::vector<I> integers_of(const Tensor& x) {
   return {x.values.begin(), x.values.end()};
 }
 
-/// turn(in, out), between views of either storage order and in place: all must give the same bits.
-template <class S, class Turn>
-Tensor turned_every_way(const Tensor& x, Turn&& turn) {
+/// rotate(in, out), between views of either storage order and in place: all must give the same bits.
+template <class S, class Rotate>
+Tensor rotated_every_way(const Tensor& x, Rotate&& rotate) {
   Tensor empty = x, result;
   std::fill(empty.values.begin(), empty.values.end(), 12345);
   for (const int from : kOrders) {
     for (const int to : kOrders) {
       const Elements<S> in(x, from), out(empty, to);
-      turn(in.const_view(), out.view());
+      rotate(in.const_view(), out.view());
       if (result.values.empty()) result = out.tensor();
       expect_same_bits(out.tensor(), result, "views in other storage orders");
     }
     const Elements<S> both(x, from);
-    turn(both.view(), both.view());
+    rotate(both.view(), both.view());
     expect_same_bits(both.tensor(), result, "in place");
   }
   return result;

@@ -37,9 +37,9 @@ std::vector<CaseName> cases_with_gradients();
 /// is no case: it is a document, or some test program must name it.
 std::vector<std::string> unclaimed(const std::filesystem::path& root);
 
-/// Registers a test for every case, Suite.lucidrains_apply_basic, that calls run with the case, and fails for
-/// what was not read or compared, see expect_all_read. To be called before main; returns true so that a
-/// variable can do it. This compiles in a fraction of the time of TEST_P.
+/// Registers a test for every case, Suite.lucidrains_apply_basic, that calls run with the case, and then
+/// expect_all_read. To be called before main; returns true so that a variable can do it. This compiles in a
+/// fraction of the time of TEST_P.
 using RunCase = void (*)(const Case& c);
 bool register_tests(const std::string& suite, const std::vector<CaseName>& cases, RunCase run,
                     Part part = Part::all);
@@ -119,16 +119,16 @@ class Session {
     return found == grids_.end() ? nullptr : &found->second;
   }
 
-  /// reshape, slice, clone: what stands between the calls. False if it is none of these.
+  /// reshape, slice, clone: the steps between the calls. False if it is another step.
   bool glue(const Call& call);
 
-  /// Compares every result with what it should be, and fails for one that is missing.
+  /// Compares every result with the expected one. A missing result is a test failure.
   ///
   /// In double with outputs_f64, else with outputs, within the tolerance of the case; 16-bit results also
   /// with the exact ones, since we round only once. Where the reference has a quirk, the intended numbers
   /// take the place of its own, if the case has any. Gradients are not results of calls and are left out.
   void check() const;
-  /// The same for the results that have intended numbers, after the calls that were used to make those.
+  /// Compares the results that have intended numbers, after the calls that produced them.
   void check_intended() const;
   /// The results in double that have intended numbers, against what the reference gave instead.
   void check_quirk() const;
@@ -143,7 +143,7 @@ class Session {
   std::map<std::string, Grid> grids_;
 };
 
-/// Fails unless the two have the same bits; `how` says what made `found`.
+/// Expects the same bits in both; `how` names what computed `found`.
 void expect_same_bits(const Tensor& found, const Tensor& wanted, const char* how);
 
 // --- tensors of any rank as arguments
@@ -169,7 +169,7 @@ template <int... Ranks, class Use>
 bool if_rank(int rank, Use&& use) {
   return ((rank == Ranks && (use(std::integral_constant<int, Ranks>()), true)) || ...);
 }
-/// The same; it must be one of those.
+/// Calls use(std::integral_constant<int, R>()) with the rank R, which must be one of those listed.
 template <int... Ranks, class Use>
 void with_rank(int rank, Use&& use) {
   if (!if_rank<Ranks...>(rank, use))

@@ -1,5 +1,4 @@
-// The configurations of published models in tests/configs, written down by hand: each with the model's name
-// as
+// The configurations of published models in tests/configs, written by hand: each with the model's name as
 // `_name_or_path`, the keys about positions, and a few others.
 #pragma once
 

@@ -90,27 +90,27 @@ inline std::vector<Real> real_language_frequencies(double theta, int dim) {
   return frequencies;
 }
 
-/// Cosines and sines of position × frequency for whole positions below 2^33, some fifty million a second, and
-/// nothing in common with how the library makes them.
+/// Cosines and sines of position × frequency for whole positions below 2^33, some fifty million a second, by
+/// a method that has nothing in common with the library's.
 ///
-/// A position is three digits of 11 bits. The turns by every digit of every place are tabulated from 320-bit
-/// numbers, and three of them are multiplied: in `long double`, so that where it has 64 bits the error is
-/// below 4e-19.
+/// A position is three digits of 11 bits. The rotations by every digit of every place are tabulated from
+/// 320-bit numbers, and three of them are multiplied: in `long double`, so that where it has 64 bits the
+/// error is below 4e-19.
 class FastOracle {
  public:
-  struct Turn {
+  struct Rotation {
     long double cos, sin;
   };
 
   explicit FastOracle(const std::vector<Real>& frequencies) {
-    turns_.reserve(frequencies.size() * kPlaces * kDigits);
+    rotations_.reserve(frequencies.size() * kPlaces * kDigits);
     for (const Real& frequency : frequencies)
       for (std::size_t place = 0; place < kPlaces; ++place) {
         const Real angle = frequency * Real(std::ldexp(1.0, static_cast<int>(11 * place)));
         const Real unit_cos = cos(angle), unit_sin = sin(angle);
         Real digit_cos = 1, digit_sin = 0;
         for (std::size_t digit = 0; digit < kDigits; ++digit) {
-          turns_.push_back({static_cast<long double>(digit_cos), static_cast<long double>(digit_sin)});
+          rotations_.push_back({static_cast<long double>(digit_cos), static_cast<long double>(digit_sin)});
           const Real next_cos = digit_cos * unit_cos - digit_sin * unit_sin;
           digit_sin = digit_cos * unit_sin + digit_sin * unit_cos;
           digit_cos = next_cos;
@@ -118,24 +118,24 @@ class FastOracle {
       }
   }
 
-  Turn operator()(std::size_t pair, std::int64_t position) const {
+  Rotation operator()(std::size_t pair, std::int64_t position) const {
     const std::uint64_t size =
         position < 0 ? 0 - static_cast<std::uint64_t>(position) : static_cast<std::uint64_t>(position);
-    const Turn* places = turns_.data() + pair * kPlaces * kDigits;
-    const Turn a = places[size % kDigits], b = places[kDigits + (size >> 11) % kDigits];
-    const Turn c = places[2 * kDigits + (size >> 22) % kDigits];
-    const Turn turn = product(product(a, b), c);
-    return {turn.cos, position < 0 ? -turn.sin : turn.sin};
+    const Rotation* places = rotations_.data() + pair * kPlaces * kDigits;
+    const Rotation a = places[size % kDigits], b = places[kDigits + (size >> 11) % kDigits];
+    const Rotation c = places[2 * kDigits + (size >> 22) % kDigits];
+    const Rotation result = product(product(a, b), c);
+    return {result.cos, position < 0 ? -result.sin : result.sin};
   }
 
  private:
   static constexpr std::size_t kPlaces = 3, kDigits = 2048;
 
-  static Turn product(const Turn& a, const Turn& b) {
+  static Rotation product(const Rotation& a, const Rotation& b) {
     return {a.cos * b.cos - a.sin * b.sin, a.cos * b.sin + a.sin * b.cos};
   }
 
-  std::vector<Turn> turns_;  // [pair][place][digit]
+  std::vector<Rotation> rotations_;  // [pair][place][digit]
 };
 
 }  // namespace rotary::testing

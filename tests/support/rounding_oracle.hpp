@@ -19,7 +19,7 @@ class RoundingOracle {
 
   /// How many of the two are not the nearest floats.
   int count_wrong(std::size_t pair, std::int64_t position, float cos_found, float sin_found) {
-    const FastOracle::Turn truth = fast_(pair, position);
+    const FastOracle::Rotation truth = fast_(pair, position);
     if (is_surely_nearest(cos_found, truth.cos) && is_surely_nearest(sin_found, truth.sin)) return 0;
     ++undecided_;
     const Real angle = Real::of_integer(position) * frequencies_[pair];
@@ -32,7 +32,7 @@ class RoundingOracle {
 
  private:
   static bool is_surely_nearest(float found, long double truth) {
-    // Half the distance to the nearer neighbour. (Of a power of two that is the one below.)
+    // Half the distance to the nearer adjacent float. (Of a power of two that is the one below.)
     const float size = std::fabs(found);
     const long double half_unit = (static_cast<long double>(size) - std::nextafter(size, 0.0f)) / 2;
     return std::fabs(truth - static_cast<long double>(found)) <= half_unit - 1e-18L;

@@ -17,7 +17,6 @@
 namespace rotary::testing {
 
 // --- scalars
-// ------------------------------------------------------------------------------------------------------
 
 template <class S>
 struct ScalarFacts;
@@ -49,7 +48,7 @@ struct ScalarFacts<Eigen::bfloat16> {
 /// Half a unit in the last place of 1: what one rounding is off by, relatively.
 template <class S>
 inline constexpr double kUnit = ScalarFacts<S>::kUnit;
-/// The smallest positive number: below it nothing can be told apart.
+/// The smallest positive number.
 template <class S>
 inline constexpr double kSmallest = ScalarFacts<S>::kSmallest;
 template <class S>
@@ -68,7 +67,7 @@ S from_bits(Bits<S> bits) {
   return x;
 }
 
-/// What a tensor of X is turned in when nothing else is said: double in double, all else in float.
+/// What a tensor of X is rotated in when nothing else is said: double in double, all else in float.
 template <class X>
 using RowsFor = std::conditional_t<std::is_same_v<X, double>, double, float>;
 
@@ -91,7 +90,6 @@ inline const char* name_of(Pairing pairing) { return pairing == Pairing::half ? 
 inline constexpr Pairing kPairings[] = {Pairing::interleaved, Pairing::half};
 
 // --- memory
-// -------------------------------------------------------------------------------------------------------
 
 /// How a tensor lies in memory. What is left empty is as in a row-major tensor without gaps.
 struct Layout {
@@ -106,7 +104,7 @@ struct Layout {
     for (int axis = rank; axis-- > 0;) layout.order.push_back(axis);
     return layout;
   }
-  /// Any order, with gaps and negative strides; the features side by side in half of all cases.
+  /// Any order, with gaps and negative strides; the features are contiguous in half of all cases.
   static Layout random(Random& random, int rank) {
     Layout layout;
     layout.order.resize(static_cast<std::size_t>(rank));
@@ -178,7 +176,7 @@ class StridedArray {
     return true;
   }
 
-  /// The same numbers whatever the layout, none of them 0.
+  /// Fills with numbers that do not depend on the layout, none of them 0.
   void fill(Random& random) {
     for (Index n = 0; n < size_; ++n) {
       const double size = random.uniform(0.125, 2);
@@ -205,9 +203,8 @@ class StridedArray {
 };
 
 // --- comparisons
-// --------------------------------------------------------------------------------------------------
 
-/// Bit for bit, NaN included; tells the first difference.
+/// Compares bit for bit, NaN included, and reports the first difference.
 template <class S>
 ::testing::AssertionResult same_bits(const StridedArray<S>& found, const StridedArray<S>& wanted) {
   if (found.extents() != wanted.extents()) return ::testing::AssertionFailure() << "the shapes differ";

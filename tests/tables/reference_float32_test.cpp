@@ -27,8 +27,8 @@ double largest_difference(const CosSinTable<float>& a, const CosSinTable<float>&
   return largest;
 }
 
-/// (u, v) turned by what a table has for a pair, one rounding after another.
-std::array<float, 2> turned(const CosSinTable<float>& table, Index row, Index pair, double u, double v) {
+/// (u, v) rotated by what a table has for a pair, one rounding after another.
+std::array<float, 2> rotated(const CosSinTable<float>& table, Index row, Index pair, double u, double v) {
   const double cos = static_cast<double>(table.cos(row, pair)),
                sin = static_cast<double>(table.sin(row, pair));
   return {static_cast<float>(u * cos - v * sin), static_cast<float>(u * sin + v * cos)};
@@ -81,9 +81,9 @@ TEST(ReferenceFloat32, ReproducesRotaryEmbeddingTorchAtLargePositions) {
       const double u = t.values[at_pair], v = t.values[at_pair + 1];
       const Index row = static_cast<Index>(n) % rows, pair = static_cast<Index>(i);
       const auto difference = [&](const CosSinTable<float>& table) {
-        const auto [turned_u, turned_v] = turned(table, row, pair, u, v);
-        return std::max(std::abs(static_cast<double>(turned_u) - out.values[at_pair]),
-                        std::abs(static_cast<double>(turned_v) - out.values[at_pair + 1]));
+        const auto [rotated_u, rotated_v] = rotated(table, row, pair, u, v);
+        return std::max(std::abs(static_cast<double>(rotated_u) - out.values[at_pair]),
+                        std::abs(static_cast<double>(rotated_v) - out.values[at_pair + 1]));
       };
       error = std::max(error, difference(policy));
       exact_error = std::max(exact_error, difference(exact));
@@ -111,10 +111,10 @@ TEST(ReferenceFloat32, ReproducesGgmlAtLargePositions) {
   double exact_error = 0;
   for (std::size_t at_pair = 0; at_pair < x.size(); at_pair += 2) {
     const auto row = static_cast<Index>(at_pair / 8), pair = static_cast<Index>(at_pair % 8 / 2);
-    const auto [u, v] = turned(policy, row, pair, x[at_pair], x[at_pair + 1]);
+    const auto [u, v] = rotated(policy, row, pair, x[at_pair], x[at_pair + 1]);
     EXPECT_NEAR(static_cast<double>(u), out[at_pair], 3e-7) << "feature " << at_pair;
     EXPECT_NEAR(static_cast<double>(v), out[at_pair + 1], 3e-7) << "feature " << at_pair + 1;
-    const auto [exact_u, exact_v] = turned(exact, row, pair, x[at_pair], x[at_pair + 1]);
+    const auto [exact_u, exact_v] = rotated(exact, row, pair, x[at_pair], x[at_pair + 1]);
     exact_error = std::max({exact_error, std::abs(static_cast<double>(exact_u) - out[at_pair]),
                             std::abs(static_cast<double>(exact_v) - out[at_pair + 1])});
   }
@@ -157,16 +157,16 @@ TEST(ReferenceFloat32, MagnitudeAndYarn) {
 
   // freq_scale 1/4 with ext_factor is YaRN by a factor of 4.
   const Positions at = Positions::consecutive(64);
-  for (const float kept : {1.0f, 0.5f}) {
+  for (const float share : {1.0f, 0.5f}) {
     const YarnOptions options{.factor = 4,
                               .original_max_position_embeddings = 4096,
-                              .extrapolation_factor = static_cast<double>(kept),
+                              .extrapolation_factor = static_cast<double>(share),
                               .attn_factor = 1.5,
                               .magnitude = YarnMagnitude::ggml};
     const CosSinTable<float> exact(yarn_frequencies(64, 10000, options), at, {.pairing = Pairing::half});
     const CosSinTable<float> found = ggml_float32_table(
         64, at, {.pairing = Pairing::half},
-        {.freq_scale = 0.25f, .ext_factor = kept, .attn_factor = 1.5f, .n_ctx_orig = 4096});
+        {.freq_scale = 0.25f, .ext_factor = share, .attn_factor = 1.5f, .n_ctx_orig = 4096});
     EXPECT_LT(largest_difference(found, exact), 3e-5);
   }
 

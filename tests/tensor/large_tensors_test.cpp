@@ -128,7 +128,7 @@ TEST(LargeTensors, StridesMayExceed31Bits) {
     for (Index j = 0; j < kHeadDim; ++j) ASSERT_EQ(x.data[n * kStride + j], wanted(n, j));
 }
 
-// More than 2^31 elements, all of them turned; needs some 5 GB, and is smaller where there is less.
+// More than 2^31 elements, all of them rotated; needs some 5 GB, and is smaller where there is less.
 TEST(LargeTensors, MayHaveMoreThan31BitsOfElements) {
   const double available =
       static_cast<double>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));

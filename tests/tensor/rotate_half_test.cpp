@@ -11,7 +11,7 @@
 namespace rotary::testing {
 namespace {
 
-TEST(RotateHalf, TurnsEveryPairByAQuarter) {
+TEST(RotateHalf, RotatesEveryPairByAQuarter) {
   Tensor<double, 2> x(2, 6), interleaved(2, 6), half(2, 6);
   x.setValues({{1, 2, 3, 4, 5, 6}, {7, 8, 9, 10, 11, 12}});
   interleaved.setValues({{-2, 1, -4, 3, -6, 5}, {-8, 7, -10, 9, -12, 11}});
@@ -58,13 +58,13 @@ TEST(RotateHalf, MakesARotation) {
   Tensor<double, 3> x(2, 4, 8);
   random.fill(x);
   const double angle = random.uniform(-3, 3);
-  const Tensor<double, 3> turned = x * std::cos(angle) + rotate_half(x, Pairing::half) * std::sin(angle);
+  const Tensor<double, 3> rotated = x * std::cos(angle) + rotate_half(x, Pairing::half) * std::sin(angle);
   for (Index n = 0; n < 8; ++n)
     for (Index i = 0; i < 4; ++i) {
       const Index row = 8 * n + i;
       const double a = x.data()[row], b = x.data()[row + 4];
-      EXPECT_NEAR(turned.data()[row], a * std::cos(angle) - b * std::sin(angle), 1e-15);
-      EXPECT_NEAR(turned.data()[row + 4], b * std::cos(angle) + a * std::sin(angle), 1e-15);
+      EXPECT_NEAR(rotated.data()[row], a * std::cos(angle) - b * std::sin(angle), 1e-15);
+      EXPECT_NEAR(rotated.data()[row + 4], b * std::cos(angle) + a * std::sin(angle), 1e-15);
     }
 }
 

@@ -67,8 +67,7 @@ TEST(StridedView, AxesAreCountedFromEitherEnd) {
   }
 }
 
-// --- which elements share memory: what is worked out from strides, against the addresses themselves
-// ---------------------
+// --- which elements share memory: the result from strides, against the addresses themselves
 
 constexpr Index kMiddle = 60;
 
@@ -174,7 +173,7 @@ TEST(StridedView, KnowsWhichViewsOverlap) {
   EXPECT_GT(apart, 1000);
 }
 
-// Queries, keys and values as models keep them in one buffer: side by side, head by head, and for fewer key
+// Queries, keys and values in one buffer, as in models: one after the other, head by head, and with fewer key
 // heads.
 TEST(StridedView, PartsOfOneBufferAreApart) {
   const Index seq = 5, heads = 8, dim = 4;

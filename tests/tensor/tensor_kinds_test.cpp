@@ -1,6 +1,5 @@
 // Every kind of tensor that can be rotated, of every rank, with the sequence on any axis: each against the
-// same numbers in a plain row-major array. What the rotation does to the numbers is a matter of the
-// properties_*_test.
+// same numbers in a plain row-major array. The rotation itself is tested in properties_*_test.
 #include <gtest/gtest.h>
 
 #include <rotary/apply_rotary_emb.hpp>
@@ -19,7 +18,7 @@ const RotaryEmbedding<float>& rotary_emb() {
   return shared;
 }
 
-Array turned(Array x, const RotateOptions& options = {}) {
+Array rotated(Array x, const RotateOptions& options = {}) {
   rotary_emb().rotate_in_place(x.view(), options);
   return x;
 }
@@ -73,7 +72,7 @@ void expect_same(const X& found, const Array& wanted, const char* what) {
 /// All three ways of rotating `x`, which holds the numbers of `from`; `out` is of the same shape.
 template <class X, class Out>
 void check(X&& x, Out&& out, const Array& from, const RotateOptions& options = {}) {
-  const Array wanted = turned(from, options);
+  const Array wanted = rotated(from, options);
   assign(x, from);
   expect_same(rotary_emb().rotate_queries_or_keys(x, options), wanted, "a new tensor");
   rotary_emb().rotate_into(x, out, options);
@@ -91,7 +90,6 @@ Array random_array(std::vector<Index> extents) {
 }
 
 // --- Eigen::Tensor
-// ------------------------------------------------------------------------------------------------------
 
 template <int Rank, int Layout>
 void check_rank() {
@@ -106,10 +104,10 @@ void check_rank() {
     check(x, out, from, {.offset = 3, .seq_dim = axis});
     assign(x, from);
     rotary_emb().rotate_in_place(x, {.offset = 3, .seq_dim = axis - Rank});
-    expect_same(x, turned(from, {.offset = 3, .seq_dim = axis}), "the axis counted from the end");
+    expect_same(x, rotated(from, {.offset = 3, .seq_dim = axis}), "the axis counted from the end");
   }
   assign(x, from);
-  expect_same(rotary_emb().rotate_queries_or_keys(x), turned(from, {.seq_dim = Rank - 2}),
+  expect_same(rotary_emb().rotate_queries_or_keys(x), rotated(from, {.seq_dim = Rank - 2}),
               "the axis that is meant by default");
 }
 
@@ -132,8 +130,8 @@ TEST(TensorKinds, SequenceBeforeHeads) {
   const Array from = random_array({2, 5, 3, 6});  // [batch, seq, heads, head_dim]
   Tensor<float, 4> x(2, 5, 3, 6);
   assign(x, from);
-  expect_same(before.rotate_queries_or_keys(x), turned(from, {.seq_dim = 1}), "seq_before_head_dim");
-  expect_same(before.rotate_queries_or_keys(x, {.seq_dim = 2}), turned(from, {.seq_dim = 2}),
+  expect_same(before.rotate_queries_or_keys(x), rotated(from, {.seq_dim = 1}), "seq_before_head_dim");
+  expect_same(before.rotate_queries_or_keys(x, {.seq_dim = 2}), rotated(from, {.seq_dim = 2}),
               "unless said otherwise");
 }
 
@@ -167,7 +165,7 @@ TEST(TensorKinds, Maps) {
                                Tensor<float, 3>>);
   static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(std::declval<MapOfConst>())),
                                Tensor<float, 3>>);
-  const Array from = random_array({2, 3, 6}), wanted = turned(from);
+  const Array from = random_array({2, 3, 6}), wanted = rotated(from);
   std::vector<float> memory(36), other(36);
   Map map(memory.data(), 2, 3, 6);
   check(map, Map(other.data(), 2, 3, 6), from);
@@ -189,7 +187,6 @@ TEST(TensorKinds, Maps) {
 }
 
 // --- expressions
-// --------------------------------------------------------------------------------------------------------
 
 struct Counted {
   Index* count;
@@ -214,12 +211,12 @@ TEST(TensorKinds, ExpressionsAreEvaluatedOnce) {
   };
   const auto expression = x.unaryExpr(Counted{&count});
   static_assert(std::is_same_v<decltype(rotary_emb().rotate_queries_or_keys(expression)), Tensor<float, 3>>);
-  expect_same(rotary_emb().rotate_queries_or_keys(expression), turned(doubled), "an expression");
+  expect_same(rotary_emb().rotate_queries_or_keys(expression), rotated(doubled), "an expression");
   expect_once("a new tensor");
   rotary_emb().rotate_into(expression, out);
-  expect_same(out, turned(doubled), "an expression");
+  expect_same(out, rotated(doubled), "an expression");
   expect_once("into a tensor");
-  expect_same(rotary_emb().rotate_queries_or_keys(columns.unaryExpr(Counted{&count})), turned(doubled),
+  expect_same(rotary_emb().rotate_queries_or_keys(columns.unaryExpr(Counted{&count})), rotated(doubled),
               "a column-major expression");
   expect_once("column-major");
 
@@ -248,11 +245,10 @@ TEST(TensorKinds, ExpressionsAreEvaluatedOnce) {
   const Tensor<float, 3> of_part = rotary_emb().rotate_queries_or_keys(part);
   const Tensor<float, 3> of_slice = rotary_emb().rotate_queries_or_keys(x.slice(begin, size));
   for (Index n = 0; n < of_part.size(); ++n) EXPECT_EQ(of_slice.data()[n], of_part.data()[n]);
-  expect_same(rotary_emb().rotate_queries_or_keys(x + x), turned(doubled), "a sum");
+  expect_same(rotary_emb().rotate_queries_or_keys(x + x), rotated(doubled), "a sum");
 }
 
 // --- matrices
-// -----------------------------------------------------------------------------------------------------------
 
 TEST(TensorKinds, Matrices) {
   const Array from = random_array({7, 6});
@@ -277,11 +273,11 @@ TEST(TensorKinds, Matrices) {
   assign(tensor, from);
   assign(columns, from);
   rotary_emb().rotate_into(tensor, columns, {.offset = 2});
-  expect_same(columns, turned(from, {.offset = 2}), "from a tensor into a matrix");
+  expect_same(columns, rotated(from, {.offset = 2}), "from a tensor into a matrix");
 }
 
 TEST(TensorKinds, BlocksMapsAndRefs) {
-  const Array from = random_array({3, 5}), wanted = turned(from);
+  const Array from = random_array({3, 5}), wanted = rotated(from);
   Eigen::MatrixXf whole = Eigen::MatrixXf::Constant(9, 8, 7.0f);
   Eigen::MatrixXf out(3, 5);
   check(whole.block(2, 1, 3, 5), out, from);
@@ -320,18 +316,17 @@ TEST(TensorKinds, BlocksMapsAndRefs) {
   Index count = 0;
   Array doubled = from;
   for (Index n = 0; n < from.size(); ++n) doubled[n] = 2 * from[n];
-  expect_same(rotary_emb().rotate_queries_or_keys(matrix.unaryExpr(Counted{&count})), turned(doubled),
+  expect_same(rotary_emb().rotate_queries_or_keys(matrix.unaryExpr(Counted{&count})), rotated(doubled),
               "an expression");
   EXPECT_EQ(count, matrix.size());
-  expect_same(rotary_emb().rotate_queries_or_keys(matrix + matrix), turned(doubled), "a sum");
+  expect_same(rotary_emb().rotate_queries_or_keys(matrix + matrix), rotated(doubled), "a sum");
 }
 
 // --- views, and tables on all of them
-// -----------------------------------------------------------------------------------
 
 TEST(TensorKinds, ViewsOfOnesOwnTensor) {
   float q[2][3][6];
-  const Array from = random_array({2, 3, 6}), wanted = turned(from);
+  const Array from = random_array({2, 3, 6}), wanted = rotated(from);
   std::memcpy(q, &from[0], sizeof q);
   const StridedView<float> view(&q[0][0][0], {2, 3, 6});
   Tensor<float, 3> out(2, 3, 6);
@@ -343,8 +338,8 @@ TEST(TensorKinds, ViewsOfOnesOwnTensor) {
   for (Index n = 0; n < 36; ++n) EXPECT_NEAR(view.data[n], from[n], 1e-6);
 }
 
-TEST(TensorKinds, TablesTurnAllOfThem) {
-  const Array from = random_array({3, 5}), wanted = turned(from);
+TEST(TensorKinds, TablesRotateAllOfThem) {
+  const Array from = random_array({3, 5}), wanted = rotated(from);
   const CosSinTable<float> table(language_frequencies(4), Positions::consecutive(3));
   Tensor<float, 2> tensor(3, 5);
   Eigen::TensorFixedSize<float, Eigen::Sizes<3, 5>> fixed;
@@ -362,12 +357,11 @@ TEST(TensorKinds, TablesTurnAllOfThem) {
 }
 
 // --- scalars
-// ------------------------------------------------------------------------------------------------------------
 
 // What rows are held in and what a tensor holds are chosen apart from each other: all eight ways.
 template <class T, class X>
 void check_scalars() {
-  SCOPED_TRACE(::testing::Message() << ScalarFacts<X>::kName << " turned by rows of "
+  SCOPED_TRACE(::testing::Message() << ScalarFacts<X>::kName << " rotated by rows of "
                                     << ScalarFacts<T>::kName);
   const RotaryEmbedding<T> embedding(RotaryEmbeddingOptions{.dim = 4});
   const CosSinTable<double> rows(language_frequencies(4), Positions::consecutive(3));

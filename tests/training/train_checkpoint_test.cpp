@@ -1,5 +1,4 @@
-// The trainer's checkpoints: the safetensors format, damage of every kind, and runs that go on where they
-// stopped.
+// The trainer's checkpoints: the safetensors format, damage of every kind, and resumed runs.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -130,7 +129,7 @@ TEST(Files, AreReplacedWholeOrNotAtAll) {
   EXPECT_EQ(train::read_file(path), "new");
   EXPECT_FALSE(fs::exists(folder / "x.part"));
 
-  fs::create_directory(folder / "y.part");  // the file beside cannot be written: the old one stays
+  fs::create_directory(folder / "y.part");  // the temporary file cannot be written: the old one stays
   folder.write("y", "old");
   EXPECT_NE(error_of_call<std::exception>([&] {
               train::write_file_atomically(folder / "y", {"new"});

@@ -70,12 +70,12 @@ TEST_P(ModelGradient, IsTheDifferenceOfTheLoss) {
     for (int probe = 0; probe < 4; ++probe) {
       const Index place = random.integer<Index>(0, parameters[i].size() - 1);
       double& value = parameters[i].data[place];
-      const double kept = value, step = 1e-5;
-      value = kept + step;
+      const double before = value, step = 1e-5;
+      value = before + step;
       const double above = loss();
-      value = kept - step;
+      value = before - step;
       const double below = loss();
-      value = kept;
+      value = before;
       const double found = gradients[i].data[place], wanted = (above - below) / (2 * step);
       EXPECT_NEAR(found, wanted, 1e-7 + 1e-6 * std::abs(wanted)) << parameters[i].name << "[" << place << "]";
     }

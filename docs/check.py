@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks the documentation: links lead somewhere, and every public name has a comment.
+"""Checks the documentation: links lead somewhere, files that are named exist, and every public name has a comment.
 
-    docs/check.py               the links of the Markdown files in the repository
+    docs/check.py               the Markdown files in the repository
     docs/check.py build/docs    also the pages that docs/build.sh made there
 """
 import html.parser
@@ -43,6 +43,21 @@ def check_markdown():
                 headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), flags=re.M)
                 if section not in map(slug, headings):
                     problems.append(f"{name}: {file or name} has no section {section}")
+
+
+def check_paths():
+    """Files and folders that Markdown pages name in code: `tests/layers.txt`, `core/error.hpp`."""
+    bases = (ROOT, ROOT / "include", ROOT / "include" / "rotary")
+    first = {path.name for base in bases for path in base.iterdir() if path.is_dir() and not path.name.startswith((".", "build"))}
+    for page in sorted(ROOT.rglob("*.md")):
+        name = str(page.relative_to(ROOT))
+        if name.startswith("build"):
+            continue
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for path in re.findall(r"`([\w.*-]+/[\w.*/-]*)", text):
+            is_file = path.endswith("/") or re.search(r"\.(cpp|hpp|md|sh|py|txt|json|svg|dox)$", path)
+            if path.split("/")[0] in first and is_file and not any(any(base.glob(path.rstrip("/"))) for base in (*bases, page.parent)):
+                problems.append(f"{name}: there is no file {path}")
 
 
 class Page(html.parser.HTMLParser):
@@ -143,6 +158,7 @@ def check_names(folder):
 
 
 check_markdown()
+check_paths()
 if len(sys.argv) > 1:
     site = pathlib.Path(sys.argv[1])
     pages = check_pages(site)

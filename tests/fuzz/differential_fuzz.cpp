@@ -103,8 +103,8 @@ class Problem {
     if (!succeeds([&] { embedding_.emplace(frequencies_, layout_, cached_); })) return;
     const double forward = frequencies_.magnitude * scale_;
     factor_ = direction_ == Direction::inverse ? 1 / forward : forward;
-    valid_ = kernels::is_magnitude<T>(forward) && kernels::is_magnitude<T>(factor_) &&
-             (direction_ != Direction::inverse || forward != 0);
+    valid_ = kernels::is_magnitude<T>(factor_) &&
+             (direction_ != Direction::inverse || (std::isfinite(forward) && forward != 0));
     if (valid_) {
       q_wanted_ = rotated(*q_);
       k_wanted_ = rotated(*k_);

@@ -39,7 +39,7 @@ class Operators {
   /// Runs both ways of one call on tensors of their own, and compares them. What throws must have written nothing.
   template <class ByObject, class ByFunction>
   void compare(const std::vector<Index>& shape, const ByObject& by_object, const ByFunction& by_function,
-               const std::function<void(Tensors&)>& reference = {}) {
+               const std::function<void(Tensors&)>& reference) {
     Tensors x(input_, shape, input_.rarely() ? Tensors::Lying::any : Tensors::Lying::apart);
     Tensors out(input_, shape);
     const bool in_place = input_.flag();
@@ -58,7 +58,7 @@ class Operators {
     require(
         x.is_as_outside(x_before, 0, PTRDIFF_MAX / 2) && out.is_as_outside(out_before, 0, PTRDIFF_MAX / 2),
         "nothing is written between the elements of a tensor");
-    if (!reference) return;
+    if (x.size() == 0) return;  // of any number of heads
     Tensors& result = in_place ? x : out;
     std::vector<X> found;
     for (Index n = 0; n < result.size(); ++n) found.push_back(result[n]);

@@ -2,10 +2,12 @@
 #include <rotary/operators/flash_attention.hpp>
 
 #include <cstring>
+#include <limits>
 #include <thread>
 
 #include "support/errors.hpp"
 #include "support/given_tables.hpp"
+#include "support/strided_array.hpp"
 
 namespace rotary::testing {
 namespace {
@@ -114,6 +116,43 @@ TEST(FlashAttention, PackedSequencesWithOffsets) {
   check_packed([](const auto& x, const auto& tables, const ApplyRotaryOptions& options) {
     return flash_attention::RotaryTables(tables.cos, tables.sin).apply_rotary(x, options);
   });
+}
+
+// Rotated by a row of cosines 1 and sines 0, a feature beside an infinite one would become NaN.
+TEST(FlashAttention, TokensPastTheTablesKeepTheirBits) {
+  Tensor<float, 2> cos(3, 2), sin(3, 2);
+  cos.setConstant(0.5f), sin.setConstant(0.25f);
+  const std::vector<std::int32_t> offsets = {2, 5, 3}, ends = {0, 2, 3, 5};
+  Tensor<float, 4> x(3, 2, 2, 4);
+  for (Index n = 0; n < x.size(); ++n)
+    x.data()[n] = n % 4 == 0   ? -0.0f
+                  : n % 4 == 1 ? -1.0f
+                  : n % 4 == 2 ? 3.0f
+                               : std::numeric_limits<float>::infinity();
+  Tensor<float, 3> packed(5, 2, 4);
+  for (Index n = 0; n < packed.size(); ++n) packed.data()[n] = x.data()[n];
+  for (const bool interleaved : {false, true}) {
+    const flash_attention::RotaryTables tables(cos, sin, interleaved ? Pairing::interleaved : Pairing::half);
+    const auto out =
+        flash_attention::apply_rotary(x, cos, sin, {.seqlen_offsets = offsets, .interleaved = interleaved});
+    const auto by_tables = tables.apply_rotary(x, {.seqlen_offsets = offsets});
+    auto in_place = x;
+    tables.apply_rotary_in_place(in_place, {.seqlen_offsets = offsets});
+    for (Index b = 0; b < 3; ++b)
+      for (Index n = 0; n < 2; ++n)
+        for (Index h = 0; h < 2; ++h)
+          for (Index i = 0; i < 4; ++i) {
+            if (offsets[static_cast<std::size_t>(b)] + n >= 3) {
+              EXPECT_EQ(bits_of(out(b, n, h, i)), bits_of(x(b, n, h, i))) << b << ' ' << n << ' ' << i;
+            }
+            EXPECT_EQ(bits_of(by_tables(b, n, h, i)), bits_of(out(b, n, h, i)));
+            EXPECT_EQ(bits_of(in_place(b, n, h, i)), bits_of(out(b, n, h, i)));
+          }
+    const auto of_packed = tables.apply_rotary(packed, {.seqlen_offsets = offsets, .cu_seqlens = ends});
+    for (Index t = 1; t < 5; ++t)  // the first token alone has a row
+      for (Index i = 0; i < 4; ++i)
+        EXPECT_EQ(bits_of(of_packed(t, 1, i)), bits_of(packed(t, 1, i))) << t << ' ' << i;
+  }
 }
 
 /// Gradients of packed sequences with offsets: those of each sequence rotated alone, summed.

@@ -11,7 +11,7 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// The number of a row that changes nothing: every cosine is 1, every sine 0.
+/// In place of the number of a row: the token has none, and is copied bit for bit.
 inline constexpr Index kIdentityRow = -1;
 
 /// The scalar to which tables are converted: double if the tensor or the table is double.
@@ -92,9 +92,8 @@ class RowsOfTables {
   const HeadLayout& layout() const { return layout_; }
   TableShape shape() const { return table_shape(cos_); }
 
-  /// Writes row number `row`, or the identity row.
+  /// Writes row number `row`.
   void copy(Index row, T* to) const {
-    if (row == kIdentityRow) return write_identity_row(layout_, to);
     const Index pairs = layout_.rotary_dim / 2;
     const kernels::PairStrides at = kernels::pair_strides(layout_.pairing, pairs);
     const C* const cosines = cos_.data + offset_of_row(cos_, row);
@@ -134,7 +133,6 @@ class ConvertedRows {
   /// Row number `row`; the next rows follow it in memory.
   const T* row(Index row) const { return values_.data() + row * layout_.rotary_dim; }
   void copy(Index row_number, T* to) const {
-    if (row_number == kIdentityRow) return write_identity_row(layout_, to);
     std::copy_n(row(row_number), layout_.rotary_dim, to);  // not memcpy: a row may have no pairs
   }
 
@@ -163,6 +161,17 @@ Index run_length(const RowOf& row_of, Index begin, Index end) {
   return count;
 }
 
+/// Token n of sequence b as it is, for all sequences if `of_batch` is 0. Rotated by cosines of 1 and sines of 0, a feature
+/// beside an infinite one would become NaN, and −0 might become 0.
+template <class In, class X>
+ROTARY_NOINLINE void copy_token(const TensorPair<In, X>& pair, Index b, Index of_batch, Index n) {
+  auto in = pair.in.slice(pair.seq_axis, n, 1);
+  auto out = pair.out.slice(pair.seq_axis, n, 1);
+  if (static_cast<const void*>(in.data) == out.data) return;  // in place
+  if (of_batch > 0) in = in.slice(0, b, 1), out = out.slice(0, b, 1);
+  copy_elements(in, out);
+}
+
 /// The layout and direction of a rotation by given rows.
 struct GivenRotation {
   const HeadLayout& layout;
@@ -183,35 +192,50 @@ ROTARY_NOINLINE void rotate_by_blocks(const Rows& rows, Direction direction, con
   alignas(64) T on_stack[static_cast<std::size_t>(kBlockScalars)];
   AlignedVector<T> wide_row(row_size > kBlockScalars ? static_cast<std::size_t>(row_size) : 0);
   T* const block = wide_row.empty() ? on_stack : wide_row.data();
-  const auto gather = [&](Index begin, Index count) {
-    for (Index n = 0; n < count; ++n) rows.copy(row_of(begin + n), block + n * rows.layout().rotary_dim);
-    return static_cast<const T*>(block);
+  // As many rows as there are before a token without one, at most so many; returns their number.
+  const auto gather = [&](Index begin, Index most) {
+    for (Index n = 0; n < most; ++n) {
+      const Index row = row_of(begin + n);
+      if (row == kIdentityRow) return n;
+      rows.copy(row, block + n * rows.layout().rotary_dim);
+    }
+    return most;
   };
 
   const Index seq = pair.in.extent(pair.seq_axis), sequences = std::max<Index>(batch, 1);
-  if (batch > 1 && seq * 2 <= capacity) {  // several short sequences at once
-    const Index group = capacity / seq;
-    for (Index b = 0; b < batch; b += group) {
-      const Index count = std::min(group, batch - b);
-      rotate_block(how, pair, gather(b * seq, count * seq), b, count, 0, seq);
-    }
-    return;
-  }
-  for (Index b = 0; b < sequences; ++b) {
-    const Index begin = b * seq;
+  const auto rotate_sequence = [&](Index b) {
+    const Index begin = b * seq, of_batch = batch > 0 ? 1 : 0;
     for (Index n = 0, count = 0; n < seq; n += count) {
+      if (row_of(begin + n) == kIdentityRow) {
+        count = 1;
+        copy_token(pair, b, of_batch, n);
+        continue;
+      }
       const T* run = nullptr;
       if constexpr (Rows::kContiguous) {
         count = run_length(row_of, begin + n, begin + seq);
         if (count >= kShortRun || count == seq - n) run = rows.row(row_of(begin + n));
       }
       if (run == nullptr) {
-        count = std::min(capacity, seq - n);
-        run = gather(begin + n, count);
+        count = gather(begin + n, std::min(capacity, seq - n));
+        run = block;
       }
-      rotate_block(how, pair, run, b, batch > 0 ? 1 : 0, n, count);
+      rotate_block(how, pair, run, b, of_batch, n, count);
     }
+  };
+  if (batch > 1 && seq * 2 <= capacity) {  // several short sequences at once
+    const Index group = capacity / seq;
+    for (Index b = 0; b < batch; b += group) {
+      const Index count = std::min(group, batch - b);
+      if (gather(b * seq, count * seq) == count * seq) {
+        rotate_block(how, pair, static_cast<const T*>(block), b, count, 0, seq);
+      } else {
+        for (Index n = 0; n < count; ++n) rotate_sequence(b + n);
+      }
+    }
+    return;
   }
+  for (Index b = 0; b < sequences; ++b) rotate_sequence(b);
 }
 
 /// Rotates tensors by given rows: token n of sequence b by row `row_of(b · seq + n)` if `batch` sequences

@@ -5,6 +5,9 @@
 #   tests/run.sh --sanitize   also with clang++, under the address and undefined behaviour sanitizers
 #   tests/run.sh --thread-sanitizer  only the tests with threads, with clang++ under the thread sanitizer
 #   tests/run.sh --fuzz       only the fuzz targets of tests/fuzz, each for a minute, with clang++ under the sanitizers
+#   tests/run.sh --memory-sanitizer  the library's own tests, with clang++ under the memory sanitizer
+#   tests/run.sh --coverage   the tests with clang++; prints which lines of include/rotary they run, and fails if they
+#                             leave out a line that has no reason next to it
 #   tests/run.sh --neon       also for AArch64, by a cross compiler, under qemu
 #   tests/run.sh --all        all of these; also g++ -O2, other compilers and instruction sets, assertions off, and the
 #                             benchmarks built; for AArch64 on Debian only, which has the libraries for every processor
@@ -19,30 +22,39 @@ sanitize=
 neon=
 threads=
 fuzz=
+memory=
+coverage=
 only=()  # tests to build and run, all if empty
 case "${1-}" in
   '') ;;
   --sanitize) sanitize=yes ;;
   --thread-sanitizer) threads=yes ;;
   --fuzz) fuzz=yes ;;
+  --memory-sanitizer) memory=yes ;;
+  --coverage) coverage=yes ;;
   --neon) neon=yes ;;
   --all)
     all=yes sanitize=yes threads=yes fuzz=yes
     if on_debian; then neon=yes; fi
     ;;
   *)
-    echo "usage: tests/run.sh [--sanitize | --thread-sanitizer | --fuzz | --neon | --all]" >&2
+    echo "usage: tests/run.sh [--sanitize | --thread-sanitizer | --memory-sanitizer | --coverage | --fuzz | --neon | --all]" >&2
     exit 2
     ;;
 esac
 
 can_sanitize() { clang++ -fsanitize=address,undefined -x c++ -o /dev/null - <<<'int main() {}'; }
+can_find_uninitialised() { clang++ -fsanitize=memory -x c++ -o /dev/null - <<<'int main() {}'; }
+can_build_googletest() { [[ -e /usr/src/googletest/googletest/src/gtest-all.cc ]]; }
+can_profile() { clang++ -fprofile-instr-generate -x c++ -o /dev/null - <<<'int main() {}'; }
 can_find_races() { clang++ -fsanitize=thread -x c++ -o /dev/null - <<<'int main() {}'; }
 can_fuzz() { clang++ -fsanitize=fuzzer -x c++ -o /dev/null - <<<'extern "C" int LLVMFuzzerTestOneInput() { return 0; }'; }
 can_link_arm64() { aarch64-linux-gnu-g++ -x c++ -o /dev/null - -lgtest -lmpfr -lgmp <<<'int main() {}'; }
 
 install_missing g++ ${sanitize:+clang=clang++ libclang-rt-dev=can_sanitize} \
-  ${threads:+clang=clang++ libclang-rt-dev=can_find_races} ${fuzz:+clang=clang++ libclang-rt-dev=can_fuzz} cmake ninja-build=can_build 'ccache?' \
+  ${threads:+clang=clang++ libclang-rt-dev=can_find_races} ${fuzz:+clang=clang++ libclang-rt-dev=can_fuzz} \
+  ${memory:+clang=clang++ libclang-rt-dev=can_find_uninitialised googletest=can_build_googletest} \
+  ${coverage:+clang=clang++ libclang-rt-dev=can_profile llvm=llvm-cov python3} cmake ninja-build=can_build 'ccache?' \
   libeigen3-dev=eigen3/Eigen/Core libgtest-dev=gtest/gtest.h nlohmann-json3-dev=nlohmann/json.hpp \
   libcli11-dev=CLI/CLI.hpp libmpfr-dev=mpfr.h libgmp-dev=gmp.h 'qemu-user=qemu-x86_64?' ${all:+libbenchmark-dev=benchmark/benchmark.h} \
   ${neon:+g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user=qemu-aarch64 libgtest-dev:arm64=can_link_arm64
@@ -60,11 +72,13 @@ failed=
 # test_with <title> <preset of CMakePresets.json> <further options of cmake>...
 # A test that does not build counts as failed; the others run all the same.
 test_with() {
-  local title=$1 preset=$2 build=build/tests/$((${#summary[@]} / 2 + 1))-$2
+  local title=$1 preset=$2
+  build=build/tests/$((${#summary[@]} / 2 + 1))-$2
   shift 2
   printf '\n== %s (%s)\n' "$title" "$build"
   SECONDS=0
   mkdir -p "$build"
+  rm -rf "$build/tests/profiles"
   if ! cmake --preset "$preset" -B "$build" "$@" >"$build/configure.log" 2>&1; then
     cat "$build/configure.log"
     failed=yes
@@ -121,8 +135,17 @@ if [[ $threads ]]; then
   test_with 'clang++, thread sanitizer' tsan
   only=()
 fi
+if [[ $memory ]]; then
+  test_with 'clang++, memory sanitizer' msan
+fi
+if [[ $coverage ]]; then
+  mapfile -t only < <(cd tests && printf '%s\n' */*_test.cpp | sed 's,.*/,,; s/\.cpp$//; /^train_resume_test$/d')
+  test_with 'clang++, line coverage' coverage
+  python3 tests/coverage.py "$build" || failed=yes
+  only=()
+fi
 # Compiling takes most of the time, and less with -O1 than with -O2.
-if [[ $all || ! ($threads || $fuzz) ]]; then
+if [[ $all || ! "$threads$memory$coverage$fuzz" ]]; then
   test_with 'g++ -O1, assertions on' release -DCMAKE_CXX_COMPILER=g++ -DCMAKE_CXX_FLAGS_RELEASE=-O1
 fi
 if [[ $sanitize ]]; then

@@ -1,0 +1,394 @@
+#!/usr/bin/env python3
+"""Changes the library in one place at a time and sees whether a test notices: mutation testing of include/rotary.
+
+    tests/mutate.py --count 50 --files 'positions.hpp' 'variants/*'
+
+Each mutant is one change of one header: an operator, a comparison, a constant by one, a condition, a boolean, or a
+statement removed. Chosen by --seed; a larger --count begins with the mutants of a smaller one, and what an earlier run
+found is not run again. For each, the tests that run the line are compiled, without the build system, and run one after
+the other until one fails, does not end, or crashes. Which tests run a line is known after `tests/run.sh --coverage`; else
+all are asked that include the header. A mutant that leaves the code of every object file as it was has changed
+nothing.
+
+Programs are compiled by Clang without optimisation, and kernels with -O1; those of mutants outside kernels/ are the scalar
+ones, which take less time to compile. tests/run.sh --coverage installs what is needed.
+
+Prints a table and a summary; the exit code is 1 if fewer than 95 % of the mutants that change behaviour are killed.
+Survivors that the table in tests/README.md gives a reason for are counted as changing none.
+"""
+import argparse
+import fnmatch
+import hashlib
+import json
+import pathlib
+import random
+import re
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+INCLUDE = ROOT / "include" / "rotary"
+TESTS = ROOT / "tests"
+
+# ---------------------------------------------------------------- mutants
+
+OPERATORS = {
+    " < ": " <= ", " <= ": " < ", " > ": " >= ", " >= ": " > ", " == ": " != ", " != ": " == ",
+    " && ": " || ", " || ": " && ", " + ": " - ", " - ": " + ", " * ": " / ", " / ": " * ", " % ": " / ",
+    " << ": " >> ", " >> ": " << ", " & ": " | ", " | ": " & ", " ^ ": " & ",
+    " += ": " -= ", " -= ": " += ", " *= ": " /= ", " /= ": " *= ", " |= ": " &= ", " &= ": " |= ",
+    "++": "--", "--": "++", "std::min": "std::max", "std::max": "std::min",
+}
+OPERATOR = re.compile("|".join(re.escape(text) for text in sorted(OPERATORS, key=len, reverse=True)) + r"|\b(?:true|false)\b")
+NOT = re.compile(r"(?<![\w)])!(?=[A-Za-z_(])")
+INTEGER = re.compile(r"(?<![\w.'])(0[xX][0-9a-fA-F']+|[0-9][0-9']*)([uUlLzZ]*)(?![\w.'])")
+REAL = re.compile(r"(?<![\w.'])(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?[fF]?(?!\w)")
+CONDITION = re.compile(r"\b(?:if|while) \(")
+STATEMENT = re.compile(
+    r"(?:\*?\(?(?:[A-Za-z_]\w*(?:<[^;<>]*>)?(?:\[[^;]*?\])?(?:\(\))?(?:::|\.|->))*[A-Za-z_]\w*(?:\[[^;{}]*?\])? ?"
+    r"(?:\([^;{}]*\)|(?:[-+*/|&^%]|<<|>>)?= [^;{}]+)|\+\+\w+|\w+\+\+|return|continue|break);")
+# Lines on which a change means another type, or nothing.
+TYPES = re.compile(r"^\s*(?:template|requires|using|namespace|concept|static_assert|friend|class|struct|extern|ROTARY_EXTERN)\b|\basm\b")
+
+
+def code_only(text):
+    """The text with spaces in place of comments, literals of text, attributes and the preprocessor's lines."""
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match[0])
+    pattern = r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|(?<![0-9a-fA-F])'(?:\\.|[^'\\\n])'|^[ \t]*#(?:\\\n|[^\n])*|\[\[[^\n\]]*\]\]"
+    return re.sub(pattern, blank, text, flags=re.S | re.M)
+
+
+def closing(code, opening):
+    depth = 0
+    for index in range(opening, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[index], 0)
+        if depth == 0:
+            return index
+    return None
+
+
+def mutants_of(header):
+    """All (header, line, start, end, replacement) of a header, in order."""
+    text = (INCLUDE / header).read_text()
+    code = code_only(text)
+    changes = []
+    for match in OPERATOR.finditer(code):
+        changes.append((match.start(), match.end(), {"true": "false", "false": "true"}.get(match[0]) or OPERATORS[match[0]]))
+    for match in NOT.finditer(code):
+        changes.append((match.start(), match.end(), ""))
+    for match in INTEGER.finditer(code):
+        value = int(match[1].replace("'", ""), 16 if match[1][:2] in ("0x", "0X") else 10)
+        changes += [(match.start(), match.end(), f"{value + step}{match[2]}") for step in (1, -1) if value + step >= 0]
+    for match in REAL.finditer(code):
+        changes.append((match.start(), match.end(), f"({match[0]} + 1)"))
+    for match in CONDITION.finditer(code):
+        start, end = match.end(), closing(code, match.end() - 1)
+        if end is not None:
+            start = code.rfind(";", start, end) + 1 or start
+            changes.append((start, end, f"!({text[start:end].strip()})"))
+    for match in STATEMENT.finditer(code):
+        before = code[:match.start()].rstrip()
+        if before.endswith((";", "{", "}", ")", "else")) and code.count("(", match.start(), match.end()) == code.count(")", match.start(), match.end()):
+            changes.append((match.start(), match.end(), ";" + "\n" * text.count("\n", match.start(), match.end())))
+    lines = text.splitlines()
+    mutants = []
+    for start, end, replacement in sorted(set(changes)):
+        line = text.count("\n", 0, start) + 1
+        if not TYPES.search(lines[line - 1]):
+            mutants.append((header, line, start, end, replacement))
+    return mutants
+
+
+def mutated(mutant):
+    header, _, start, end, replacement = mutant
+    text = (INCLUDE / header).read_text()
+    return text[:start] + replacement + text[end:]
+
+
+def shown(mutant):
+    """The code around the change, before and after."""
+    header, _, start, end, replacement = mutant
+    text = (INCLUDE / header).read_text()
+    first = text.rfind("\n", 0, start) + 1
+    last = text.find("\n", end)
+    before, after = text[first:last], text[first:start] + replacement + text[end:last]
+    return " ".join(before.split()), " ".join(after.split())
+
+
+# ---------------------------------------------------------------- programs
+
+
+def included(source, seen):
+    """Adds the files of the project that a file includes, directly or not."""
+    for quote, name in re.findall(r'^\s*#\s*include\s+(["<])([^">]+)[">]', source.read_text(), flags=re.M):
+        for folder in ([source.parent, TESTS] if quote == '"' else []) + [ROOT / "include"]:
+            path = (folder / name).resolve()
+            if path.is_file():
+                if path not in seen:
+                    seen.add(path)
+                    included(path, seen)
+                break
+    return seen
+
+
+def flags(command):
+    """Those that a precompiled header must share."""
+    return [word for word in command if re.match("-[fmOU]", word)]
+
+
+class Build:
+    """Programs of one configuration, from the headers in `overlay`, where a mutant may stand."""
+
+    def __init__(self, work, overlay, name):
+        self.folder = work / name
+        self.overlay = overlay
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for archive in self.folder.glob("*.a"):
+            archive.unlink()
+        configure = ["cmake", "-S", ROOT, "-B", self.folder / "cmake", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_COMPILER=clang++",
+                     "-DCMAKE_CXX_COMPILER_LAUNCHER=", "-DCMAKE_CXX_FLAGS_RELEASE=-O0 -D__OPTIMIZE__", "-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON",
+                     "-DROTARY_BUILD_EXAMPLES=OFF", "-DROTARY_BUILD_BENCHMARKS=OFF", "-DROTARY_NATIVE=OFF"]
+        if name == "scalar":
+            configure.append("-DCMAKE_CXX_FLAGS=-DROTARY_NO_VECTOR_EXTENSIONS")
+        subprocess.run(list(map(str, configure)), check=True, stdout=subprocess.DEVNULL)
+        self.commands, self.needs = {}, {}
+        for entry in json.loads((self.folder / "cmake" / "compile_commands.json").read_text()):
+            source = pathlib.Path(entry["file"])
+            words = [word for word in shlex.split(entry["command"]) if not word.startswith("-W") or word.startswith("-Wl")]
+            output = words.index("-o")
+            del words[output:output + 2]
+            words = [f"-I{overlay}" if word == f"-I{ROOT}/include" else word for word in words]
+            self.commands[source] = words + ["-w"]
+            self.needs[source] = {str(path.relative_to(INCLUDE)) for path in included(source, set()) if path.is_relative_to(INCLUDE)}
+        # The target rotary_compiled is not among all targets, so CMake leaves its command out.
+        kernels, any_source = INCLUDE / "compiled.cpp", TESTS / "support" / "golden.cpp"
+        overlaid = str(overlay / "rotary" / "compiled.cpp")
+        self.commands[kernels] = [overlaid if word == str(any_source) else word for word in self.commands[any_source]] + ["-O1"]
+        self.needs[kernels] = {str(path.relative_to(INCLUDE)) for path in included(kernels, set())}
+        self.tests = {source.stem: source for source in self.commands if source.stem.endswith("_test")}
+        self.library = [source for source in self.commands if source.parent.name == "support" or source == kernels]
+        self.seconds, self.linked, self.originals, self.broken = {}, {}, {}, set()
+        self.precompile()
+
+    def precompile(self):
+        """What is not the library's is parsed once."""
+        names = set()
+        for header in INCLUDE.rglob("*.hpp"):
+            names.update(re.findall(r"^#include <([^>]+)>", header.read_text(), flags=re.M))
+        names = sorted(name for name in names if not name.endswith("intrin.h") and not re.match("rotary|nlohmann|arm|cpuid", name))
+        self.foreign = self.folder / "foreign.hpp"
+        self.foreign.write_text("".join(f"#if __has_include(<{name}>)\n#include <{name}>\n#endif\n" for name in ["gtest/gtest.h", *names]))
+        command = self.commands[TESTS / "support" / "golden.cpp"]
+        self.flags_of_foreign = flags(command)
+        command = [word for word in command if not word.endswith(".cpp") and word != "-c"]
+        subprocess.run([*command, "-x", "c++-header", str(self.foreign), "-o", f"{self.foreign}.pch"], check=True)
+
+    def compile(self, source, output):
+        words = list(self.commands[source])
+        own_macros = re.search(r"^#define (EIGEN|ROTARY)_", source.read_text(), flags=re.M)
+        if not own_macros and flags(words) == self.flags_of_foreign:
+            words[1:1] = ["-include", str(self.foreign)]
+        return subprocess.run([*words, "-o", str(output)], stderr=subprocess.DEVNULL, timeout=600).returncode == 0
+
+    def original(self, source):
+        """The object file of the library as it is."""
+        if source not in self.originals:
+            output = self.folder / "original" / f"{source.stem}.o"
+            output.parent.mkdir(exist_ok=True)
+            text = b"".join(path.read_bytes() for path in sorted(included(source, {source})))
+            key = hashlib.sha256(text + str(self.commands[source]).encode()).hexdigest()
+            stamp = output.with_suffix(".key")
+            if not (output.exists() and stamp.exists() and stamp.read_text() == key):
+                if not self.compile(source, output):
+                    sys.exit(f"{source} does not compile")
+                stamp.write_text(key)
+            self.originals[source] = output
+        return self.originals[source]
+
+    def link(self, objects, program):
+        words = ["clang++", *map(str, objects), "-lgtest_main", "-lgtest", "-lmpfr", "-lgmp", "-lpthread", "-o", str(program)]
+        return subprocess.run(words, capture_output=True, text=True)
+
+    def prepare(self, test):
+        """Builds the program of the library as it is, and runs it; False if it cannot be used."""
+        if test in self.linked or test in self.broken:
+            return test not in self.broken
+        own, program = self.original(self.tests[test]), self.folder / test
+        # Few tests need more than the kernels.
+        for library in (self.library[-1:], self.library):
+            archive = self.folder / f"library_of_{len(library)}.a"
+            if not archive.exists():
+                subprocess.run(["ar", "rcs", str(archive), *(str(self.original(source)) for source in library)], check=True)
+            link = self.link([own, archive, "-Wl,--trace"], program)
+            if link.returncode == 0:
+                break
+        needed = [source for source in library if re.search(rf"\b{source.stem}\.o\b", link.stdout)]
+        begin = time.monotonic()
+        failed = link.returncode != 0 or run(program, 600)
+        program.unlink(missing_ok=True)
+        if failed:
+            print(f"{test} fails without any change, and is left out", file=sys.stderr)
+            self.broken.add(test)
+            return False
+        self.seconds[test] = time.monotonic() - begin
+        self.linked[test] = needed
+        return True
+
+
+def run(program, seconds):
+    """Why a program fails, or None."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        result = subprocess.run([str(program), "--gtest_fail_fast", "--gtest_brief=1"], timeout=seconds, preexec_fn=limit,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace")
+    except subprocess.TimeoutExpired:
+        return "it does not end"
+    if result.returncode == 0:
+        return None
+    failed = re.search(r"^\[  FAILED  \] ([\w./]+)", result.stdout, flags=re.M)
+    return failed[1] if failed else f"exit code {result.returncode}"
+
+
+def try_mutant(mutant, build, tests, most):
+    """What becomes of a mutant, and the test that tells."""
+    header, folder = mutant[0], build.folder / "mutant"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    target = build.overlay / "rotary" / header
+    same, objects, asked = True, {}, 0
+
+    def object_of(source):
+        if header not in build.needs[source]:
+            return build.original(source)
+        if source not in objects:
+            output = folder / f"{source.stem}.o"
+            objects[source] = output if build.compile(source, output) else None
+        return objects[source]
+
+    for test in tests:
+        if asked == most:
+            break
+        if not build.prepare(test):
+            continue
+        target.write_text(mutated(mutant))
+        try:
+            sources = [build.tests[test], *build.linked[test]]
+            parts = [object_of(source) for source in sources]
+        finally:
+            shutil.copy(INCLUDE / header, target)
+        if None in parts:
+            return "does not compile", ""
+        asked += 1
+        if all(part.read_bytes() == build.original(source).read_bytes() for part, source in zip(parts, sources)):
+            continue
+        same = False
+        program = folder / "program"
+        if build.link(parts, program).returncode != 0:
+            return "does not link", ""
+        reason = run(program, 10 + 10 * build.seconds[test])
+        if reason:
+            return "killed", f"{test}: {reason}"
+    return ("same code" if same else "survived"), f"{asked} of {len(tests)} tests"
+
+
+# ---------------------------------------------------------------- the run
+
+
+def known_survivors():
+    """{(header, before, after): reason} of the table in README.md."""
+    known = {}
+    for line in (TESTS / "README.md").read_text().splitlines():
+        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)]
+        if len(cells) == 6 and cells[2][:1] == cells[3][:1] == "`":
+            known[cells[1], cells[2].strip("`").strip(), cells[3].strip("`").strip()] = cells[4]
+    return known
+
+
+def row(*cells):
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=50, help="mutants to try")
+    parser.add_argument("--files", nargs="*", default=["*"], help="headers, relative to include/rotary; patterns as in a shell")
+    parser.add_argument("--tests", type=int, default=12, help="tests to ask before a mutant has survived")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build" / "mutation", help="folder for programs and results")
+    parser.add_argument("--coverage", type=pathlib.Path, help="lines_of_tests.json of tests/run.sh --coverage")
+    parser.add_argument("--list", action="store_true", help="only print the mutants")
+    options = parser.parse_args()
+
+    headers = sorted(str(path.relative_to(INCLUDE)) for path in INCLUDE.rglob("*.hpp"))
+    headers = [header for header in headers if any(fnmatch.fnmatch(header, pattern) for pattern in options.files)]
+    mutants = [mutant for header in headers for mutant in mutants_of(header)]
+    random.Random(options.seed).shuffle(mutants)
+    print(f"{len(mutants)} mutants of {len(headers)} headers; seed {options.seed}")
+    if options.list:
+        for mutant in mutants[:options.count]:
+            print(row(f"{mutant[0]}:{mutant[1]}", *shown(mutant)))
+        return 0
+
+    coverage = options.coverage or max(ROOT.glob("build/tests/*/lines_of_tests.json"), key=lambda path: path.stat().st_mtime, default=None)
+    lines_of_tests = json.loads(coverage.read_text()) if coverage else {}
+    lines_of_tests = {test: {header: set(lines) for header, lines in lines.items()} for test, lines in lines_of_tests.items()}
+
+    overlay = options.work.resolve() / "include"
+    shutil.rmtree(overlay, ignore_errors=True)
+    shutil.copytree(ROOT / "include", overlay)
+    builds = {}
+
+    def tests_for(mutant, build):
+        header, line = mutant[:2]
+        words = set(pathlib.Path(header).stem.split("_"))
+        names = [test for test in build.tests if header in build.needs[build.tests[test]]]
+        if lines_of_tests:
+            counted = {test for test in names if line in lines_of_tests.get(test, {}).get(header, ())}
+            # No test counts lines outside functions.
+            names = [test for test in names if test in counted] or [test for test in names if lines_of_tests.get(test, {}).get(header)]
+        def order(test):
+            return (-len(words & set(test.split("_"))), len(build.needs[build.tests[test]]), test)
+        return sorted(names, key=order)
+
+    store = options.work / "results.json"
+    results = json.loads(store.read_text()) if store.exists() else {}
+    known = known_survivors()
+    counts = {}
+    print("\n" + row("header", "before", "after", "result", "by") + "\n|---|---|---|---|---|")
+    tried = 0
+    for mutant in mutants:
+        if tried == options.count:
+            break
+        name = "vector" if mutant[0].startswith("kernels/") else "scalar"
+        if name not in builds:
+            builds[name] = Build(options.work.resolve(), overlay, name)
+        before, after = shown(mutant)
+        key = "\n".join([mutant[0], str(mutant[2]), before, after])
+        if key not in results or results[key][0] == "survived":
+            tests = tests_for(mutant, builds[name])
+            results[key] = try_mutant(mutant, builds[name], tests, options.tests) if tests else ("not run", "")
+            store.write_text(json.dumps(results, indent=1))
+        result, by = results[key]
+        if result == "survived" and (mutant[0], before, after) in known:
+            result, by = "survived, for a reason", known[mutant[0], before, after]
+        counts[result] = counts.get(result, 0) + 1
+        # Those that were none are not counted.
+        tried += result in ("killed", "survived", "survived, for a reason")
+        print(row(f"{mutant[0]}:{mutant[1]}", f"`{before}`", f"`{after}`", result, by), flush=True)
+
+    print("\n" + ", ".join(f"{number} {result}" for result, number in sorted(counts.items())))
+    killed, survived = counts.get("killed", 0), counts.get("survived", 0)
+    share = 100 * killed / max(1, killed + survived)
+    print(f"{killed} of {killed + survived} mutants that change behaviour are killed: {share:.1f} %")
+    return 0 if share >= 95 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

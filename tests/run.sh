@@ -9,8 +9,9 @@
 #   tests/run.sh --coverage   the tests with clang++; prints which lines of include/rotary they run, and fails if they
 #                             leave out a line that has no reason next to it
 #   tests/run.sh --neon       also for AArch64, by a cross compiler, under qemu
-#   tests/run.sh --all        all of these but coverage and the memory sanitizer; also g++ -O2, other compilers and instruction sets, assertions off, and the
-#                             benchmarks built; for AArch64 on Debian only, which has the libraries for every processor
+#   tests/run.sh --all        all of these but coverage and the memory sanitizer; also g++ -O2, other compilers and
+#                             instruction sets, assertions off, and the benchmarks built; for AArch64 on Debian only, which
+#                             has the libraries for every processor
 #
 # On Debian and Ubuntu it installs what is missing.
 set -euo pipefail

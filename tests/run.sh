@@ -4,9 +4,10 @@
 #   tests/run.sh              with g++ -O1, kernels with -O2, in a few minutes
 #   tests/run.sh --sanitize   also with clang++, under the address and undefined behaviour sanitizers
 #   tests/run.sh --thread-sanitizer  only the tests with threads, with clang++ under the thread sanitizer
+#   tests/run.sh --fuzz       only the fuzz targets of tests/fuzz, each for a minute, with clang++ under the sanitizers
 #   tests/run.sh --neon       also for AArch64, by a cross compiler, under qemu
-#   tests/run.sh --all        also g++ -O2, other compilers and instruction sets, assertions off, and the benchmarks built;
-#                             for AArch64 on Debian only, which has the libraries for every processor
+#   tests/run.sh --all        all of these; also g++ -O2, other compilers and instruction sets, assertions off, and the
+#                             benchmarks built; for AArch64 on Debian only, which has the libraries for every processor
 #
 # On Debian and Ubuntu it installs what is missing.
 set -euo pipefail
@@ -17,28 +18,31 @@ all=
 sanitize=
 neon=
 threads=
+fuzz=
 only=()  # tests to build and run, all if empty
 case "${1-}" in
   '') ;;
   --sanitize) sanitize=yes ;;
   --thread-sanitizer) threads=yes ;;
+  --fuzz) fuzz=yes ;;
   --neon) neon=yes ;;
   --all)
-    all=yes sanitize=yes threads=yes
+    all=yes sanitize=yes threads=yes fuzz=yes
     if on_debian; then neon=yes; fi
     ;;
   *)
-    echo "usage: tests/run.sh [--sanitize | --thread-sanitizer | --neon | --all]" >&2
+    echo "usage: tests/run.sh [--sanitize | --thread-sanitizer | --fuzz | --neon | --all]" >&2
     exit 2
     ;;
 esac
 
 can_sanitize() { clang++ -fsanitize=address,undefined -x c++ -o /dev/null - <<<'int main() {}'; }
 can_find_races() { clang++ -fsanitize=thread -x c++ -o /dev/null - <<<'int main() {}'; }
+can_fuzz() { clang++ -fsanitize=fuzzer -x c++ -o /dev/null - <<<'extern "C" int LLVMFuzzerTestOneInput() { return 0; }'; }
 can_link_arm64() { aarch64-linux-gnu-g++ -x c++ -o /dev/null - -lgtest -lmpfr -lgmp <<<'int main() {}'; }
 
 install_missing g++ ${sanitize:+clang=clang++ libclang-rt-dev=can_sanitize} \
-  ${threads:+clang=clang++ libclang-rt-dev=can_find_races} cmake ninja-build=can_build 'ccache?' \
+  ${threads:+clang=clang++ libclang-rt-dev=can_find_races} ${fuzz:+clang=clang++ libclang-rt-dev=can_fuzz} cmake ninja-build=can_build 'ccache?' \
   libeigen3-dev=eigen3/Eigen/Core libgtest-dev=gtest/gtest.h nlohmann-json3-dev=nlohmann/json.hpp \
   libcli11-dev=CLI/CLI.hpp libmpfr-dev=mpfr.h libgmp-dev=gmp.h 'qemu-user=qemu-x86_64?' ${all:+libbenchmark-dev=benchmark/benchmark.h} \
   ${neon:+g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user=qemu-aarch64 libgtest-dev:arm64=can_link_arm64
@@ -73,17 +77,59 @@ test_with() {
   summary+=("$title, $SECONDS s" "$(grep 'tests passed' "$build/ctest.log" || echo "no tests ran")")
 }
 
+# Looks for new inputs, for as many seconds with each target. Those that are stored are where it starts; new ones go to the
+# build folder, and those that break a promise to its folder `findings`.
+fuzz_for() {
+  local seconds=$1 build=build/tests/fuzz target name
+  printf '\n== fuzz targets, %s s each (%s)\n' "$seconds" "$build"
+  mkdir -p "$build/findings"
+  if ! cmake --preset fuzz -B "$build" >"$build/configure.log" 2>&1; then
+    cat "$build/configure.log"
+    failed=yes
+    summary+=("fuzz targets" "not configured")
+    return
+  fi
+  if ! cmake --build "$build" --parallel "$jobs" --target fuzzers; then
+    failed=yes
+    summary+=("fuzz targets" "not built")
+    return
+  fi
+  # A call may use little memory, and little time: sizes that are merely named cost nothing. One target for each processor
+  # at a time.
+  printf '%s\n' tests/fuzz/*_fuzz.cpp | xargs -P "$jobs" -I{} bash -c '
+    build=$1 seconds=$2 name=$(basename "$3" _fuzz.cpp)
+    mkdir -p "$build/corpus/$name"
+    "$build/tests/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=20 -malloc_limit_mb=256 -rss_limit_mb=2048 \
+      -artifact_prefix="$build/findings/$name-" -print_final_stats=1 "$build/corpus/$name" "tests/fuzz/corpus/$name" \
+      >"$build/$name.log" 2>&1
+    echo $? >"$build/$name.status"' bash "$build" "$seconds" {}
+  for target in tests/fuzz/*_fuzz.cpp; do
+    name=$(basename "$target" _fuzz.cpp)
+    if [[ $(cat "$build/$name.status") == 0 ]]; then
+      summary+=("fuzz target $name" "$(sed -n 's/^stat::number_of_executed_units: *\(.*\)/no finding in \1 inputs/p' "$build/$name.log")")
+    else
+      printf -- '-- %s\n' "$name"
+      tail -n 60 "$build/$name.log"
+      failed=yes
+      summary+=("fuzz target $name" "a finding: see $build/findings and $build/$name.log")
+    fi
+  done
+}
+
 if [[ $threads ]]; then
   only=(concurrency_test)
   test_with 'clang++, thread sanitizer' tsan
   only=()
 fi
 # Compiling takes most of the time, and less with -O1 than with -O2.
-if [[ $all || ! $threads ]]; then
+if [[ $all || ! ($threads || $fuzz) ]]; then
   test_with 'g++ -O1, assertions on' release -DCMAKE_CXX_COMPILER=g++ -DCMAKE_CXX_FLAGS_RELEASE=-O1
 fi
 if [[ $sanitize ]]; then
   test_with 'clang++, address and undefined behaviour sanitizers' asan
+fi
+if [[ $fuzz ]]; then
+  fuzz_for 60
 fi
 if [[ $neon ]]; then
   test_with 'g++, for AArch64, under qemu' neon

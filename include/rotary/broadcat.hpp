@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "tensor/broadcast.hpp"
 #include "tensor/tensor.hpp"
 
 namespace rotary::inline ROTARY_ABI {
@@ -15,36 +16,6 @@ struct BroadcatOptions {
 };
 
 namespace detail {
-
-/// `x` with `rank` axes: axes of extent 1 are added in front.
-template <class S>
-StridedView<S> with_rank(const StridedView<S>& x, int rank) {
-  StridedView<S> view;
-  view.data = x.data;
-  view.rank = rank;
-  const int added = rank - x.rank;
-  for (int axis = 0; axis < rank; ++axis) {
-    view.extents[static_cast<std::size_t>(axis)] = axis < added ? 1 : x.extent(axis - added);
-    view.strides[static_cast<std::size_t>(axis)] = axis < added ? 0 : x.stride(axis - added);
-  }
-  return view;
-}
-
-/// Copies `in` to `out`, repeating it along every axis where its extent is 1.
-template <class S>
-void copy_broadcast(const StridedView<const S>& in, const StridedView<S>& out) {
-  const Index size = out.size();
-  for (Index n = 0; n < size; ++n) {
-    Index from = 0, to = 0, rest = n;
-    for (int axis = out.rank - 1; axis >= 0; --axis) {
-      const Index index = rest % out.extent(axis);
-      rest /= out.extent(axis);
-      if (in.extent(axis) != 1) from += index * in.stride(axis);
-      to += index * out.stride(axis);
-    }
-    out.data[to] = in.data[from];
-  }
-}
 
 /// Views of `kRank` axes, broadcast against each other and concatenated along `dim`.
 template <int kRank, class S>
@@ -71,7 +42,7 @@ Tensor<S, kRank> concatenated(std::span<const StridedView<const S>> inputs, int 
   StridedView<S> part = view_of(result);
   part.extents[static_cast<std::size_t>(dim)] = each;
   for (const auto& input : inputs) {
-    copy_broadcast(input, part);
+    copy_elements(input, part);
     part.data += each * part.stride(dim);
   }
   return result;
@@ -111,7 +82,7 @@ requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broa
 
   const auto join = [&](const auto&... tensors) {
     const std::array<StridedView<const S>, kCount> inputs{
-        detail::with_rank(detail::const_view_of(tensors), kRank)...};
+        detail::with_rank(detail::const_view_of(tensors), kRank, "a tensor")...};
     return detail::concatenated<kRank, S>(std::span<const StridedView<const S>>(inputs), dim);
   };
   return join(detail::stored(first), detail::stored(rest)...);
@@ -134,7 +105,8 @@ requires(detail::is_tensor<X>)
                 "rotary: broadcat takes lists of tensors; evaluate the expressions first");
   if (tensors.empty()) detail::fail("found no tensors, broadcat needs at least one");
   std::vector<StridedView<const S>> inputs;
-  for (const X& tensor : tensors) inputs.push_back(detail::const_view_of(tensor));
+  for (const X& tensor : tensors)
+    inputs.push_back(detail::with_rank(detail::const_view_of(tensor), kRank, "a tensor"));
   return detail::concatenated<kRank, S>(std::span<const StridedView<const S>>(inputs.data(), inputs.size()),
                                         detail::resolve_axis(options.dim, kRank, "dim"));
 }

@@ -136,12 +136,9 @@ class PolarEmbedding {
 
   /// Calls visit(features of x, features of the other tensor) for every head at every position.
   template <class X, class Y, class Visit>
-  static void for_each_window(const StridedView<X>& x, const StridedView<Y>& other, const Visit& visit,
-                              int axis = 0) {
-    if (axis == 0 && x.empty()) return;  // the other extents of an empty view may be of any size
-    if (axis == x.rank - 1) return visit(x, other);
-    for (Index n = 0; n < x.extent(axis); ++n)
-      for_each_window(x.slice(axis, n, 1), other.slice(axis, n, 1), visit, axis + 1);
+  static void for_each_window(const StridedView<X>& x, const StridedView<Y>& other, const Visit& visit) {
+    detail::for_each_index(
+        x.rank - 1, [&](Index at, Index other_at) { visit(x.data + at, other.data + other_at); }, x, other);
   }
 
   template <class X>
@@ -162,16 +159,16 @@ class PolarEmbedding {
     shape[X::NumDimensions - 1] = head_dim + dim;
     detail::Owned<X> result(shape);
     if (in.empty()) return result;
-    for_each_window(in, view_of(result), [&](const auto& from, const auto& to) {
-      const Index step = from.stride(from.rank - 1), to_step = to.stride(to.rank - 1);
+    const auto written = view_of(result);
+    const Index step = in.stride(in.rank - 1), to_step = written.stride(in.rank - 1);
+    for_each_window(in, written, [&](const Scalar* from, Scalar* to) {
       for (Index j = 0; j < dim; ++j) {
-        to.data[2 * j * to_step] = static_cast<Scalar>(softplus(static_cast<A>(from.data[j * step])));
-        to.data[(2 * j + 1) * to_step] = Scalar(0);
+        to[2 * j * to_step] = static_cast<Scalar>(softplus(static_cast<A>(from[j * step])));
+        to[(2 * j + 1) * to_step] = Scalar(0);
       }
-      for (Index j = dim; j < head_dim; ++j) to.data[(j + dim) * to_step] = from.data[j * step];
+      for (Index j = dim; j < head_dim; ++j) to[(j + dim) * to_step] = from[j * step];
     });
-    const auto out = view_of(result);
-    detail::apply_table(rows, out, out);
+    detail::apply_table(rows, written, written);
     return result;
   }
 
@@ -198,22 +195,19 @@ class PolarEmbedding {
         rows.axes() == RowAxes::heads_and_seq ? detail::axis_of_rows(rows, 0, in, seq_axis(x)) : 0;
     const auto out = view_of(result);
     const Index heads = in.extent(head_axis), phase_heads = grad_phases ? grad_phases->dimension(0) : 1;
+    const Index step = out.stride(out.rank - 1), from_step = back.stride(back.rank - 1);
     for (Index h = 0; h < heads; ++h)
-      for_each_window(out.slice(head_axis, h, 1), back.slice(head_axis, h, 1),
-                      [&](const auto& to, const auto& g) {
-                        const Index step = to.stride(to.rank - 1), from_step = g.stride(g.rank - 1);
-                        for (Index j = 0; j < dim; ++j) {
-                          const A value = static_cast<A>(to.data[j * step]);
-                          if (grad_phases)
-                            (*grad_phases)(phase_heads == 1 ? 0 : h, j) +=
-                                static_cast<double>(g.data[(2 * j + 1) * from_step]) *
-                                static_cast<double>(softplus(value));
-                          to.data[j * step] =
-                              static_cast<Scalar>(static_cast<A>(g.data[2 * j * from_step]) * sigmoid(value));
-                        }
-                        for (Index j = dim; j < head_dim; ++j)
-                          to.data[j * step] = g.data[(j + dim) * from_step];
-                      });
+      for_each_window(
+          out.slice(head_axis, h, 1), back.slice(head_axis, h, 1), [&](Scalar* to, const Scalar* g) {
+            for (Index j = 0; j < dim; ++j) {
+              const A value = static_cast<A>(to[j * step]);
+              if (grad_phases)
+                (*grad_phases)(phase_heads == 1 ? 0 : h, j) +=
+                    static_cast<double>(g[(2 * j + 1) * from_step]) * static_cast<double>(softplus(value));
+              to[j * step] = static_cast<Scalar>(static_cast<A>(g[2 * j * from_step]) * sigmoid(value));
+            }
+            for (Index j = dim; j < head_dim; ++j) to[j * step] = g[(j + dim) * from_step];
+          });
     return result;
   }
 

@@ -30,22 +30,19 @@ template <class X>
   const auto out = detail::writable_heads_of(result);
   const Index features = in.extent(in.rank - 1);
   if (features % 2 != 0) detail::fail("rotate_half needs an even number of features, found ", features);
-  const Index pairs = features / 2, size = in.size();
+  const Index pairs = features / 2;
   const Index pair = pairing == Pairing::half ? 1 : 2, partner = pairing == Pairing::half ? pairs : 1;
   const int last = in.rank - 1;
-  for (Index row = 0; row * features < size; ++row) {
-    Index from = 0, to = 0, rest = row;
-    for (int axis = last - 1; axis >= 0; --axis) {
-      from += rest % in.extent(axis) * in.stride(axis);
-      to += rest % in.extent(axis) * out.stride(axis);
-      rest /= in.extent(axis);
-    }
-    for (Index i = 0; i < pairs; ++i) {
-      const Index a = i * pair, b = a + partner;
-      out.data[to + a * out.stride(last)] = -in.data[from + b * in.stride(last)];
-      out.data[to + b * out.stride(last)] = in.data[from + a * in.stride(last)];
-    }
-  }
+  detail::for_each_index(
+      last,
+      [&](Index from, Index to) {
+        for (Index i = 0; i < pairs; ++i) {
+          const Index a = i * pair, b = a + partner;
+          out.data[to + a * out.stride(last)] = -in.data[from + b * in.stride(last)];
+          out.data[to + b * out.stride(last)] = in.data[from + a * in.stride(last)];
+        }
+      },
+      in, out);
   return result;
 }
 

@@ -1,10 +1,6 @@
-// A libFuzzer target, in OSS-Fuzz's form: configurations are read or throw, and numbers that are read are
-// finite.
-//
-//   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I include
-//     -isystem /usr/include/eigen3 tests/fuzz/from_config_fuzz.cpp -o from_config_fuzz
-//   ./from_config_fuzz -max_total_time=600 -timeout=10 new_corpus tests/fuzz/corpus/from_config
-#include <rotary/from_config.hpp>
+// A libFuzzer target: configurations are read or throw, and numbers that are read are finite. See
+// tests/fuzz/README.md for how to run it.
+#include "../support/compiled_from_config.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -55,7 +51,7 @@ void check(const rotary::ModelConfiguration& model) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {
-    check(rotary::from_config(text, {.list_unread_keys = size % 2 == 1}));
+    check(rotary::testing::from_config(text, {.list_unread_keys = size % 2 == 1}));
   } catch (const std::invalid_argument& error) {  // any other exception ends the program
     const std::string_view message = error.what();
     require(message.starts_with("rotary: ") && message.find('\n') == message.npos,

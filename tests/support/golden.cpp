@@ -19,6 +19,17 @@ namespace {
 
 using Json = nlohmann::json;
 
+/// The fields of a file that say where it comes from, and nothing that a test could compare: those that every
+/// file has, and others.
+constexpr const char* kProvenance[] = {"set", "source", "commit", "seed"};
+constexpr const char* kRemarks[] = {"version", "intended_how"};
+
+Index integer_of(double number) {
+  const auto integer = static_cast<Index>(number);
+  if (static_cast<double>(integer) != number) wrong_data(std::to_string(number) + " is no integer");
+  return integer;
+}
+
 Value value_of(const Json& json) {
   Value value;
   switch (json.type()) {
@@ -52,6 +63,18 @@ Value value_of(const Json& json) {
   return value;
 }
 
+/// A file as JSON. Of a name that stands twice in one object, the parser would keep the last without a word.
+Json json_of(const std::string& text, const std::string& label) {
+  std::vector<std::set<std::string>> open_objects;
+  return Json::parse(text, [&](int, Json::parse_event_t event, const Json& parsed) {
+    if (event == Json::parse_event_t::object_start) open_objects.emplace_back();
+    if (event == Json::parse_event_t::object_end) open_objects.pop_back();
+    if (event == Json::parse_event_t::key && !open_objects.back().insert(parsed.get<std::string>()).second)
+      wrong_data(label + " has the field " + parsed.get<std::string>() + " twice");
+    return true;
+  });
+}
+
 /// An object of a file, whose fields must all be looked at.
 class Fields {
  public:
@@ -74,7 +97,6 @@ class Fields {
     if (!found.is_string()) wrong_data(where_ + ": " + name + " is no text");
     return found.get<std::string>();
   }
-  void without_effect(std::initializer_list<const char*> names) { known_.insert(names.begin(), names.end()); }
   void expect_no_more() const {
     for (const auto& [name, value] : json_.items())
       if (!known_.contains(name)) wrong_data(where_ + " has the unknown field " + name);
@@ -132,6 +154,8 @@ Tensor tensor_of(const Json& json, const std::string& label) {
   } else if (x.dtype != "float64" && x.dtype != "int64") {
     wrong_data(x.label + " has unknown type " + x.dtype);
   }
+  if (x.dtype == "int64")
+    for (const double value : x.values) integer_of(value);
   Index size = 1;
   for (const Index extent : x.shape) size *= extent;
   if (size != x.size()) wrong_data(x.label + " does not have as many values as its shape says");
@@ -145,11 +169,24 @@ std::map<std::string, Tensor> tensors_of(const Json* json, const std::string& la
   return tensors;
 }
 
+/// An object whose fields are all texts, or all numbers.
+template <class X>
+std::map<std::string, X> map_of(const Json& json, const std::string& where) {
+  constexpr bool kTexts = std::is_same_v<X, std::string>;
+  std::map<std::string, X> map;
+  for (const auto& [name, value] : json.items()) {
+    if (kTexts ? !value.is_string() : !value.is_number())
+      wrong_data(where + ": " + name + (kTexts ? " is no text" : " is no number"));
+    map.emplace(name, value.template get<X>());
+  }
+  return map;
+}
+
 /// "@x" → "x"
-std::map<std::string, std::string> references_of(const Json& json) {
-  auto references = json.get<std::map<std::string, std::string>>();
+std::map<std::string, std::string> references_of(const Json& json, const std::string& where) {
+  auto references = map_of<std::string>(json, where);
   for (auto& [name, reference] : references) {
-    if (!reference.starts_with('@')) wrong_data(reference + " names no tensor");
+    if (!reference.starts_with('@')) wrong_data(where + ": " + reference + " names no tensor");
     reference.erase(0, 1);
   }
   return references;
@@ -160,8 +197,7 @@ std::optional<Gradient> gradient_of(const Json* json, const std::string& where) 
   Fields fields(*json, where);
   if (fields.text("loss") != "sum over outputs o of sum(weights[o] * o)")
     wrong_data(where + ": nobody knows the loss " + fields.text("loss"));
-  Gradient gradient{references_of(fields.at("weights")),
-                    fields.at("wrt").get<std::map<std::string, std::string>>()};
+  Gradient gradient{references_of(fields.at("weights"), where), map_of<std::string>(fields.at("wrt"), where)};
   fields.expect_no_more();
   return gradient;
 }
@@ -179,9 +215,12 @@ std::optional<ExpectedError> error_of(const Json* json, const std::string& where
 void read_tolerances(const Json* json, Case& c, const std::string& where) {
   if (!json) return;
   Fields fields(*json, where);
-  c.f32_tolerances = fields.at("f32_atol").get<std::map<std::string, double>>();
-  c.f64_tolerances = fields.at("f64_atol").get<std::map<std::string, double>>();
-  fields.without_effect({"measured_f32_vs_f64"});
+  c.f32_tolerances = map_of<double>(fields.at("f32_atol"), where);
+  c.f64_tolerances = map_of<double>(fields.at("f64_atol"), where);
+  // For the reader; that it names the outputs is all that can be checked.
+  if (const Json* const measured = fields.find("measured_f32_vs_f64"))
+    for (const auto& [name, value] : map_of<double>(*measured, where))
+      if (!c.outputs.contains(name)) wrong_data(where + ": " + name + " was measured, and is no output");
   fields.expect_no_more();
 }
 
@@ -218,7 +257,11 @@ void check_names(const Case& c, const std::string& label) {
       if (!results.contains(output))
         wrong_data(label + ": the loss weighs " + output + ", which nobody makes");
     }
-    for (const auto& [output, of] : c.gradient->wrt) results.insert(output);
+    for (const auto& [output, of] : c.gradient->wrt) {
+      if (!c.outputs.contains(output))
+        wrong_data(label + ": the gradient " + output + " is not among the outputs");
+      results.insert(output);
+    }
   }
   for (const auto& [name, tensor] : c.inputs)
     if (!used.contains(name)) wrong_data(label + ": nothing uses the input " + name);
@@ -240,6 +283,32 @@ void check_names(const Case& c, const std::string& label) {
     if (!(c.f32_tolerances.at(name) > 0 && c.f64_tolerances.at(name) > 0))
       wrong_data(label + ": a tolerance of " + name + " is not positive");
   }
+  for (const auto& [name, tensor] : c.outputs) {
+    if (c.dtype != "mixed" && tensor.dtype != c.dtype)
+      wrong_data(label + ": " + name + " is no " + c.dtype + ", as the case says");
+    if (c.outputs_f64.at(name).dtype != "float64") wrong_data(label + ": outputs_f64 is in another type");
+  }
+  const bool half = std::any_of(c.inputs.begin(), c.inputs.end(), [](const auto& input) {
+    return input.second.dtype == "float16" || input.second.dtype == "bfloat16";
+  });
+  if (half != c.has_tag("half")) wrong_data(label + ": the tag half belongs to 16-bit inputs");
+  if (c.expected_error.has_value() != c.has_tag("raises"))
+    wrong_data(label + ": the tag raises belongs to an expected error");
+  if (c.intended_outputs_f64.empty() && (c.intended_constructor || !c.intended_calls.empty()))
+    wrong_data(label + ": something is intended, and no outputs of it are");
+  const auto off = [](const Tensor& x, const Tensor& y, double atol) {
+    if (x.shape != y.shape) return true;
+    for (std::size_t n = 0; n < x.values.size(); ++n)
+      if (std::fabs(x.values[n] - y.values[n]) > atol) return true;
+    return false;
+  };
+  bool differs = false;
+  for (const auto& [name, tensor] : c.intended_outputs_f64)
+    differs = differs ||
+              (c.outputs.contains(name) && (off(tensor, c.outputs_f64.at(name), c.f64_tolerances.at(name)) ||
+                                            off(tensor, c.outputs.at(name), c.f32_tolerances.at(name))));
+  if (c.has_tag("reference_quirk") && !c.intended_outputs_f64.empty() && !differs)
+    wrong_data(label + ": what is intended is what the reference does, which is no quirk");
   for (const auto& [name, tensor] : c.intended_outputs_f64)
     if (!intended.contains(name) || !c.outputs.contains(name))
       wrong_data(label + ": the intended output " + name + " is no result");
@@ -250,12 +319,6 @@ const auto& entry(const Map& map, const std::string& name, const Case& of, const
   const auto found = map.find(name);
   if (found == map.end()) wrong_data(of.set + '/' + of.name + " has no " + what + ' ' + name);
   return found->second;
-}
-
-Index integer_of(double number) {
-  const auto integer = static_cast<Index>(number);
-  if (static_cast<double>(integer) != number) wrong_data(std::to_string(number) + " is no integer");
-  return integer;
 }
 
 std::string shape_text(const std::vector<Index>& shape) {
@@ -333,14 +396,19 @@ std::vector<std::string> Arguments::references(std::string_view name) const {
   return references;
 }
 
+template <class X>
+X Arguments::or_default(std::string_view name, X value, X otherwise) const {
+  if (value == otherwise) defaults_.emplace(name);
+  return value;
+}
 double Arguments::number(std::string_view name, double otherwise) const {
-  return has(name) ? number(name) : otherwise;
+  return has(name) ? or_default(name, number(name), otherwise) : otherwise;
 }
 Index Arguments::integer(std::string_view name, Index otherwise) const {
-  return has(name) ? integer(name) : otherwise;
+  return has(name) ? or_default(name, integer(name), otherwise) : otherwise;
 }
 bool Arguments::flag(std::string_view name, bool otherwise) const {
-  return has(name) ? flag(name) : otherwise;
+  return has(name) ? or_default(name, flag(name), otherwise) : otherwise;
 }
 std::optional<std::string> Arguments::optional_reference(std::string_view name) const {
   if (!has(name)) return {};
@@ -348,6 +416,11 @@ std::optional<std::string> Arguments::optional_reference(std::string_view name) 
 }
 
 void Arguments::without_effect(std::initializer_list<std::string_view> names) const {
+  known(names);
+  without_effect_.insert(names.begin(), names.end());
+}
+
+void Arguments::known(std::initializer_list<std::string_view> names) const {
   for (const std::string_view name : names)
     if (const auto found = values_.find(name); found != values_.end()) read_.insert(found->first);
 }
@@ -395,6 +468,14 @@ void expect_all_read(const Case& c, Part part) {
     ADD_FAILURE() << label << ": nobody looked at the expected error";
 }
 
+void Case::forget_arguments() const {
+  for (const auto* each : {&constructor, &intended_constructor})
+    if (*each) (*each)->args.forget();
+  for (const auto* each : {&calls, &intended_calls})
+    for (const Call& call : *each) call.args.forget();
+  params.forget();
+}
+
 bool Case::has_tag(std::string_view tag) const {
   return std::find(tags.begin(), tags.end(), tag) != tags.end();
 }
@@ -416,6 +497,23 @@ double Case::f64_atol(const std::string& tensor) const {
   return entry(f64_tolerances, tensor, *this, "f64_atol of");
 }
 
+namespace {
+
+std::string stem_of(const std::string& file) {
+  return file.ends_with(".json") ? file.substr(0, file.size() - 5) : file;
+}
+
+std::string text_of(const std::string& set, const std::string& file) {
+  const auto path = std::filesystem::path(ROTARY_TEST_DATA_DIR) / set / (stem_of(file) + ".json");
+  std::ifstream stream(path);
+  if (!stream) wrong_data("cannot read " + path.string());
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
 std::vector<std::string> sets() {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(ROTARY_TEST_DATA_DIR))
@@ -434,32 +532,16 @@ std::vector<std::string> files(const std::string& set) {
   return names;
 }
 
-namespace {
-
-std::string stem_of(const std::string& file) {
-  return file.ends_with(".json") ? file.substr(0, file.size() - 5) : file;
-}
-
-std::string text_of(const std::string& set, const std::string& file) {
-  const auto path = std::filesystem::path(ROTARY_TEST_DATA_DIR) / set / (stem_of(file) + ".json");
-  std::ifstream stream(path);
-  if (!stream) wrong_data("cannot read " + path.string());
-  std::ostringstream text;
-  text << stream.rdbuf();
-  return text.str();
-}
-
-}  // namespace
-
 Case load(const std::string& set, const std::string& file) {
   return parse(set, stem_of(file), text_of(set, file));
 }
 
 Case parse(const std::string& set, const std::string& name, const std::string& text) {
-  const Json json = Json::parse(text);
   const std::string label = set + '/' + name;
+  const Json json = json_of(text, label);
   Fields fields(json, label);
-  fields.without_effect({"set", "source", "commit", "version", "seed", "intended_how"});
+  for (const char* field : kProvenance) fields.at(field);
+  for (const char* field : kRemarks) fields.find(field);
 
   Case c;
   c.set = set;
@@ -478,7 +560,7 @@ Case parse(const std::string& set, const std::string& name, const std::string& t
   if (const Json* const params = fields.find("params")) c.params = arguments_of(*params);
   c.calls = calls_of(&fields.at("calls"), label + " calls");
   c.intended_calls = calls_of(fields.find("intended_calls"), label + " intended_calls");
-  c.inputs = tensors_of(fields.find("inputs"), label);
+  c.inputs = tensors_of(&fields.at("inputs"), label);
   c.outputs = tensors_of(fields.find("outputs"), label);
   c.outputs_f64 = tensors_of(fields.find("outputs_f64"), label);
   c.intended_outputs_f64 = tensors_of(fields.find("intended_outputs_f64"), label);
@@ -490,45 +572,172 @@ Case parse(const std::string& set, const std::string& name, const std::string& t
   return c;
 }
 
-std::vector<Altered> alterations(const std::string& set, const std::string& file, Part part) {
-  constexpr const char* kSurprise = "surprise";
-  const Json original = Json::parse(text_of(set, file));
-  const Case c = load(set, file);
-  std::vector<Altered> all;
-  // `path` leads to an object of the file.
-  const auto with_surprise = [&](const std::string& path) {
-    Json json = original;
-    json[Json::json_pointer(path)][kSurprise] = 1;
-    all.push_back({"an unknown name in '" + path + "'", json.dump(), kSurprise});
-  };
-  with_surprise("");
-  for (const char* name : {"constructor", "intended_constructor"}) {
-    if (!original.contains(name) || original[name].is_null()) continue;
-    with_surprise(std::string("/") + name);
-    if (part != Part::gradients || name == std::string("constructor"))
-      with_surprise(std::string("/") + name + "/args");
+namespace {
+
+constexpr const char* kSurprise = "surprise";
+
+/// Calls visit(pointer, object) for every object in `json`, itself included.
+void for_each_object(const Json& json, const Json::json_pointer& at,
+                     const std::function<void(const Json::json_pointer&)>& visit) {
+  if (json.is_object()) {
+    visit(at);
+    for (const auto& [name, value] : json.items()) for_each_object(value, at / name, visit);
+  } else if (json.is_array()) {
+    for (std::size_t n = 0; n < json.size(); ++n)
+      if (json[n].is_structured()) for_each_object(json[n], at / n, visit);
   }
-  for (const char* name : {"calls", "intended_calls"}) {
-    if (!original.contains(name)) continue;
-    for (std::size_t n = 0; n < original[name].size(); ++n) {
-      const std::string path = std::string("/") + name + '/' + std::to_string(n);
-      with_surprise(path);
-      if (part != Part::gradients || name == std::string("calls")) with_surprise(path + "/args");
+}
+
+/// How often `json` mentions a text.
+Index mentions(const Json& json, const std::string& text) {
+  if (json.is_string()) return json.get<std::string>() == text;
+  Index count = 0;
+  if (json.is_structured())
+    for (const Json& value : json) count += mentions(value, text);
+  return count;
+}
+
+/// How often a case uses a tensor.
+Index uses(const Json& json, const std::string& name) {
+  Index count = 0;
+  for (const char* section : {"constructor", "intended_constructor", "params", "calls", "intended_calls"})
+    if (json.contains(section)) count += mentions(json[section], name);
+  return count + (json.contains("grad") ? mentions(json["grad"]["weights"], name) : 0);
+}
+
+/// Other numbers in a tensor; a mask keeps to 0 and 1.
+void change_numbers(Json& tensor) {
+  Json& data = tensor["data"];
+  const bool bits = std::all_of(data.begin(), data.end(), [](const Json& x) { return x == 0 || x == 1; });
+  for (Json& number : data) number = bits ? Json(1 - number.get<double>()) : Json(number.get<double>() + 1);
+}
+
+/// The case with other values of an argument, or of a field that names a tensor. There are none of a result of
+/// the calls before.
+std::vector<Json> with_other_values(const Json& original, const Json::json_pointer& at) {
+  const Json& value = original[at];
+  std::vector<Json> all;
+  const auto add = [&](const Json& other) { all.emplace_back(original)[at] = other; };
+  if (value.is_boolean()) {
+    add(!value.get<bool>());
+  } else if (value.is_number_integer()) {
+    for (const Index other :
+         {value.get<Index>() + 1, value.get<Index>() - 1, value.get<Index>() * 2, Index{0}})
+      if (other != value) add(other);
+  } else if (value.is_number()) {
+    for (const double other : {value.get<double>() + 0.5, value.get<double>() * 8}) add(other);
+  } else if (value.is_string() && value.get<std::string>().starts_with('@')) {
+    const std::string name = value.get<std::string>().substr(1);
+    if (!original["inputs"].contains(name)) return all;
+    Json json = original;
+    const bool alone = uses(original, value.get<std::string>()) == 1;
+    if (!alone) {
+      json["inputs"][kSurprise] = original["inputs"][name];
+      json[at] = '@' + std::string(kSurprise);
     }
+    change_numbers(json["inputs"][alone ? name : kSurprise]);
+    all.push_back(std::move(json));
+  } else if (value.is_string()) {
+    add(value.get<std::string>() + '?');
   }
-  for (const char* name : {"params", "tolerance", "grad", "expected_error"})
-    if (original.contains(name)) with_surprise(std::string("/") + name);
-  for (const char* name : {"inputs", "outputs", "outputs_f64"})
-    if (original.contains(name) && !original[name].empty())
-      with_surprise(std::string("/") + name + '/' + original[name].begin().key());
-  for (const auto& [name, tensor] : c.outputs_f64) {
-    if (tensor.values.empty() || (part != Part::all && c.is_gradient(name) != (part == Part::gradients)))
-      continue;
-    // In place of a quirk, the intended number is what a result is compared with.
-    const char* const field = c.intended_outputs_f64.contains(name) ? "intended_outputs_f64" : "outputs_f64";
+  return all;
+}
+
+/// The case without an argument, and without the tensor that nothing else uses.
+Json without(const Json& original, const Json::json_pointer& at) {
+  Json json = original;
+  const std::string name = at.back();
+  json[at.parent_pointer()].erase(name);
+  Json& call = json[at.parent_pointer().parent_pointer()];
+  if (call.contains("positional")) {
+    Json others = Json::array();
+    for (const Json& each : call["positional"])
+      if (each != name) others.push_back(each);
+    call["positional"] = others;
+  }
+  const std::function<void(const Json&)> drop_tensors = [&](const Json& value) {
+    if (value.is_array())
+      for (const Json& each : value) drop_tensors(each);
+    if (!value.is_string() || uses(json, value.get<std::string>()) > 0) return;
+    json["inputs"].erase(value.get<std::string>().substr(1));
+  };
+  drop_tensors(original[at]);
+  return json;
+}
+
+}  // namespace
+
+std::vector<Altered> alterations(const std::string& set, const std::string& file, Part part,
+                                 const Case& ran) {
+  using Kind = Altered::Kind;
+  using Pointer = Json::json_pointer;
+  const Json original = Json::parse(text_of(set, file));
+  std::vector<Altered> all;
+
+  for_each_object(original, Pointer(), [&](const Pointer& at) {
+    // The gradients of a case are run without what is intended, which the results are compared with.
+    if (part == Part::gradients && at.to_string().starts_with("/intended_") && at.back() == "args") return;
     Json json = original;
-    json[field][name]["data"].back() = tensor.values.back() + 1;
-    all.push_back({"a wrong number in " + name, json.dump(), name});
+    json[at][kSurprise] = 1;
+    all.push_back({Kind::unknown_name, (at / kSurprise).to_string(), {json.dump()}, kSurprise});
+  });
+  for (const auto& [name, value] : original.items()) {
+    if (std::find(std::begin(kRemarks), std::end(kRemarks), name) != std::end(kRemarks)) continue;
+    // The calls of the case may do for what is intended as well.
+    if (name == "intended_constructor" || name == "intended_calls") continue;
+    Json json = original;
+    json.erase(name);
+    all.push_back({Kind::missing_field, '/' + name, {json.dump()}, ""});
+  }
+
+  const std::function<void(const Pointer&)> change = [&](const Pointer& at) {
+    if (original[at].is_array())
+      for (std::size_t n = 0; n < original[at].size(); ++n) change(at / n);
+    Altered altered{Kind::argument, at.to_string(), {}, ""};
+    for (const Json& json : with_other_values(original, at)) altered.jsons.push_back(json.dump());
+    if (!altered.jsons.empty()) all.push_back(std::move(altered));
+  };
+  const auto change_arguments = [&](const Pointer& args, const Arguments& read) {
+    for (const auto& [name, value] : original[args].items()) {
+      if (!read.has_effect(name)) continue;
+      // A gradient of what is linear does not depend on the tensor.
+      const bool tensor = value.is_string() && value.get<std::string>().starts_with('@');
+      if (!(part == Part::gradients && tensor)) change(args / name);
+      if (!read.is_default(name) && !value.is_null())
+        all.push_back(
+            {Kind::missing_argument, (args / name).to_string(), {without(original, args / name).dump()}, ""});
+    }
+  };
+  const auto change_run = [&](const std::string& prefix, const std::optional<Constructor>& constructor,
+                              const std::vector<Call>& calls) {
+    if (constructor) change_arguments(Pointer('/' + prefix + "constructor/args"), constructor->args);
+    for (std::size_t n = 0; n < calls.size(); ++n)
+      change_arguments(Pointer('/' + prefix + "calls") / n / "args", calls[n].args);
+  };
+  // What a refusal depends on, the word in its sentence tells.
+  if (!ran.expected_error) {
+    change_run("", ran.constructor, ran.calls);
+    if (part != Part::gradients) change_run("intended_", ran.intended_constructor, ran.intended_calls);
+    if (original.contains("params")) change_arguments(Pointer("/params"), ran.params);
+    if (ran.gradient && part != Part::results)
+      for (const auto& [name, weight] : ran.gradient->weights) change(Pointer("/grad/weights") / name);
+  }
+
+  for (const auto& [name, tensor] : ran.outputs_f64) {
+    if (tensor.values.empty() || (part != Part::all && ran.is_gradient(name) != (part == Part::gradients)))
+      continue;
+    const auto add_number = [&, name = name](Kind kind, const char* field) {
+      Json json = original;
+      Json& last = json[field][name]["data"].back();
+      last = last.get<double>() + 1;
+      all.push_back({kind, std::string("/") + field + '/' + name, {json.dump()}, name});
+    };
+    // In place of a quirk, the intended number is what a result is compared with.
+    const bool intended = ran.intended_outputs_f64.contains(name);
+    if (intended) add_number(Kind::number, "intended_outputs_f64");
+    if (intended && ran.has_tag("reference_quirk")) continue;
+    add_number(Kind::number, "outputs_f64");
+    add_number(Kind::number_in_float, "outputs");
   }
   return all;
 }

@@ -41,7 +41,8 @@ struct Value {
 };
 
 /// Arguments by name. They remember which of them were read: a case that passes without reading an argument
-/// proves nothing about it.
+/// proves nothing about it. A change of an argument that was read must change a result, unless the argument is
+/// declared to have no effect.
 class Arguments {
  public:
   void add(const std::string& name, Value value) { values_.emplace(name, std::move(value)); }
@@ -64,19 +65,29 @@ class Arguments {
   Index integer(std::string_view name, Index otherwise) const;
   bool flag(std::string_view name, bool otherwise) const;
   std::optional<std::string> optional_reference(std::string_view name) const;
-  /// Arguments that cannot change our result, and are known.
+  /// Declares arguments that cannot change our result as known. Whoever does so says why.
   void without_effect(std::initializer_list<std::string_view> names) const;
+  /// Counts arguments as read whose value comes from elsewhere.
+  void known(std::initializer_list<std::string_view> names) const;
+  /// Counts all arguments as unread.
+  void forget() const { read_.clear(); }
 
   std::vector<std::string> names() const;
   std::vector<std::string> unread() const;
+  /// Whether a change of the argument must change a result.
+  bool has_effect(const std::string& name) const { return !without_effect_.contains(name); }
+  /// Whether the argument was found to be what the reference takes by default.
+  bool is_default(const std::string& name) const { return defaults_.contains(name); }
   /// Calls visit(name) for every "@name" in the arguments, and reads nothing.
   void for_each_reference(const std::function<void(const std::string&)>& visit) const;
 
  private:
   const Value& read(std::string_view name, Value::Kind kind) const;
+  template <class X>
+  X or_default(std::string_view name, X value, X otherwise) const;
 
   std::map<std::string, Value, std::less<>> values_;
-  mutable std::set<std::string, std::less<>> read_;
+  mutable std::set<std::string, std::less<>> read_, without_effect_, defaults_;
 };
 
 struct Constructor {
@@ -118,6 +129,8 @@ struct Case {
   /// What a run has compared so far, to be filled by it; `expect_all_read` looks at them.
   mutable std::set<std::string> compared, compared_intended;
   mutable bool compared_error = false;
+  /// Counts all arguments as unread.
+  void forget_arguments() const;
 
   bool has_tag(std::string_view tag) const;
   /// Whether an output is a gradient.
@@ -145,16 +158,27 @@ std::vector<std::string> files(const std::string& set);
 /// One case: load("lucidrains", "apply_basic.json"), the ".json" being optional.
 Case load(const std::string& set, const std::string& file);
 /// One case, from the text of its file. Throws on a field, a type or a name that is not part of the format,
-/// on a tensor that is not used, and on a name without a tensor.
+/// on a name that occurs twice in one object, on a tensor that is not used, and on a name without a tensor.
 Case parse(const std::string& set, const std::string& name, const std::string& json);
 
-/// A case with something wrong in it, and a word that the failure must contain.
+/// A case with something wrong in it, and a word that the failure must contain. If it was altered in several
+/// ways, one that fails will do.
 struct Altered {
-  std::string what, json, word;
+  enum class Kind { unknown_name, missing_field, argument, missing_argument, number, number_in_float };
+
+  Kind kind;
+  std::string path;  ///< of what was altered, as a JSON pointer
+  std::vector<std::string> jsons;
+  std::string word;
 };
-/// A case altered in every way that a test must notice: an argument or a field that is unknown, and a wrong
-/// number in an output of `part` in double.
-std::vector<Altered> alterations(const std::string& set, const std::string& file, Part part);
+/// A case altered in every way that a test must notice:
+///   - an unknown name in any object of the file, and so an unknown field or argument;
+///   - a field left out, unless it is there for the reader alone;
+///   - another value of an argument, or none, unless the run declared that the argument has no effect or is
+///     the default;
+///   - a wrong number in an output of `part`, in double and in float.
+/// `ran` is the case after a run in double that passed.
+std::vector<Altered> alterations(const std::string& set, const std::string& file, Part part, const Case& ran);
 
 /// Reports a failure of the running test for a shape that differs, for the entry that is farthest off, with
 /// set, case, tensor, index, what was found and what was wanted, and for NaN anywhere. Differences of `atol`

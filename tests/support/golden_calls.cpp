@@ -35,10 +35,26 @@ std::optional<ModuleOptions> module_options(const Case& c, const std::optional<C
   const bool custom = !rotary.custom_freqs.empty();
   const bool lang = !custom && rotary.freqs_for == FreqsFor::lang;
   const bool pixel = !custom && rotary.freqs_for == FreqsFor::pixel;
-  if (lang || pixel) rotary.dim = dim;
-  if (lang) rotary.theta = theta, rotary.theta_rescale_factor = rescale;
-  if (pixel) rotary.max_freq = max_freq;
-  if (!custom && rotary.freqs_for == FreqsFor::constant) rotary.num_freqs = num_freqs;
+  if (lang || pixel) {
+    rotary.dim = dim;
+  } else {
+    args.without_effect({"dim"});
+  }
+  if (lang) {
+    rotary.theta = theta, rotary.theta_rescale_factor = rescale;
+  } else {
+    args.without_effect({"theta", "theta_rescale_factor"});
+  }
+  if (pixel) {
+    rotary.max_freq = max_freq;
+  } else {
+    args.without_effect({"max_freq"});
+  }
+  if (!custom && rotary.freqs_for == FreqsFor::constant) {
+    rotary.num_freqs = num_freqs;
+  } else {
+    args.without_effect({"num_freqs"});
+  }
   rotary.learned_freq = args.flag("learned_freq", rotary.learned_freq);
   rotary.interpolate_factor = args.number("interpolate_factor", rotary.interpolate_factor);
   rotary.seq_before_head_dim = args.flag("seq_before_head_dim", rotary.seq_before_head_dim);
@@ -48,7 +64,13 @@ std::optional<ModuleOptions> module_options(const Case& c, const std::optional<C
 
   XPosOptions xpos;
   xpos.xpos_scale_base = args.number("xpos_scale_base", xpos.xpos_scale_base);
-  if (args.flag("use_xpos", false)) options.xpos = xpos;
+  if (args.flag("use_xpos", false)) {
+    options.xpos = xpos;
+  } else {
+    args.without_effect({"xpos_scale_base"});
+  }
+  // A result is the same with and without the cache, and with frequencies that are trained.
+  args.without_effect({"cache_if_possible", "cache_max_seq_len", "learned_freq"});
   return options;
 }
 
@@ -82,7 +104,7 @@ RotateArguments rotate_arguments(const Arguments& args) {
   RotateArguments result;
   if (args.has("seq_dim")) result.seq_dim = args.integer("seq_dim");
   result.offset = args.number("offset", 0);
-  if (args.has("scale") && !args.has_tensor("scale")) result.scale = args.number("scale");
+  if (!args.has_tensor("scale")) result.scale = args.number("scale", 1);
   return result;
 }
 
@@ -91,7 +113,7 @@ ApplyOptions apply_options(const Arguments& args) {
   options.start_index = args.integer("start_index", 0);
   options.seq_dim = args.integer("seq_dim", -2);
   if (args.has("freqs_seq_dim")) options.freqs_seq_dim = args.integer("freqs_seq_dim");
-  if (args.has("scale") && !args.has_tensor("scale")) options.scale = args.number("scale");
+  if (!args.has_tensor("scale")) options.scale = args.number("scale", 1);
   options.separate_angles = true;  // which the reference always allows
   return options;
 }
@@ -352,8 +374,11 @@ Tensor concatenated(const std::vector<Tensor>& tensors, const BroadcatOptions& o
   with_rank<1, 2, 3, 4, 5, 6>(rank, [&]<int R>(std::integral_constant<int, R>) {
     std::vector<Eigen::Tensor<T, R, Eigen::RowMajor>> same;
     for (const Tensor& x : tensors) same.push_back(to_eigen<T, R>(with_axes_in_front(x, R)));
-    with_rank<1, 2, 3, 4>(static_cast<int>(same.size()), [&]<int N>(std::integral_constant<int, N>) {
-      [&]<std::size_t... Each>(std::index_sequence<Each...>) { result = join(same[Each]...); }
+    result = from_eigen(broadcat(same, options));
+    if_rank<1, 2, 3, 4>(static_cast<int>(same.size()), [&]<int N>(std::integral_constant<int, N>) {
+      [&]<std::size_t... Each>(std::index_sequence<Each...>) {
+        expect_same_bits(join(same[Each]...), result, "one by one");
+      }
       (std::make_index_sequence<N>());
     });
     if (options.dim == -1 && same.size() == 1)
@@ -370,19 +395,16 @@ Tensor concatenated(const std::vector<Tensor>& tensors, const BroadcatOptions& o
   return result;
 }
 
-/// rotate_half; of a vector, which is no tensor to rotate here, as the only row of a matrix.
 template <class T>
 Tensor half_rotated(const Tensor& x) {
-  const Tensor rows = with_axes_in_front(x, 2);
   Tensor result;
-  with_scalar<T>(rows, [&]<class S>(S) {
-    with_rank<2, 3, 4, 5, 6>(rows, [&]<int R>(std::integral_constant<int, R>) {
-      result = from_eigen(rotate_half(to_eigen<S, R>(rows)));
-      expect_same_bits(from_eigen(rotate_half(to_eigen<S, R, Eigen::ColMajor>(rows))), result,
+  with_scalar<T>(x, [&]<class S>(S) {
+    with_rank<1, 2, 3, 4, 5, 6>(x, [&]<int R>(std::integral_constant<int, R>) {
+      result = from_eigen(rotate_half(to_eigen<S, R>(x)));
+      expect_same_bits(from_eigen(rotate_half(to_eigen<S, R, Eigen::ColMajor>(x))), result,
                        "column-major tensor");
     });
   });
-  result.shape = x.shape;
   return result;
 }
 

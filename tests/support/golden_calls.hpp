@@ -6,12 +6,6 @@
 
 namespace rotary::testing::golden {
 
-/// A call that this library does not have for the object of the case: a program that makes it does not
-/// compile.
-struct NotOffered : std::invalid_argument {
-  using std::invalid_argument::invalid_argument;
-};
-
 /// The constructor's arguments, all of them read.
 struct ModuleOptions {
   RotaryEmbeddingOptions rotary;

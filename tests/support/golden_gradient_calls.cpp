@@ -305,14 +305,14 @@ BackwardStep<T> prepare_backward(const Call& call) {
     };
   }
   if (name == "self.get_axial_freqs") {
-    args.without_effect({"dims", "offsets"});  // the grid that the forward run left has them
+    args.known({"dims", "offsets"});  // the grid that the forward run left has them
     return [=](Tape& tape, const Module<T>* module) {
       tape.add_to_freqs(
           axial_frequency_gradient(needed(module).rotary(), *tape.values().grid(out), tape.of(out)));
     };
   }
   if (name == "self.get_seq_pos") {
-    args.without_effect({"seq_len", "offset"});  // positions depend on nothing that has a gradient
+    args.known({"seq_len", "offset"});  // positions depend on nothing that has a gradient
     return [](Tape&, const Module<T>*) {};
   }
   if (name == "rotate_half") {
@@ -366,6 +366,7 @@ void run_gradients(const Case& c) {
   constexpr bool kInDouble = std::is_same_v<T, double>;
   Session session(c, kInDouble);
   run<T>(session, c, c.constructor, c.calls);
+  c.forget_arguments();  // going back must read them too
   const std::optional<ModuleOptions> options = module_options(c, c.constructor);
   std::vector<BackwardStep<T>> steps;
   for (const Call& call : c.calls) steps.push_back(prepare_backward<T>(call));

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <rotary/rotary.hpp>
+#include <stdexcept>
 
 #include "support/compiled_kernels.hpp"
 #include "support/golden.hpp"
@@ -43,17 +44,47 @@ using RunCase = void (*)(const Case& c);
 bool register_tests(const std::string& suite, const std::vector<CaseName>& cases, RunCase run,
                     Part part = Part::all);
 
-/// Registers tests for the same cases that pass if the run of every altered case fails, see alterations.
-/// `run` must work in double.
-bool register_altered(const std::string& suite, const std::vector<CaseName>& cases, RunCase run,
-                      Part part = Part::all);
+/// An argument that in one case may have another value, or be left out, without a change of the results.
+struct Unnoticed {
+  const char* name;  ///< of the case, with its set
+  const char* path;  ///< of the argument
+};
+const std::vector<Unnoticed>& unnoticed_arguments();
+
+/// Registers tests for the same cases that pass if the run of every altered case fails, see alterations, but for
+/// unnoticed_arguments, which must pass.
+bool register_altered(const std::string& suite, const std::vector<CaseName>& cases, RunCase run_in_double,
+                      RunCase run_in_float, Part part = Part::all);
 
 /// What a run of a case reports: failures of the test, or the message of an exception. Empty if it passes.
-std::string report_of(const std::function<Case()>& make, RunCase run, Part part = Part::all);
+/// The case that ran is left in `ran`.
+std::string report_of(const std::function<Case()>& make, RunCase run, Part part = Part::all,
+                      std::optional<Case>* ran = nullptr);
 
-/// Runs a case that the reference refuses. What it checks on purpose must be refused with
-/// std::invalid_argument; where something inside it fails, we may do so too, or give what `works` accepts.
-void expect_refused(const Case& c, const std::function<void()>& call, const std::function<void()>& works);
+/// A call that this library does not have for the object of a case: a program that makes it does not compile.
+struct NotOffered : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+/// What this library does with a case that the reference refuses.
+enum class Outcome {
+  refused,      ///< with std::invalid_argument
+  not_offered,  ///< see NotOffered
+  returned,     ///< there is no reason to refuse it
+};
+struct Decision {
+  const char* name;  ///< of the case, with its set
+  Outcome outcome;
+  const char* word;  ///< stands in the sentence that refuses, so that it is refused for the right reason
+};
+const std::vector<Decision>& decisions();
+/// The decision for a case; there must be one.
+const Decision& decision_for(const Case& c);
+
+/// Runs a case that the reference refuses. What the reference checks on purpose must be refused here too. Where
+/// something inside it fails, the decision holds; `works` checks what we return then.
+void expect_refused(const Case& c, const Decision& decision, const std::function<void()>& call,
+                    const std::function<void()>& works);
 
 /// The grid that angles were made for.
 struct Grid {

@@ -6,6 +6,20 @@
 
 namespace rotary::inline ROTARY_ABI {
 
+/// The gradients of a loss with respect to what went into `apply_rotary_emb`, each of the shape of its own
+/// tensor.
+template <class X, class F>
+struct ApplyGradients {
+  detail::Owned<X> t;
+  detail::Owned<F> freqs;
+};
+template <class X, class F, class S>
+struct ScaledApplyGradients {
+  detail::Owned<X> t;
+  detail::Owned<F> freqs;
+  detail::Owned<S> scale;
+};
+
 namespace detail {
 
 /// An argument as an owned tensor with strides of its own, so that a gradient can have the same layout.
@@ -66,14 +80,7 @@ void apply_backward(const StridedView<const F>& freqs, const StridedView<const S
   std::vector<X> copy(static_cast<std::size_t>(grad.size()));
   StridedView<X> packed(copy.data(),
                         std::span<const Index>(grad.extents.data(), static_cast<std::size_t>(grad.rank)));
-  for (Index n = 0; n < grad.size(); ++n) {
-    Index from = 0, rest = n;
-    for (int axis = grad.rank - 1; axis >= 0; --axis) {
-      from += rest % grad.extent(axis) * grad.stride(axis);
-      rest /= grad.extent(axis);
-    }
-    copy[static_cast<std::size_t>(n)] = static_cast<X>(grad.data[from]);
-  }
+  copy_elements(grad, packed);
   apply_table(transposed, StridedView<const X>(packed), grad_t, Direction::transpose);
 
   // With respect to the angles and scales: per-feature sums over everything that shares a row, from unscaled

@@ -46,17 +46,16 @@ struct LearnedAngles {
   void for_each(Visit&& visit) const {
     const auto view = const_view_of(rotations);
     const Index count = view.extent(kRank - 1), ranges_count = static_cast<Index>(ranges.size());
-    const Index tokens = count == 0 ? 0 : view.size() / count;
-    for (Index token = 0; token < tokens; ++token) {
-      Index from = 0, rest = token;
-      for (int axis = kRank - 2; axis >= 0; --axis) {
-        from += rest % view.extent(axis) * view.stride(axis);
-        rest /= view.extent(axis);
-      }
-      for (Index r = 0; r < count; ++r)
-        for (Index f = 0; f < ranges_count; ++f)
-          visit(from + r * view.stride(kRank - 1), token * 2 * pairs, r * ranges_count + f, f);
-    }
+    Index row = 0;
+    for_each_index(
+        kRank - 1,
+        [&](Index from) {
+          for (Index r = 0; r < count; ++r)
+            for (Index f = 0; f < ranges_count; ++f)
+              visit(from + r * view.stride(kRank - 1), row, r * ranges_count + f, f);
+          row += 2 * pairs;
+        },
+        view);
   }
 
   Tensor<double, kRank> angles() const {

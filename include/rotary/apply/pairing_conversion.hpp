@@ -61,24 +61,21 @@ void reorder_pairs(const StridedView<Scalar>& x, const HeadFeatures& features, P
   if (!elements_are_distinct(x)) fail("the tensor to reorder has elements that share memory");
   if (x.size() == 0 || rotary_dim == 0) return;
 
-  const Index pairs = rotary_dim / 2, step = x.stride(axis), lines = x.size() / size;
+  const Index pairs = rotary_dim / 2, step = x.stride(axis);
   const auto before = kernels::pair_strides(from, pairs, step), after = kernels::pair_strides(to, pairs);
   std::vector<Scalar> window(static_cast<std::size_t>(rotary_dim));
   for (Index head = 0; head < heads; ++head)
-    for (Index line = 0; line < lines; ++line) {
-      Scalar* first = x.data + (head * head_dim + start) * step;
-      for (Index other = x.rank - 1, rest = line; other >= 0; --other) {
-        const int along = static_cast<int>(other);
-        if (along == axis) continue;
-        first += rest % x.extent(along) * x.stride(along);
-        rest /= x.extent(along);
-      }
-      for (Index i = 0; i < pairs; ++i)
-        for (Index r = 0; r < 2; ++r)
-          window[static_cast<std::size_t>(i * after.pair + r * after.partner)] =
-              first[i * before.pair + r * before.partner];
-      for (Index j = 0; j < rotary_dim; ++j) first[j * step] = window[static_cast<std::size_t>(j)];
-    }
+    for_each_index(
+        x.rank,
+        [&](Index at) {
+          Scalar* const first = x.data + (head * head_dim + start) * step + at;
+          for (Index i = 0; i < pairs; ++i)
+            for (Index r = 0; r < 2; ++r)
+              window[static_cast<std::size_t>(i * after.pair + r * after.partner)] =
+                  first[i * before.pair + r * before.partner];
+          for (Index j = 0; j < rotary_dim; ++j) first[j * step] = window[static_cast<std::size_t>(j)];
+        },
+        x.slice(axis, 0, 1));
 }
 
 template <class X>

@@ -6,42 +6,10 @@
 
 #include "../tensor/parallel.hpp"
 #include "apply_table.hpp"
-#include "compiled.hpp"
-#include "rotate_options.hpp"
+#include "cached_rotator.hpp"
 #include "rotate_sequence.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
-
-/// In place of positions: the first token is at the offset of the options.
-struct ByOffset {};
-
-template <class At>
-inline constexpr bool is_number = std::is_arithmetic_v<At> || std::is_same_v<At, FixedPosition>;
-
-/// Is `At` a list of numbers, such as a std::vector?
-template <class At>
-concept NumberList = !is_rotatable_container<At>() && requires(const At& at) {
-  requires std::is_arithmetic_v<std::remove_cvref_t<decltype(*std::data(at))>>;
-  requires sizeof(*std::data(at)) >= 4;
-  std::size(at);
-};
-
-/// `Positions` of what has some or is some, such as `TokenPositions`; anything else as it is.
-template <class At>
-decltype(auto) as_positions(const At& at) {
-  if constexpr (is_number<At> || NumberList<At> || std::is_same_v<At, ByOffset> ||
-                std::is_same_v<At, Positions>) {
-    return (at);
-  } else if constexpr (std::is_convertible_v<const At&, Positions>) {
-    return Positions(at);
-  } else if constexpr (requires {
-                         { at.positions() } -> std::same_as<Positions>;
-                       }) {
-    return at.positions();
-  } else {
-    return (at);
-  }
-}
 
 /// Views of one token, [..., heads, head_dim], of these types of tensors. `In` and `X` may differ in constness.
 template <class In, class X = In, class InScalar, class Scalar>
@@ -50,14 +18,11 @@ auto token_pair(const StridedView<InScalar>& in, const StridedView<Scalar>& out)
   return TensorPair<InScalar, Scalar, kContiguous>{in, out, -1};
 }
 
-/// Rows of cosines and sines with the layout of the tensors that they rotate.
+/// Rows of cosines and sines with the layout of the tensors that they rotate: any call that `CachedRotator` does not take.
 template <RowScalar T>
-class Rotator {
+class Rotator : public CachedRotator<T> {
  public:
-  Rotator(RowCache<T> rows, const HeadLayout& layout) : rows_(std::move(rows)), layout_(layout) {}
-
-  const RowCache<T>& rows() const { return rows_; }
-  const HeadLayout& layout() const { return layout_; }
+  using CachedRotator<T>::CachedRotator;
 
   /// The magnitude of the rows of a call.
   double factor_of(const RotateOptions& options) const {
@@ -81,34 +46,6 @@ class Rotator {
   void check(const Pair& pair) const {
     check_window(pair.in, layout_.start_index, layout_.rotary_dim);
     check_output(pair.in, pair.out);
-  }
-
-  // The common calls, in as few instructions as possible (bench/instructions.sh counts them): tensors in place, with
-  // contiguous features and cached rows. False for any other call: then nothing was done, and `rotate_at` takes it, or
-  // says what is wrong with it.
-
-  /// Sequences, their tokens at `at`.
-  template <class At, class... X>
-  ROTARY_ALWAYS_INLINE bool rotate_cached_sequence(const At& at, const RotateOptions& options,
-                                                   X&... x) const {
-    const Index seq_dim = options.seq_dim ? *options.seq_dim : layout_.seq_dim;
-    return rotate_cached_in_place(as_positions(at), options, token_axes_of(x, seq_dim)...);
-  }
-  /// A sequence from `x` into `out`.
-  template <class At, class X, class Y>
-  ROTARY_ALWAYS_INLINE bool rotate_cached_into(const At& at, const RotateOptions& options, const X& x,
-                                               Y& out) const {
-    if (!have_one_shape(x, out)) return false;
-    const Index seq_dim = options.seq_dim ? *options.seq_dim : layout_.seq_dim;
-    const auto from = token_axes_of(x, seq_dim);
-    const auto to = token_axes_of(out, seq_dim);
-    return rotate_cached(as_positions(at), options, Tokens{from, to});
-  }
-  /// One token at `at`.
-  template <class At, class... X>
-  ROTARY_ALWAYS_INLINE bool rotate_cached_token(const At& at, const RotateOptions& options,
-                                                X&... heads) const {
-    return !options.seq_dim && rotate_cached_in_place(as_positions(at), options, head_axes_of(heads)...);
   }
 
   /// Rotates one tensor, or queries and keys, whose first token is at `first`.
@@ -200,132 +137,7 @@ class Rotator {
   }
 
  private:
-  /// A tensor of the common form and where it is rotated to: in place both are one object.
-  template <class In, class X>
-  struct Tokens {
-    const TokenAxes<In>& in;
-    const TokenAxes<X>& out;
-
-    bool in_place() const { return static_cast<const void*>(&in) == &out; }
-  };
-  template <class In, class X>
-  Tokens(const TokenAxes<In>&, const TokenAxes<X>&) -> Tokens<In, X>;
-
-  template <class At, class... X>
-  ROTARY_ALWAYS_INLINE bool rotate_cached_in_place(const At& at, const RotateOptions& options,
-                                                   const TokenAxes<X>&... x) const {
-    return rotate_cached(at, options, Tokens<X, X>{x, x}...);
-  }
-
-  template <class At, class First, class... Others>
-  ROTARY_ALWAYS_INLINE bool rotate_cached(const At& at, const RotateOptions& options, const First& x,
-                                          const Others&... others) const {
-    if constexpr (std::is_same_v<At, ByOffset>) {
-      return rotate_cached_from({&options.offset, 1}, options, x, others...);
-    } else {
-      if (options.offset != FixedPosition(0)) return false;
-      if constexpr (is_number<At>) {
-        const FixedPosition first(at);
-        return rotate_cached_from({&first, 1}, options, x, others...);
-      } else if constexpr (NumberList<At>) {
-        if (std::size(at) != 1 || x.out.tokens != 1) return false;
-        const FixedPosition first(*std::data(at));
-        return rotate_cached_from({&first, 1}, options, x, others...);
-      } else if constexpr (std::is_same_v<At, Positions>) {
-        FixedPosition coordinates[kMaxPositionAxes];
-        const int axes = x.out.tokens == 1 ? only_token(at, coordinates) : 0;
-        return axes > 0 &&
-               rotate_cached_from({coordinates, static_cast<std::size_t>(axes)}, options, x, others...);
-      } else {
-        return false;
-      }
-    }
-  }
-
-  /// The coordinates of the only token that there are positions for, and how many; 0 if there are more tokens, or as many
-  /// as the tensor has.
-  ROTARY_NOINLINE int only_token(const Positions& at, FixedPosition* coordinates) const {
-    const int axes = at.axis_count();
-    if (at.has_no_length() || at.batch() != 0 || at.count() != 1 ||
-        (axes != 1 && axes != rows_.steps().axes()))
-      return 0;
-    for (int axis = 0; axis < axes; ++axis) coordinates[axis] = at.at(0, axis);
-    return axes;
-  }
-
-  /// `token` is the first position, or the coordinates of the only token.
-  template <class First, class... Others>
-  ROTARY_ALWAYS_INLINE bool rotate_cached_from(std::span<const FixedPosition> token,
-                                               const RotateOptions& options, const First& x,
-                                               const Others&... others) const {
-    if constexpr (sizeof...(Others) == 0)
-      if (x.in_place() && token.size() == 1 && token[0].is_whole() &&
-          rotate_computed(token[0].whole, options, x.out)) [[likely]]
-        return true;
-    return rotate_any_cached(token, options, x, others...);
-  }
-
-  /// One token in place, if its row has been computed.
-  template <class X>
-  ROTARY_NOINLINE bool rotate_computed(std::int64_t position, const RotateOptions& options,
-                                       const TokenAxes<X>& x) const {
-    if (!has_window(x) || x.tokens != 1 || options.direction != Direction::forward || layout_.output_pairing)
-      return false;
-    const T* const row = rows_.find(position, rows_.magnitude() * options.scale);
-    return row != nullptr && kernels::rotate_one_token(x.data + layout_.start_index, row, layout_.pairing,
-                                                       layout_.rotary_dim / 2, x.inner, x.inner_stride);
-  }
-
-  template <class First, class... Others>
-  ROTARY_NOINLINE bool rotate_any_cached(std::span<const FixedPosition> token, const RotateOptions& options,
-                                         const First& x, const Others&... others) const {
-    if (!is_common(x) ||
-        (... || (!is_common(others) || others.out.tokens != x.out.tokens || !is_apart(x.out, others.out))))
-      return false;
-    if (options.direction == Direction::inverse) return false;
-    const T* const rows = cached_rows(token, x.out.tokens, rows_.magnitude() * options.scale);
-    if (rows == nullptr) return false;
-    rotate_contiguous(rows, options.direction, x);
-    (rotate_contiguous(rows, options.direction, others), ...);
-    return true;
-  }
-
-  template <class X>
-  ROTARY_ALWAYS_INLINE bool has_window(const TokenAxes<X>& x) const {
-    return x.fits && x.features >= layout_.start_index + layout_.rotary_dim;
-  }
-  template <class In, class X>
-  ROTARY_ALWAYS_INLINE bool is_common(const Tokens<In, X>& x) const {
-    const bool fits = has_window(x.out);
-    return x.in_place() ? fits : fits && x.in.fits && is_apart(x.in, x.out);
-  }
-  /// Do two tensors share no memory?
-  template <class X, class Y>
-  static bool is_apart(const TokenAxes<X>& x, const TokenAxes<Y>& y) {
-    const auto a = reinterpret_cast<std::uintptr_t>(x.data), b = reinterpret_cast<std::uintptr_t>(y.data);
-    return a + static_cast<std::uintptr_t>(x.bytes()) <= b || b + static_cast<std::uintptr_t>(y.bytes()) <= a;
-  }
-
-  /// The rows of tokens from `token` on if all `seq` of them are in one block of cached rows, or if there is one token.
-  /// Else null.
-  ROTARY_ALWAYS_INLINE const T* cached_rows(std::span<const FixedPosition> token, Index seq,
-                                            double factor) const {
-    if (token.size() == 1 && token[0].is_whole()) [[likely]] {
-      const RowRun<T> run = rows_.cached(token[0].whole, factor);
-      if (run.count >= seq) return run.rows;
-      if (run.count > 0) return nullptr;
-    }
-    return seq == 1 ? recent_row(rows_, token, factor) : nullptr;
-  }
-
-  template <class In, class X>
-  ROTARY_ALWAYS_INLINE void rotate_contiguous(const T* rows, Direction direction,
-                                              const Tokens<In, X>& x) const {
-    kernels::RotationJob<X, T> job;
-    set_contiguous_job(job, x.in, x.out, layout_, direction);
-    job.rows = rows;
-    kernels::rotate_contiguous(std::move(job));
-  }
+  using CachedRotator<T>::rows_, CachedRotator<T>::layout_, CachedRotator<T>::cached_rows;
 
   /// Rotates by precomputed rows: one for each token of the sequence.
   template <class In, class X, bool kContiguous>
@@ -343,9 +155,6 @@ class Rotator {
   [[noreturn]] ROTARY_COLD static void fail_offset(const RotateOptions& options) {
     fail("the offset is ", static_cast<double>(options.offset), ", it must be 0 where positions are given");
   }
-
-  RowCache<T> rows_;
-  HeadLayout layout_;
 };
 
 }  // namespace rotary::inline ROTARY_ABI::detail

@@ -1,8 +1,11 @@
 // Rows of a sequence times a tensor of scales: one for every rotated feature.
 #pragma once
 
-#include "../broadcat.hpp"
+#include <algorithm>
+#include <vector>
+
 #include "../cos_sin_table.hpp"
+#include "../tensor/broadcast.hpp"
 #include "window_job.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
@@ -11,22 +14,8 @@ namespace rotary::inline ROTARY_ABI::detail {
 /// broadcast from the last axis.
 template <class S>
 StridedView<const S> aligned_scale(const StridedView<const S>& scale, int rank, int seq_axis) {
-  if (scale.rank < 1 || scale.rank > rank)
-    fail("a scale of shape ", shape_text(scale), " cannot be broadcast against a tensor of rank ", rank);
-  auto view = StridedView<const S>::unset(scale.data, rank);
-  view.extents.fill(1);
-  view.strides.fill(0);
-  const auto set = [&](int axis, int of) {
-    view.extents[static_cast<std::size_t>(axis)] = scale.extent(of);
-    view.strides[static_cast<std::size_t>(axis)] = scale.extent(of) == 1 ? 0 : scale.stride(of);
-  };
-  if (scale.rank == 2) {
-    set(seq_axis, 0);
-    set(rank - 1, 1);
-  } else {
-    for (int axis = 0; axis < scale.rank; ++axis) set(rank - scale.rank + axis, axis);
-  }
-  return view;
+  if (scale.rank < 1) fail("a scale needs at least one axis, [..., rotary_dim or 1]");
+  return scale.rank == 2 ? along_sequence(scale, rank, seq_axis) : with_rank(scale, rank, "a scale");
 }
 
 /// The rows of `positions`, each scalar multiplied by the scale of its feature before it is rounded.
@@ -55,26 +44,25 @@ CosSinTable<T> scaled_table(const TurnSteps& steps, const Positions& positions, 
   kernels::cos_sin_rows(steps, positions, 0, positions.count(), {.factor = 1}, layout.pairing, exact.data());
   const kernels::PairStrides at = kernels::pair_strides(layout.pairing, pairs);
   const Index feature = scales.extent(last) == 1 ? 0 : scales.stride(last);
-  std::array<Index, kMaxRank> index{};
-  Index from = 0;
-  for (Index row = 0; row < rows.row_count; ++row) {
-    const double* const of = exact.data() + index[static_cast<std::size_t>(seq_axis)] * width;
-    T* const to = rows.row(row);
-    for (Index i = 0; i < pairs; ++i) {
-      const Index a = i * at.pair, b = a + at.partner;
-      const double scale_a = factor * static_cast<double>(scales.data[from + a * feature]);
-      const double scale_b = factor * static_cast<double>(scales.data[from + b * feature]);
-      to[a] = static_cast<T>(scale_a * of[a]), to[b] = static_cast<T>(scale_a * of[b]);
-      to[width + a] = static_cast<T>(scale_b * of[a]), to[width + b] = static_cast<T>(scale_b * of[b]);
-    }
-    for (int axis = last - 1; axis >= 0; --axis) {
-      const auto n = static_cast<std::size_t>(axis);
-      from += scales.stride(axis);
-      if (++index[n] < shape[n]) break;
-      from -= shape[n] * scales.stride(axis);
-      index[n] = 0;
-    }
-  }
+  // The index of a row, and where along the axes its exact row and its scales are.
+  auto row_shape = view_of_ones(exact.data(), last);
+  std::copy(shape.begin(), shape.end(), row_shape.extents.begin());
+  row_shape.strides[static_cast<std::size_t>(seq_axis)] = width;
+  Index row = 0;
+  for_each_index(
+      last,
+      [&](Index exact_at, Index from) {
+        const double* const of = exact.data() + exact_at;
+        T* const to = rows.row(row++);
+        for (Index i = 0; i < pairs; ++i) {
+          const Index a = i * at.pair, b = a + at.partner;
+          const double scale_a = factor * static_cast<double>(scales.data[from + a * feature]);
+          const double scale_b = factor * static_cast<double>(scales.data[from + b * feature]);
+          to[a] = static_cast<T>(scale_a * of[a]), to[b] = static_cast<T>(scale_a * of[b]);
+          to[width + a] = static_cast<T>(scale_b * of[a]), to[width + b] = static_cast<T>(scale_b * of[b]);
+        }
+      },
+      row_shape, scales);
   return std::move(rows).table();
 }
 

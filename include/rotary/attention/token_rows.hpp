@@ -50,31 +50,6 @@ void check_shape(const StridedView<T>& view, std::span<const Index> wanted, cons
   fail(name, " has shape ", shape_text(view), ", it must be [", text, "]");
 }
 
-/// to = from, or to += from, for views of one shape and any strides.
-template <bool kAdd = false, class T>
-void copy_elements(const StridedView<const T>& from, const StridedView<T>& to, int axis = 0,
-                   Index from_start = 0, Index to_start = 0) {
-  if (axis == 0 && to.empty()) return;  // the other extents of an empty view may be of any size
-  const Index extent = to.extent(axis), from_stride = from.stride(axis), to_stride = to.stride(axis);
-  if (axis < to.rank - 1) {
-    for (Index n = 0; n < extent; ++n)
-      copy_elements<kAdd>(from, to, axis + 1, from_start + n * from_stride, to_start + n * to_stride);
-    return;
-  }
-  using Stride = Eigen::InnerStride<>;
-  const Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>, 0, Stride> source(from.data + from_start, extent,
-                                                                               Stride(from_stride));
-  Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>, 0, Stride> target(to.data + to_start, extent,
-                                                                   Stride(to_stride));
-  if constexpr (kAdd) {
-    target += source;
-  } else if (from_stride == 1 && to_stride == 1) {
-    std::copy(source.data(), source.data() + extent, target.data());
-  } else {
-    target = source;
-  }
-}
-
 /// c = a bᵀ. All products of attention go through these four functions, so that each is compiled once, which
 /// takes some seconds, and not for every type of map or block.
 template <class T>

@@ -1,6 +1,7 @@
 // RotaryEmbeddingOptions: the constructor arguments of rotary-embedding-torch, and their conversion.
 #pragma once
 
+#include <concepts>
 #include <vector>
 
 #include "../core/head_layout.hpp"
@@ -94,6 +95,32 @@ inline double checked_interpolate_factor(const double& factor) {
   if (!finite_bits(factor) || !(factor >= 1))
     fail("interpolate_factor is ", factor, ", it must be at least 1 and finite");
   return factor;
+}
+
+}  // namespace detail
+
+/// How an embedding is made from a model's description.
+struct ModelEmbeddingOptions {
+  double length = 0;                 ///< tokens of the text; matters for dynamic NTK, Qwen-1 and LongRoPE
+  bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]
+};
+
+namespace detail {
+
+/// What an embedding can be made from: `RopeParameters`, or the `ModelConfiguration` of a model whose layers are all
+/// alike.
+template <class M>
+concept DescribesRope = requires(const M& model, double length) {
+  { model.rope_frequencies(length) } -> std::same_as<Frequencies>;
+  { model.layout() } -> std::same_as<HeadLayout>;
+};
+
+/// The layout of a model, for tensors as the options say.
+template <DescribesRope M>
+HeadLayout layout_of_model(const M& model, const ModelEmbeddingOptions& options) {
+  HeadLayout layout = model.layout();
+  if (options.seq_before_head_dim) layout.seq_dim = -3;
+  return layout;
 }
 
 }  // namespace detail

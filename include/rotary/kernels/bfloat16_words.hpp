@@ -1,7 +1,7 @@
 // Packed pairs of bfloat16: two in a 32-bit word, which are split and joined without a shuffle.
 #pragma once
 
-#include "simd.hpp"
+#include "simd_memory.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {

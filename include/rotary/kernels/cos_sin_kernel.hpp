@@ -6,10 +6,10 @@
 
 #include "../phases/phases.hpp"
 #include "../positions.hpp"
-#include "cos_sin_of_phases.hpp"
+#include "cos_sin_of_phases128.hpp"
 #include "nearest_cos_sin.hpp"
 #include "rotate_reference.hpp"
-#include "simd.hpp"
+#include "simd_memory.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {

@@ -287,7 +287,7 @@ ROTARY_ALWAYS_INLINE void fused_by_doubles(std::integer_sequence<int, Lane...>, 
 /// c = a·b + c rounded once, as by std::fma, for instruction sets without a fused multiply-add. With
 /// `kInRange` doubles must be 0 or within 2^±900.
 ///
-/// A vector of doubles takes some 45 instructions, one of floats 25; tests/fused_test.cpp compares both with
+/// A vector of doubles takes some 45 instructions, one of floats 25; tests/kernels/fused_test.cpp compares both with
 /// std::fma.
 template <class Isa, bool kInRange = false, class V>
 ROTARY_ALWAYS_INLINE void emulated_multiply_add(const V& a, const V& b, V& c) {

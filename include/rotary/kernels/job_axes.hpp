@@ -6,7 +6,6 @@
 
 #include "rotation_job.hpp"
 
-#if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels::detail {
 
 /// Are the axes in the order of memory, and none of extent 1?
@@ -113,4 +112,3 @@ struct Loops {
 };
 
 }  // namespace rotary::inline ROTARY_ABI::kernels::detail
-#endif  // ROTARY_VECTOR_EXTENSIONS

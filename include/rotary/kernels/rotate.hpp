@@ -29,7 +29,7 @@ WindowKernel window_kernel_of(Kernel kernel, InstructionSet set) {
     return dispatch<typename Rows::FixedWidth, const JobShape*, const WindowLoop*>(set);
   if constexpr (sizeof(X) > 2)
     if (kernel == Kernel::strided_heads)
-      return dispatch<typename Rows::StridedHeads, const JobShape*, const WindowLoop*>(set);
+      return dispatch<RotateStridedHeads<kPairing, X, Row>, const JobShape*, const WindowLoop*>(set);
   if (kernel == Kernel::in_order)
     return dispatch<typename Rows::InOrder, const JobShape*, const WindowLoop*>(set);
   return dispatch<typename Rows::AnyWidth, const JobShape*, const WindowLoop*>(set);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../core/double_double.hpp"
-#include "rotation_job.hpp"
+#include "job_axes.hpp"
 
 namespace rotary::inline ROTARY_ABI::kernels {
 
@@ -20,10 +20,6 @@ namespace rotary::inline ROTARY_ABI::kernels {
 /// null.
 template <class X, class G, class Row>
 struct RotationGradientJob {
-  struct Axis {
-    Index extent, in, grad, row;
-  };
-
   const X* in = nullptr;
   const G* grad = nullptr;
   const Row* rows = nullptr;
@@ -33,7 +29,7 @@ struct RotationGradientJob {
   PairStrides in_pairs{}, grad_pairs{}, row_pairs{};
   Index second_row = 0;
   int axis_count = 0;
-  std::array<Axis, kMaxRank> axes{};
+  std::array<JobAxis, kMaxRank> axes{};  // `out` is the stride of `grad`
 };
 
 namespace detail {
@@ -65,21 +61,14 @@ void window_gradient(const RotationGradientJob<X, G, Row>& job, const X* in, con
   }
 }
 
-template <class X, class G, class Row>
-void rotate_gradient_axis(const RotationGradientJob<X, G, Row>& job, int axis, const X* in, const G* grad,
-                          Index row) {
-  if (axis == job.axis_count) return window_gradient(job, in, grad, row);
-  const auto& [extent, in_stride, grad_stride, row_stride] = job.axes[static_cast<std::size_t>(axis)];
-  for (Index n = 0; n < extent; ++n)
-    rotate_gradient_axis(job, axis + 1, in + n * in_stride, grad + n * grad_stride, row + n * row_stride);
-}
-
 }  // namespace detail
 
 /// Adds the gradients of one rotation to `angle` and `log_magnitude`, in double, in order.
 template <class X, class G, class Row>
 void rotate_gradient(const RotationGradientJob<X, G, Row>& job) {
-  detail::rotate_gradient_axis(job, 0, job.in, job.grad, Index{0});
+  detail::for_each_index(job.axes.data(), job.axis_count, {}, [&](const detail::Offsets& at) {
+    detail::window_gradient(job, job.in + at.in, job.grad + at.out, at.row);
+  });
 }
 
 }  // namespace rotary::inline ROTARY_ABI::kernels

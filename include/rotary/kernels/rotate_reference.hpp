@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "rotation_job.hpp"
+#include "job_axes.hpp"
 
 namespace rotary::inline ROTARY_ABI::kernels {
 
@@ -70,19 +70,6 @@ void copy_untouched_reference(const JobShape& job, const X* in, X* out) {
     out[j * job.out_feature] = in[j * job.in_feature];
 }
 
-namespace detail {
-
-/// visit(in, out, row) for every window, in order.
-template <class X, class Row, class Visit>
-void for_each_window(const JobShape& job, int axis, const X* in, X* out, const Row* row, const Visit& visit) {
-  if (axis == job.axis_count) return visit(in, out, row);
-  const auto& [extent, in_stride, out_stride, row_stride] = job.axes[static_cast<std::size_t>(axis)];
-  for (Index n = 0; n < extent; ++n)
-    for_each_window(job, axis + 1, in + n * in_stride, out + n * out_stride, row + n * row_stride, visit);
-}
-
-}  // namespace detail
-
 /// out = R in, window by window, in order.
 template <class X, class Row>
 ROTARY_NOINLINE void rotate_reference(const RotationJob<X, Row>& job) {
@@ -93,9 +80,11 @@ ROTARY_NOINLINE void rotate_reference(const RotationJob<X, Row>& job) {
       static_cast<std::size_t>(in_place && job.in_pairing != job.out_pairing ? 2 * job.pairs : 0));
   JobShape shape = job;
   if (!window.empty()) shape.in_feature = 1;
-  detail::for_each_window(job, 0, job.in, job.out, job.rows, [&](const X* in, X* out, const Row* row) {
+  detail::for_each_index(job.axes.data(), job.axis_count, {}, [&](const detail::Offsets& at) {
+    const X* const in = job.in + at.in;
+    X* const out = job.out + at.out;
     for (std::size_t j = 0; j < window.size(); ++j) window[j] = in[static_cast<Index>(j) * job.in_feature];
-    rotate_pairs_reference(shape, 0, job.pairs, window.empty() ? in : window.data(), out, row);
+    rotate_pairs_reference(shape, 0, job.pairs, window.empty() ? in : window.data(), out, job.rows + at.row);
     if (!in_place) copy_untouched_reference(job, in, out);
   });
 }

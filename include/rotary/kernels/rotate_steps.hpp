@@ -150,5 +150,11 @@ struct PackedStep<Pairing::interleaved, V> {
   ROTARY_ALWAYS_INLINE static void put_second(const Rotated&, X*, Index) {}
 };
 
+/// The step that fills the widest registers.
+template <Pairing kPairing, class X, class Row, class Isa, class A = rotary::detail::Arithmetic<X, Row>>
+using WideStep = std::conditional_t<std::is_same_v<X, Eigen::bfloat16> && std::is_same_v<A, float>,
+                                    PackedStep<kPairing, Vector<A, kLanes<Isa, A>>>,
+                                    Step<kPairing, Vector<A, kLanes<Isa, A>>>>;
+
 }  // namespace rotary::inline ROTARY_ABI::kernels
 #endif  // ROTARY_VECTOR_EXTENSIONS

@@ -1,7 +1,7 @@
 // Transposes cos/sin rows: a contiguous column for every scalar of a row.
 #pragma once
 
-#include "simd.hpp"
+#include "simd_memory.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {

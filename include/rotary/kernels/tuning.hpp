@@ -9,6 +9,7 @@
 #include "job_axes.hpp"
 #include "rotate_mixed.hpp"
 #include "rotate_rows.hpp"
+#include "rotate_strided_heads.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {

@@ -2,10 +2,13 @@
 #pragma once
 
 #include "rotation_job.hpp"
-#include "simd.hpp"
+#include "simd_memory.hpp"
 
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
+
+/// The windows of a block of tokens, and their rows, stay within so many bytes of the first level cache.
+inline constexpr Index kTileBytes = 16 * 1024;
 
 /// `tokens.extent` tokens, each with a row of its own, times `heads.extent` heads that share it.
 struct WindowLoop {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 #include <span>
 #include <string>
 #include <vector>
@@ -136,7 +135,7 @@ class ConvertedRows {
   const T* row(Index row) const { return values_.data() + row * layout_.rotary_dim; }
   void copy(Index row_number, T* to) const {
     if (row_number == kIdentityRow) return write_identity_row(layout_, to);
-    std::memcpy(to, row(row_number), static_cast<std::size_t>(layout_.rotary_dim) * sizeof(T));
+    std::copy_n(row(row_number), layout_.rotary_dim, to);  // not memcpy: a row may have no pairs
   }
 
  private:

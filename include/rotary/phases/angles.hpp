@@ -70,18 +70,20 @@ requires(is_tensor<P>) struct PositionList<P> {
     decltype(auto) source = stored(positions);
     const auto view = const_view_of(source);
     for (int axis = 0; axis < kRank; ++axis) shape[static_cast<std::size_t>(axis)] = view.extent(axis);
-    const Index size = view.size();
-    values.reserve(static_cast<std::size_t>(size));
-    for (Index n = 0; n < size; ++n) {
-      Index from = 0, rest = n;
-      for (int axis = kRank - 1; axis >= 0; --axis) {
-        from += rest % view.extent(axis) * view.stride(axis);
-        rest /= view.extent(axis);
-      }
-      values.push_back(static_cast<double>(view.data[from]));
-    }
+    values.reserve(static_cast<std::size_t>(view.size()));
+    for_each_index(
+        kRank, [&](Index at) { values.push_back(static_cast<double>(view.data[at])); }, view);
   }
 };
+
+/// (0, 1, ..., seq_len − 1) + offset, divided by `interpolate_factor`.
+inline Tensor<double, 1> sequence_positions(Index seq_len, FixedPosition offset, double interpolate_factor) {
+  const Positions positions = Positions::consecutive(seq_len, offset);
+  checked_elements<double>(seq_len);
+  Tensor<double, 1> result(seq_len);
+  for (Index n = 0; n < seq_len; ++n) result(n) = static_cast<double>(positions.at(n)) / interpolate_factor;
+  return result;
+}
 
 /// [..., 2 · pairs]: position · frequency, in double. The product is formed in about 106 bits and rounded
 /// once; an angle of 400 rad held in float would already be 1.5e-5 off.

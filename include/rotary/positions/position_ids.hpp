@@ -118,6 +118,7 @@ std::vector<std::int64_t> padded_position_ids(const Mask& mask, const PaddedBatc
     detail::fail("the mask has ", detail::list_size(mask), " entries, a batch of shape [", shape.batch, ", ",
                  shape.seq, "] has ", count);
   auto ids = detail::room_for_ids(count);
+  if (count == 0) return ids;  // of any number of rows
   for (Index row = 0; row < shape.batch; ++row) {
     std::int64_t next = 0;
     for (Index n = row * shape.seq; n < (row + 1) * shape.seq; ++n) {

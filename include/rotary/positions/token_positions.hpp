@@ -51,6 +51,7 @@ class TokenPositions {
 
   /// Reserves memory for `count` more tokens, so that appending them does not throw.
   void reserve(Index count) {
+    if (count < 0) detail::fail("found room for ", count, " tokens, the number must not be negative");
     const Index total = detail::checked_sum(tokens(), count);
     detail::checked_product(total, sizeof(std::int64_t));
     for (auto& axis : axes_)
@@ -112,6 +113,7 @@ inline TokenPositions merge_block_positions(const VisionGrid& grid, Index merge 
   const Index columns = detail::merged("width", grid.width, merge);
   if (grid.frames < 0) detail::fail("the grid has ", grid.frames, " frames, it must not be negative");
   TokenPositions patches(2);
+  if (grid.frames == 0 || grid.height == 0 || grid.width == 0) return patches;  // of sides of any length
   patches.reserve(detail::checked_product(grid.frames, detail::checked_product(grid.height, grid.width)));
   for (Index frame = 0; frame < grid.frames; ++frame)
     for (Index row = 0; row < rows; ++row)

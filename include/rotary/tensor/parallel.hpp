@@ -52,8 +52,9 @@ void in_parts(const Device& device, const StridedView<X>& view, int seq_axis, co
   const Index count = view.extent(axis), parts = std::min(threads, count);
   const auto begin = [&](Index part) { return part * (count / parts) + std::min(part, count % parts); };
   const double elements = static_cast<double>(view.size() / parts), bytes = elements * sizeof(X);
-  device.parallelFor(parts, Eigen::TensorOpCost(bytes, bytes, elements / 8),
-                     [&](Index first, Index last) { work(axis, begin(first), begin(last)); });
+  device.parallelFor(parts, Eigen::TensorOpCost(bytes, bytes, elements / 8), [&](Index first, Index last) {
+    if (first < last) work(axis, begin(first), begin(last));  // a device may make empty parts
+  });
 }
 
 }  // namespace detail

@@ -97,7 +97,10 @@ inline void settle_types(const ConfigObject& holder, std::string_view key,
 /// Reads the layers from a list of the model type's own. `names_known`: layer_types has given their types.
 inline void read_list(const ConfigObject& model, const ModelType& type, const LayerList& list, Index count,
                       bool names_known, LayerPlan& plan) {
-  const auto [holder, key] = place_of(model, list.key);
+  // Not a structured binding, which Clang captures from version 16 on.
+  const std::pair<ConfigObject, std::string_view> place = place_of(model, list.key);
+  const ConfigObject& holder = place.first;
+  const std::string_view key = place.second;
   if (!holder.has_value(key)) return;
   if (count == 0) fail("num_hidden_layers is missing, ", holder.path(key), " needs it");
   std::vector<std::string_view> names;

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Checks the documentation: links lead somewhere, and every public name has a comment.
+
+    docs/check.py               the links of the Markdown files in the repository
+    docs/check.py build/docs    also the pages that docs/build.sh made there
+"""
+import html.parser
+import pathlib
+import re
+import sys
+import urllib.parse
+import xml.etree.ElementTree as xml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+problems = []
+
+
+def slug(title):
+    """As GitHub makes it from a heading."""
+    title = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title.strip().lower())
+    return re.sub(r"[^\w\- ]", "", title.replace("`", "")).replace(" ", "-")
+
+
+def without_code(text):
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def check_markdown():
+    """Relative links of Markdown files: the file is there, and so is the section."""
+    for page in sorted(ROOT.rglob("*.md")):
+        name = str(page.relative_to(ROOT))
+        if name.startswith("build"):
+            continue
+        for target in re.findall(r"\]\(([^()\s]+)\)", without_code(page.read_text(encoding="utf-8"))):
+            if re.match(r"[a-z]+:", target):
+                continue
+            file, _, section = target.partition("#")
+            path = (page.parent / file).resolve() if file else page
+            if not path.exists():
+                problems.append(f"{name}: there is no {target}")
+            elif section and path.suffix == ".md":
+                headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), flags=re.M)
+                if section not in map(slug, headings):
+                    problems.append(f"{name}: {file or name} has no section {section}")
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.names = [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        for key, value in attributes:
+            if key in ("id", "name") and value:
+                self.names.add(value)
+            elif key in ("href", "src", "data") and value:
+                self.links.append(value)
+
+
+def check_pages(site):
+    """Links and pictures of the pages."""
+    pages = {path.resolve(): Page(path) for path in site.rglob("*.html")}
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urllib.parse.urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / urllib.parse.unquote(parts.path)).resolve() if parts.path else path
+            if not target.exists():
+                problems.append(f"{path.name}: there is no {link}")
+            elif parts.fragment in ("nested-classes", "define-members"):
+                pass  # Doxygen names them also where all of them are left out
+            elif parts.fragment and target in pages and urllib.parse.unquote(parts.fragment) not in pages[target].names:
+                problems.append(f"{path.name}: nothing is named {link}")
+    return len(pages)
+
+
+def has_text(node):
+    return any("".join(node.find(part).itertext()).strip() for part in ("briefdescription", "detaileddescription")
+               if node.find(part) is not None)
+
+
+# Names that still lack a comment. Those that have one by now are printed, and leave the list.
+STILL_WITHOUT = {f"rotary::{name}" for name in """
+    AttentionWeights::Linear CosSin FromConfigOptions ModelConfiguration::Layer ModelConfiguration::LayerType
+    MropePositionsOptions PolarEmbeddingOptions Positions::at QueryTemperature::at RotationGradients::angle_at
+    RotationGradients::log_magnitude_at ScaledApplyGradients StridedView::extent StridedView::stride TurnSteps::step
+    isfinite kPi""".split()}
+
+
+def in_commented_paragraph(file, line):
+    """A comment covers all declarations that follow it without an empty line."""
+    source = ROOT / "include" / file
+    lines = source.read_text(encoding="utf-8").splitlines()
+    for above in reversed(lines[:line]):
+        if not above.strip():
+            return False
+        if "///" in above:
+            return True
+    return False
+
+
+def check_names(folder):
+    """Every public name has a comment.
+
+    Of functions that share a name one has it. Fields, aliases and functions without parameters may stand without: the
+    comment of their class speaks of them.
+    """
+    count, missing = 0, {}
+    for entry in xml.parse(folder / "index.xml").getroot().iter("compound"):
+        if entry.get("kind") not in ("namespace", "class", "struct", "concept"):
+            continue
+        compound = xml.parse(folder / f"{entry.get('refid')}.xml").getroot().find("compounddef")
+        name = compound.find("compoundname").text
+        if not name.startswith("rotary") or re.search(r"\b(detail|kernels)\b", name) or compound.get("prot") == "private":
+            continue
+        is_namespace = entry.get("kind") == "namespace"
+        if not is_namespace:
+            count += 1
+            if not has_text(compound):
+                where = compound.find("location")
+                missing[name] = f"{where.get('file')}:{where.get('line')}: {name}"
+        found = {}
+        for member in compound.iter("memberdef"):
+            short, kind = member.find("name").text, member.get("kind")
+            if member.get("prot") != "public" or kind == "friend" or short.startswith(("operator", "~")):
+                continue
+            if short == name.split("::")[-1].split("<")[0] or (is_namespace and (compound.find(f"innerclass[.='{name}::{short}']") is not None)):
+                continue  # constructors and deduction guides
+            where = member.find("location")
+            is_said = has_text(member) or in_commented_paragraph(where.get("file"), int(where.get("line")))
+            may_lack = not is_namespace and (kind in ("variable", "typedef") or member.find("param") is None)
+            known = found.setdefault(short, [False, f"{where.get('file')}:{where.get('line')}: {name}::{short} ({kind})"])
+            known[0] = known[0] or is_said or may_lack
+        count += len(found)
+        missing.update({f"{name}::{short}": text for short, (is_said, text) in found.items() if not is_said})
+    problems.extend(f"{text} has no comment" for name, text in missing.items() if name not in STILL_WITHOUT)
+    for name in sorted(STILL_WITHOUT - missing.keys()):
+        print(f"docs/check.py lists {name}, which has a comment or is gone")
+    return count
+
+
+check_markdown()
+if len(sys.argv) > 1:
+    site = pathlib.Path(sys.argv[1])
+    pages = check_pages(site)
+    names = check_names(site / "xml")
+    print(f"{pages} pages and {names} public names checked")
+for problem in sorted(set(problems)):
+    print(problem)
+sys.exit(1 if problems else 0)

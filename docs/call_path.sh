@@ -29,7 +29,7 @@ line=$(grep -n vfmaddsub231ps include/rotary/kernels/simd.hpp | cut -d: -f1)
 gdb -q -batch -ex 'set pagination off' -ex 'set print frame-arguments none' -ex 'set print address off' -ex 'set width 0' \
   -ex 'break call.cpp:7' -ex run -ex "break simd.hpp:$line" -ex continue -ex backtrace "$work/call" >"$work/log" 2>&1
 
-# Lambdas, and the loops that unroll them, belong to the function they stand in.
+# Lambdas, and the loops that unroll them, belong to the function that contains them.
 print_path() {
   sed -n 's/^#[0-9]* *//p' "$work/log" | awk '
   / at call\.cpp/ || /^main/ { next }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compiles and runs a program that writes files of docs/, and compares them with those that are there. With
-# ROTARY_WRITE_DOCS in the environment the files are written anew.
+# ROTARY_WRITE_DOCS in the environment the files are rewritten.
 #
 #   generate.sh <program.cpp> <folder of the files> <working directory> <compiler> <options>...
 set -eu

@@ -234,8 +234,8 @@ void rotate_with_registers(X* x, Index size, rotary::Pairing) {
   const X cos = one<X>(), sin = cos - 1;
   for (Index i = 0; i + 1 < size; i += 2) {
     const X a = x[i], b = x[i + 1];
-    x[i] = kernels::turned(a, b, cos, sin);
-    x[i + 1] = kernels::turned(b, a, cos, -sin);
+    x[i] = kernels::rotated(a, b, cos, sin);
+    x[i + 1] = kernels::rotated(b, a, cos, -sin);
   }
 }
 

@@ -23,8 +23,8 @@ concept XPosPositions = NamesPositions<At> && !std::is_same_v<At, XPosRotateOpti
 
 /// Rotary embedding with a scale for every pair that makes scores decay over distance (Sun et al., 2022).
 ///
-/// With ζ_i = (2i + 0.4 dim) / (1.4 dim) and e(p) = (p − centre) / xpos_scale_base, queries are turned and
-/// multiplied by ζ_i^e, keys turned and multiplied by ζ_i^−e, so that the product of a query at m and a key
+/// With ζ_i = (2i + 0.4 dim) / (1.4 dim) and e(p) = (p − centre) / xpos_scale_base, queries are rotated and
+/// multiplied by ζ_i^e, keys rotated and multiplied by ζ_i^−e, so that the product of a query at m and a key
 /// at n carries ζ_i^((m − n)/base). For autoregressive attention only, m ≥ n. A scale belongs to a pair of
 /// calls, so that rotating only one of the two does not compile.
 ///
@@ -132,8 +132,8 @@ class XPos {
 
   /// The last q_len tokens as queries against all k_len cached, not yet rotated keys: {rotated q, rotated k}.
   ///
-  /// Queries stand at k_len − q_len ... k_len − 1 and share the keys' centre, so that decoding agrees with a
-  /// full pass; the reference centres them on q_len, and its scores do not. `offset` turns the queries only,
+  /// Queries are at k_len − q_len ... k_len − 1 and share the keys' centre, so that decoding agrees with a
+  /// full pass; the reference centres them on q_len, and its scores do not. `offset` moves the queries only,
   /// as there.
   template <class Q, class K>
   [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_with_cached_keys(

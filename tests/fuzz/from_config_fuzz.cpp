@@ -1,5 +1,5 @@
-// A libFuzzer target: configurations are read or throw, and numbers that are read are finite. See tests/fuzz/README.md for
-// how to run it.
+// A libFuzzer target: configurations are read or throw, and numbers that are read are finite. See
+// tests/fuzz/README.md for how to run it.
 #include "../support/compiled_from_config.hpp"
 
 #include <cmath>

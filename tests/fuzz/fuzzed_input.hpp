@@ -279,7 +279,7 @@ class FuzzedTensor {
     }
   }
 
-  /// Numbers that differ from their neighbours, none of them 0, and a few of any kind.
+  /// Numbers that differ from adjacent ones, none of them 0, and a few of any kind.
   void fill(FuzzedInput& input) {
     std::memset(memory_.get(), 0xa5, bytes() + 2 * kGuard);
     for (Index n = 0; n < size_; ++n) {

@@ -247,8 +247,8 @@ class CacheAndModel {
         break;
       }
       case 9: {
-        const Index kept = input_.rarely() ? input_.size(-1, 9) : input_.integer(0, size());
-        if (attempt([&] { cache_->rewind(kept); })) tokens_.resize(static_cast<std::size_t>(kept));
+        const Index count = input_.rarely() ? input_.size(-1, 9) : input_.integer(0, size());
+        if (attempt([&] { cache_->rewind(count); })) tokens_.resize(static_cast<std::size_t>(count));
         break;
       }
       case 10: {
@@ -302,7 +302,7 @@ class CacheAndModel {
       const Token& token = tokens_[static_cast<std::size_t>(n)];
       for (Index axis = 0; axis < axes_; ++axis)
         require(cache_->position(n, axis) == token.at[static_cast<std::size_t>(axis)],
-                "tokens stand where they were put");
+                "tokens are where they were put");
       std::copy(token.raw.begin(), token.raw.end(), rotated.begin());
       const StridedView<X> view(rotated.data(), {heads_, 1, head_dim_});
       if (xpos) {

@@ -171,7 +171,7 @@ void packed(FuzzedInput& input) {
   for (std::size_t k = 0; k + 1 < ends.size(); ++k)
     for (std::int32_t n = ends[k]; n < ends[k + 1]; ++n, ++t)
       require(t < ids.size() && ids[t] == n - ends[k] + (first.empty() ? 0 : first[k]),
-              "packed ids count anew");
+              "packed ids count from 0 again");
   require(t == ids.size(), "there is an id for every packed token");
 }
 
@@ -233,7 +233,7 @@ void dual_chunks(FuzzedInput& input) {
     const Wide length = static_cast<Wide>(chunk.chunk_size) - chunk.local_size;
     for (std::size_t n = 0; n < ids.size(); ++n) {
       require(keys[n] >= 0 && keys[n] < length && (static_cast<Wide>(ids[n]) - keys[n]) % length == 0,
-              "keys begin anew after a chunk");
+              "keys begin again after a chunk");
     }
   });
   succeeds([&] {

@@ -41,8 +41,8 @@ struct Value {
 };
 
 /// Arguments by name. They remember which of them were read: a case that passes without reading an argument
-/// proves nothing about it. A change of an argument that was read must change a result, unless the argument is declared
-/// to have no effect.
+/// proves nothing about it. A change of an argument that was read must change a result, unless the argument is
+/// declared to have no effect.
 class Arguments {
  public:
   void add(const std::string& name, Value value) { values_.emplace(name, std::move(value)); }
@@ -157,8 +157,8 @@ std::vector<std::string> files(const std::string& set);
 
 /// One case: load("lucidrains", "apply_basic.json"), the ".json" being optional.
 Case load(const std::string& set, const std::string& file);
-/// One case, from the text of its file. Throws on a field, a type or a name that is not part of the format, on a name
-/// that occurs twice in one object, on a tensor that is not used, and on a name without a tensor.
+/// One case, from the text of its file. Throws on a field, a type or a name that is not part of the format,
+/// on a name that occurs twice in one object, on a tensor that is not used, and on a name without a tensor.
 Case parse(const std::string& set, const std::string& name, const std::string& json);
 
 /// A case with something wrong in it, and a word that the failure must contain. If it was altered in several

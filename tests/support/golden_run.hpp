@@ -75,7 +75,7 @@ enum class Outcome {
 struct Decision {
   const char* name;  ///< of the case, with its set
   Outcome outcome;
-  const char* word;  ///< stands in the sentence that refuses, so that it is refused for the right reason
+  const char* word;  ///< part of the sentence that refuses, so that it is refused for the right reason
 };
 const std::vector<Decision>& decisions();
 /// The decision for a case; there must be one.

@@ -59,7 +59,7 @@ void check_broadcast(const StridedView<const F>& x, const StridedView<const X>& 
            shape_text(t));
 }
 
-/// Scales that multiply the turned features: one for all, or a tensor [..., rotary_dim or 1] broadcast like
+/// Scales that multiply the rotated features: one for all, or a tensor [..., rotary_dim or 1] broadcast like
 /// the angles.
 struct UnitScale {
   using Scalar = double;
@@ -180,7 +180,7 @@ struct AngleRows {
     return fits;
   }
 
-  /// A row the fast way, where its angles lie side by side, in float or double, and make it possible.
+  /// A row the fast way, where its angles are contiguous, in float or double, and make it possible.
   template <class T>
   bool fill_row_of_vectors(Pairing pairing, T* row, Index from, bool unscaled) const {
     if constexpr (std::is_same_v<T, float> && (std::is_same_v<F, float> || std::is_same_v<F, double>)) {

@@ -74,7 +74,7 @@ struct LearnedAngles {
 
 }  // namespace detail
 
-/// Turns the pairs of `t` by angles that were learned: `rotations`, [..., n], with shapes as in
+/// Rotates the pairs of `t` by angles that were learned: `rotations`, [..., n], with shapes as in
 /// `apply_rotary_emb`.
 ///
 /// With `freq_ranges` of F values every angle is used F times, multiplied by each: n · F pairs in the order
@@ -85,7 +85,7 @@ struct LearnedAngles {
 ///   rotary::Tensor<float, 4> t(1, 2, 5, 8);                // [batch, heads, seq, head_dim]
 ///   rotations.setRandom();
 ///   t.setRandom();
-///   t = rotary::apply_learned_rotations(rotations, t);     // 6 features turn
+///   t = rotary::apply_learned_rotations(rotations, t);     // 6 features rotate
 /// @endcode
 template <class R, class X>
 [[nodiscard]] detail::Owned<X> apply_learned_rotations(

@@ -48,7 +48,7 @@ kernels::RotationGradientJob<X, G, T> gradient_job(const StridedView<const X>& x
 }
 
 /// The gradients of a forward rotation of `x`, given the gradient with respect to its result. Index n of the
-/// sequence stands at row `first_row` + n of `positions`.
+/// sequence is at row `first_row` + n of `positions`.
 template <class X, class G>
 RotationGradients rotation_gradients(const TurnSteps& steps, const Positions& positions,
                                      const kernels::Magnitude& magnitude, const HeadLayout& layout,

@@ -18,7 +18,7 @@ struct XPosRotateOptions {
   std::optional<double> centre = {};
   /// Has the last query's position as the centre, in place of `centre`: then no key's scale is above one, and
   /// those of queries only as far as they are from the last. So no position overflows, however far; scores
-  /// are the same. Keys must be rotated anew for every call, as their scale changes with it.
+  /// are the same. Keys must be rotated again for every call, as their scale changes with it.
   bool centre_on_last_query = false;
   Direction direction = Direction::forward;
 };

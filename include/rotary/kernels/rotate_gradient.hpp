@@ -10,7 +10,7 @@ namespace rotary::inline ROTARY_ABI::kernels {
 /// rows of R.
 ///
 /// Axes, strides and rows are those of the `RotationJob`, with `grad` in the place of `out`. For a pair (a,
-/// b) turned into (a', b') with gradients (g, h):
+/// b) rotated into (a', b') with gradients (g, h):
 ///
 ///     ∂/∂φ = h a' − g b'          ∂/∂ln A = g a' + h b'
 ///

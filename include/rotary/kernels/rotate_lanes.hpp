@@ -56,7 +56,7 @@ struct RotateLanes : private LaneLoops<X, C> {
   static constexpr Index kElements = Index{kPerLane} * kLanesOf;
 
   static constexpr int kNarrow = 16 / static_cast<int>(sizeof(A));
-  /// Vectors of either member that are turned before they are written; words need the registers themselves.
+  /// Vectors of either member that are rotated before they are written; words need the registers themselves.
   template <class Isa>
   static constexpr int kTogether = kWords              ? 1
                                    : Isa::kBytes == 64 ? 4
@@ -67,7 +67,7 @@ struct RotateLanes : private LaneLoops<X, C> {
   ROTARY_ALWAYS_INLINE static void whole_vectors(const LaneRun<X, C>& of) {
     for_each_run(of, [&](const Pointers& at) ROTARY_INLINE_LAMBDA {
       const Coefficients<Vector<A, kLanesOf>> by[1] = {{*at.cos, *at.sin}};
-      turn<Isa>(by, at);
+      rotate<Isa>(by, at);
     });
   }
 
@@ -116,7 +116,7 @@ struct RotateLanes : private LaneLoops<X, C> {
               spread<kSpan, group * kGroup + k>(sin, by[k].sin[0]);
               by[k].repeat();
             });
-            turn<Isa>(by, at);
+            rotate<Isa>(by, at);
             at.step(kGroup * kElements<kWide>, 0);
           });
           at.step(0, kWide);
@@ -154,16 +154,16 @@ struct RotateLanes : private LaneLoops<X, C> {
           negate_if(of.negate, won);
           unrolled<kSpan>([&](auto k) ROTARY_INLINE_LAMBDA {
             V cos, sin;
-            Registers<V, kPerLane> x, turned;
+            Registers<V, kPerLane> x, rotated;
             spread_pairs<kSpan, k, 0>(numbers, numbers, cos);
             spread_pairs<kSpan, k, 1>(lost, won, sin);
             read<Isa>(in, x);
             for (int part = 0; part < kPerLane; ++part) {
-              swap_adjacent<kSpan>(x[part], turned[part]);
-              turned[part] = turned[part] * sin;
-              multiply_add<Isa>(x[part], cos, turned[part]);
+              swap_adjacent<kSpan>(x[part], rotated[part]);
+              rotated[part] = rotated[part] * sin;
+              multiply_add<Isa>(x[part], cos, rotated[part]);
             }
-            write<Isa>(out, turned);
+            write<Isa>(out, rotated);
             in += kElements<kWide>, out += kElements<kWide>;
           });
         }
@@ -196,7 +196,7 @@ struct RotateLanes : private LaneLoops<X, C> {
       broadcast(static_cast<A>(of_sin), sin[0]);
       repeat();
     }
-    /// Both halves of a word turn alike.
+    /// Both halves of a word rotate alike.
     ROTARY_ALWAYS_INLINE void repeat() {
       if constexpr (kWords) cos[1] = cos[0], sin[1] = sin[0];
     }
@@ -217,8 +217,8 @@ struct RotateLanes : private LaneLoops<X, C> {
   /// members of a head are written before its second ones: to write in two places alternately took up to twice
   /// the time.
   template <class Isa, int kHeads = 1, class V, std::size_t kCount>
-  ROTARY_ALWAYS_INLINE static void turn(const Coefficients<V> (&by)[kCount], const Pointers& at,
-                                        Index in_head = 0, Index out_head = 0) {
+  ROTARY_ALWAYS_INLINE static void rotate(const Coefficients<V> (&by)[kCount], const Pointers& at,
+                                          Index in_head = 0, Index out_head = 0) {
     constexpr Index kStep = kElements<kSize<V>>;
     Registers<Registers<Registers<V, kPerLane>, kCount>, kHeads> a, b;
     unrolled<kHeads>([&](auto h) ROTARY_INLINE_LAMBDA {
@@ -270,7 +270,7 @@ struct RotateLanes : private LaneLoops<X, C> {
       unrolled<kCount>([&](auto n) ROTARY_INLINE_LAMBDA {
         by[n].template load_from<Isa>(at.cos + n * kStep, at.sin + n * kStep);
       });
-      turn<Isa, kHeads>(by, at, of.in_head, of.out_head);
+      rotate<Isa, kHeads>(by, at, of.in_head, of.out_head);
     }
   }
 
@@ -290,7 +290,7 @@ struct RotateLanes : private LaneLoops<X, C> {
     const Coefficients<Vector<A, kLanesOf>> by[1] = {{*at.cos, *at.sin}};
     for (; rest >= kStep; rest -= kStep, at.step(kStep, 0)) {
       if constexpr (kPrefetch) prefetch_members<kStep>(at, of.prefetch);
-      turn<Isa>(by, at);
+      rotate<Isa>(by, at);
     }
   }
 
@@ -314,7 +314,7 @@ struct RotateLanes : private LaneLoops<X, C> {
     for (Index n = 0; n < rest; ++n) cos[n] = at.cos[n * step], sin[n] = at.sin[n * step];
     Coefficients<Vector<A, kNarrow>> by[1];
     by[0].template load_from<Isa>(cos, sin);
-    turn<Isa>(by, {first, second, first, second, nullptr, nullptr});
+    rotate<Isa>(by, {first, second, first, second, nullptr, nullptr});
     std::memcpy(static_cast<void*>(at.to_first), first, bytes);
     std::memcpy(static_cast<void*>(at.to_second), second, bytes);
   }

@@ -13,7 +13,7 @@ namespace rotary::inline ROTARY_ABI::kernels {
 /// a cos φ − b sin φ, and with (b, a, cos, −sin) also b cos φ + a sin φ: the one fused form that all kernels
 /// share.
 template <class A>
-A turned(A a, A b, A cos, A sin) {
+A rotated(A a, A b, A cos, A sin) {
 #if defined(__clang__) && defined(__FAST_MATH__) && !defined(__FMA__) && !defined(__aarch64__)
   // Clang then takes the operation apart, unless it cannot know the function: that of C, since the float one of C++ is
   // inline and taken apart itself.
@@ -56,9 +56,9 @@ ROTARY_NOINLINE void rotate_pairs_reference(const JobShape& job, Index first, In
     const Row* const cos = row + i * by.pair;
     const Row* const sin = cos + by.partner;
     const A a = static_cast<A>(in[i * from.pair]), b = static_cast<A>(in[i * from.pair + from.partner]);
-    out[i * to.pair] = narrowed<X>(turned(a, b, static_cast<A>(cos[0]), sign * static_cast<A>(sin[0])));
+    out[i * to.pair] = narrowed<X>(rotated(a, b, static_cast<A>(cos[0]), sign * static_cast<A>(sin[0])));
     out[i * to.pair + to.partner] = narrowed<X>(
-        turned(b, a, static_cast<A>(cos[job.second_row]), -sign * static_cast<A>(sin[job.second_row])));
+        rotated(b, a, static_cast<A>(cos[job.second_row]), -sign * static_cast<A>(sin[job.second_row])));
   }
 }
 

@@ -7,7 +7,7 @@
 #if ROTARY_VECTOR_EXTENSIONS
 namespace rotary::inline ROTARY_ABI::kernels {
 
-/// What a window's features, and its row, are made of: two streams side by side, or one.
+/// What a window's features, and its row, are made of: two adjacent streams, or one.
 ///
 ///     half           a0 a1 a2 a3 ... | b0 b1 b2 b3 ...          c0 c1 c2 c3 ... | s0 s1 s2 s3 ...
 ///     interleaved    a0 b0 a1 b1 ...                            c0 s0 c1 s1 ...
@@ -15,7 +15,7 @@ constexpr Index stream_length(Pairing pairing, Index pairs) {
   return pairing == Pairing::half ? pairs : 2 * pairs;
 }
 
-/// A stretch of the streams, `kWidth` elements long: its cosines and sines in registers, and how it turns by
+/// A stretch of the streams, `kWidth` elements long: its cosines and sines in registers, and how it rotates by
 /// them.
 template <Pairing kPairing, class V>
 struct Step;

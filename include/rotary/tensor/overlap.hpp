@@ -13,7 +13,7 @@ Index step_size(const StridedView<Scalar>& view, int axis) {
   return view.stride(axis) < 0 ? -view.stride(axis) : view.stride(axis);
 }
 
-/// Can every element of the view be told from every other by its address? True for anything but broadcast or
+/// Has every element of the view an address of its own? True for anything but broadcast or
 /// overlapping axes; needed of what is written to.
 template <class Scalar>
 bool elements_are_distinct(const StridedView<Scalar>& view) {

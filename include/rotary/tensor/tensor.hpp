@@ -41,7 +41,7 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) [[nodiscard]] ROTARY_AL
 
 /// The strided view of a matrix, map, ref or block as [seq, head_dim]: rows are tokens, columns are features,
 /// whatever the storage order and strides. A matrix of [features, tokens], as Eigen programs often have it, cannot
-/// be told from one: pass `x.transpose()`.
+/// be distinguished from one: pass `x.transpose()`.
 template <class X>
 requires(detail::is_stored<X>() && detail::is_dense<X>) auto view_of(X& x) {
   using Element = std::remove_pointer_t<decltype(x.data())>;

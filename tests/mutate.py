@@ -225,7 +225,7 @@ class Build:
             archive = self.folder / f"library_of_{len(library)}.a"
             if not archive.exists():
                 subprocess.run(["ar", "rcs", str(archive), *(str(self.original(source)) for source in library)], check=True)
-            link = self.link([own, archive, "-Wl,--trace"], program)
+            link = self.link([own, archive, "-Wl,-t,-t"], program)
             if link.returncode == 0:
                 break
         needed = [source for source in library if re.search(rf"\b{source.stem}\.o\b", link.stdout)]

@@ -144,7 +144,7 @@ def flags(command):
 class Build:
     """Programs of one configuration, from the headers in `overlay`, where a mutant may stand."""
 
-    def __init__(self, work, overlay, name):
+    def __init__(self, work, overlay, name, slowest):
         self.folder = work / name
         self.overlay = overlay
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -173,6 +173,7 @@ class Build:
         self.tests = {source.stem: source for source in self.commands if source.stem.endswith("_test")}
         self.library = [source for source in self.commands if source.parent.name == "support" or source == kernels]
         self.seconds, self.linked, self.originals, self.broken = {}, {}, {}, set()
+        self.slowest = slowest
         self.precompile()
 
     def precompile(self):
@@ -224,15 +225,15 @@ class Build:
             archive = self.folder / f"library_of_{len(library)}.a"
             if not archive.exists():
                 subprocess.run(["ar", "rcs", str(archive), *(str(self.original(source)) for source in library)], check=True)
-            link = self.link([own, archive, "-Wl,--trace"], program)
+            link = self.link([own, archive, "-Wl,-t,-t"], program)
             if link.returncode == 0:
                 break
         needed = [source for source in library if re.search(rf"\b{source.stem}\.o\b", link.stdout)]
         begin = time.monotonic()
-        failed = link.returncode != 0 or run(program, 600)
+        failed = run(program, self.slowest) if link.returncode == 0 else "it does not link"
         program.unlink(missing_ok=True)
         if failed:
-            print(f"{test} fails without any change, and is left out", file=sys.stderr)
+            print(f"{test} is left out: {failed}, without any change", file=sys.stderr)
             self.broken.add(test)
             return False
         self.seconds[test] = time.monotonic() - begin
@@ -249,7 +250,7 @@ def run(program, seconds):
         result = subprocess.run([str(program), "--gtest_fail_fast", "--gtest_brief=1"], timeout=seconds, preexec_fn=limit,
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace")
     except subprocess.TimeoutExpired:
-        return "it does not end"
+        return f"it does not end in {seconds:.0f} s"
     if result.returncode == 0:
         return None
     failed = re.search(r"^\[  FAILED  \] ([\w./]+)", result.stdout, flags=re.M)
@@ -290,8 +291,9 @@ def try_mutant(mutant, build, tests, most):
             continue
         same = False
         program = folder / "program"
-        if build.link(parts, program).returncode != 0:
-            return "does not link", ""
+        link = build.link(parts, program)
+        if link.returncode != 0:
+            return "does not link", f"{test}: " + " ".join(re.findall("undefined reference.*|multiple definition.*", link.stderr)[:1])
         reason = run(program, 10 + 10 * build.seconds[test])
         if reason:
             return "killed", f"{test}: {reason}"
@@ -321,6 +323,7 @@ def main():
     parser.add_argument("--count", type=int, default=50, help="mutants to try")
     parser.add_argument("--files", nargs="*", default=["*"], help="headers, relative to include/rotary; patterns as in a shell")
     parser.add_argument("--tests", type=int, default=12, help="tests to ask before a mutant has survived")
+    parser.add_argument("--slowest", type=int, default=60, help="seconds; tests that take longer are left out")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build" / "mutation", help="folder for programs and results")
     parser.add_argument("--coverage", type=pathlib.Path, help="lines_of_tests.json of tests/run.sh --coverage")
     parser.add_argument("--list", action="store_true", help="only print the mutants")
@@ -368,7 +371,7 @@ def main():
             break
         name = "vector" if mutant[0].startswith("kernels/") else "scalar"
         if name not in builds:
-            builds[name] = Build(options.work.resolve(), overlay, name)
+            builds[name] = Build(options.work.resolve(), overlay, name, options.slowest)
         before, after = shown(mutant)
         key = "\n".join([mutant[0], str(mutant[2]), before, after])
         if key not in results or results[key][0] == "survived":

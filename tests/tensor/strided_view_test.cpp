@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <set>
 #include <type_traits>
 #include <vector>
@@ -128,6 +130,25 @@ TEST(StridedView, KnowsWhetherItsElementsAreDistinct) {
     }
   }
   EXPECT_GT(surely, distinct * 3 / 4);
+}
+
+// A tensor whose axes lie in memory in any order, such as [batch, heads, seq] as a transpose leaves it.
+TEST(StridedView, ElementsOfAPermutedTensorAreDistinct) {
+  float x = 0;
+  std::array<int, 3> order{0, 1, 2};
+  do {
+    const std::array<Index, 3> sizes{2, 3, 4};
+    std::array<Index, 3> extents, strides;
+    Index stride = 1;
+    for (const int axis : order) {
+      const auto at = static_cast<std::size_t>(axis);
+      extents[at] = sizes[at];
+      strides[at] = stride;
+      stride *= sizes[at];
+    }
+    const StridedView<float> view(&x, extents, strides);
+    EXPECT_TRUE(detail::elements_are_distinct(view)) << order[0] << order[1] << order[2];
+  } while (std::next_permutation(order.begin(), order.end()));
 }
 
 TEST(StridedView, KnowsWhichViewsOverlap) {

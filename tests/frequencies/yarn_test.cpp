@@ -142,6 +142,8 @@ TEST(Yarn, MagnitudeByEveryRule) {
   EXPECT_DOUBLE_EQ(magnitude(YarnMagnitude::hf), g707 / g);
   EXPECT_DOUBLE_EQ(magnitude(YarnMagnitude::deepseek), 2 * g707 / g);
   EXPECT_DOUBLE_EQ(magnitude(YarnMagnitude::mlx), g707 / g);
+  options.mscale.reset();  // mscale_all_dim alone
+  EXPECT_DOUBLE_EQ(magnitude(YarnMagnitude::hf), g);
   options.mscale = 0;  // as good as absent to Hugging Face
   EXPECT_DOUBLE_EQ(magnitude(YarnMagnitude::hf), g);
   EXPECT_DOUBLE_EQ(magnitude(YarnMagnitude::mlx), 1 / g);

@@ -75,7 +75,7 @@ TEST(Golden, EveryFileCanBeRead) {
 TEST(Golden, EverySectionOfADocumentIsRead) {
   const fs::path root = ROTARY_TEST_DATA_DIR;
   std::ostringstream sources;
-  for (const auto& entry : fs::directory_iterator(root.parent_path()))
+  for (const auto& entry : fs::recursive_directory_iterator(root.parent_path()))
     if (entry.path().filename().string().ends_with("_test.cpp"))
       sources << std::ifstream(entry.path()).rdbuf();
   for (const auto& entry : fs::directory_iterator(root)) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <set>
 #include <type_traits>
 #include <vector>
@@ -149,6 +150,12 @@ TEST(StridedView, ElementsOfAPermutedTensorAreDistinct) {
     const StridedView<float> view(&x, extents, strides);
     EXPECT_TRUE(detail::elements_are_distinct(view)) << order[0] << order[1] << order[2];
   } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEST(StridedView, StrideOfAnAxisOfExtentOneIsNeverTaken) {
+  float x[2] = {};
+  const std::array<Index, 2> extents{1, 2}, strides{std::numeric_limits<Index>::min(), -1};
+  EXPECT_NO_THROW(StridedView<float>(x + 1, extents, strides));
 }
 
 TEST(StridedView, KnowsWhichViewsOverlap) {

@@ -155,6 +155,7 @@ inline constexpr KeyNames kRopeObject = {"rope_parameters", "rope_scaling"};
 inline constexpr KeyNames kSlidingPattern = {"sliding_window_pattern", "_sliding_window_pattern"};
 
 /// A copy of a row under another name.
+// not covered: runs while compiling
 constexpr ModelType named(std::string_view name, ModelType type) {
   type.name = name;
   return type;

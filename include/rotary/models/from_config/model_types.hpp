@@ -35,6 +35,7 @@
 namespace rotary::inline ROTARY_ABI::detail {
 
 template <std::size_t... N>
+// not covered: runs while compiling
 constexpr auto joined(const std::array<ModelType, N>&... groups) {
   std::array<ModelType, (N + ...)> all;
   std::size_t size = 0;

@@ -6,6 +6,7 @@
 namespace rotary::inline ROTARY_ABI::detail {
 
 template <std::size_t N>
+// not covered: runs while compiling
 constexpr std::array<ModelType, N> refused(std::string_view reason, const std::string_view (&names)[N]) {
   std::array<ModelType, N> types;
   for (std::size_t i = 0; i < N; ++i) types[i] = {.name = names[i], .refusal = reason};

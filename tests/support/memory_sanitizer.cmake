@@ -1,6 +1,6 @@
-# Included by tests/CMakeLists.txt where ROTARY_SANITIZE is "memory": the sanitizer takes what code compiled without it has
-# set for uninitialised. So GoogleTest is compiled from its source, which Debian's package googletest brings, and the
-# standard library as far as it is templates. For the rest of it see memory_sanitizer.cpp.
+# Included by tests/CMakeLists.txt if ROTARY_SANITIZE is "memory". The sanitizer reports memory as uninitialised if code that
+# was compiled without it wrote there. So GoogleTest is compiled from its source, the Debian package googletest, and so are
+# the templates of the standard library. memory_sanitizer.cpp handles its other functions.
 
 # libstdc++ says in one header that templates of streams and strings are compiled in its binary: here they are not.
 file(WRITE ${PROJECT_BINARY_DIR}/include_any.cpp "#include <cstddef>\n")

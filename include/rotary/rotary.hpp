@@ -27,6 +27,8 @@
 // frequencies: how far a pair rotates from one position to the next
 #include "frequencies.hpp"                    // lang, pixel, constant, custom
 #include "frequencies/mrope_axes.hpp"         // which coordinate rotates which pair
+#include "frequencies/linear.hpp"             // longer contexts: positions divided by a factor
+#include "frequencies/length_interpolated.hpp" // by a factor that follows the length
 #include "frequencies/ntk.hpp"                // longer contexts: a larger theta
 #include "frequencies/yarn.hpp"               // fast pairs unchanged, slow ones interpolated
 #include "frequencies/ntk_by_parts.hpp"       // the predecessor of YaRN

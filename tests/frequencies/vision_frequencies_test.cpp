@@ -81,8 +81,10 @@ TEST(Vision, DiffusionModelsHaveAnAxisForEveryBlock) {
       wanted.push_back(token[axis] *
                        std::pow(2 * 10000, -2 * static_cast<double>(i) / static_cast<double>(dims[axis])) /
                        4);
-  expect_angles(angles(diffusion_frequencies(dims, 10000, 4, 2), token), wanted);
-  EXPECT_EQ(diffusion_frequencies(dims).values, diffusion_frequencies(dims, 10000, 1, 1).values);
+  expect_angles(angles(diffusion_frequencies(dims, 10000, {.linear_factor = 4, .ntk_factor = 2}), token),
+                wanted);
+  EXPECT_EQ(diffusion_frequencies(dims).values,
+            diffusion_frequencies(dims, 10000, {.linear_factor = 1, .ntk_factor = 1}).values);
 }
 
 TEST(Vision, WanGivesTimeWhatHeightAndWidthLeave) {
@@ -109,11 +111,13 @@ TEST(Vision, Refuses) {
     EXPECT_THROW(qwen2_vl_vision_frequencies(64, bad), std::invalid_argument);
     EXPECT_THROW(pixtral_frequencies(64, bad), std::invalid_argument);
     EXPECT_THROW(dinov3_frequencies(64, bad), std::invalid_argument);
-    EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, bad), std::invalid_argument);
-    EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, 1, bad), std::invalid_argument);
-    EXPECT_THROW(mixed_frequencies(8, 0, bad), std::invalid_argument);
+    EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, {.linear_factor = bad}),
+                 std::invalid_argument);
+    EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, {.ntk_factor = bad}),
+                 std::invalid_argument);
+    EXPECT_THROW(mixed_frequencies(8, bad), std::invalid_argument);
   }
-  EXPECT_THROW(mixed_frequencies(8, kNan), std::invalid_argument);
+  EXPECT_THROW(mixed_frequencies(8, 10, {.angle = kNan}), std::invalid_argument);
 }
 
 TEST(Mixed, AHeadTurnsAlongItsDirectionAndAcross) {
@@ -122,7 +126,7 @@ TEST(Mixed, AHeadTurnsAlongItsDirectionAndAcross) {
   for (const double direction : {angle, angle + kPi.hi / 2})
     for (int i = 0; i < 8; ++i)
       wanted.push_back(std::pow(10, -4 * i / 32.0) * (x * std::cos(direction) + y * std::sin(direction)));
-  expect_angles(angles(mixed_frequencies(32, angle), {y, x}), wanted);
+  expect_angles(angles(mixed_frequencies(32, 10, {.angle = angle}), {y, x}), wanted);
   // Without an angle, the axial form.
   EXPECT_EQ(mixed_frequencies(32).values, rope_vit_frequencies(32, 10).values);
 }

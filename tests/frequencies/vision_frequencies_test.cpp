@@ -100,7 +100,8 @@ TEST(Vision, Refuses) {
   EXPECT_EQ(error_of_call([] { pixtral_frequencies(-4); }),
             "rotary: head_dim is -4, it must be a multiple of 4");
   EXPECT_EQ(error_of_call([] { wan_frequencies(63); }), "rotary: head_dim is 63, it must be a multiple of 2");
-  EXPECT_EQ(error_of_call([] { mixed_frequencies(6); }), "rotary: head_dim is 6, it must be a multiple of 4");
+  EXPECT_EQ(error_of_call([] { mixed_frequencies(6, 10, {}); }),
+            "rotary: head_dim is 6, it must be a multiple of 4");
   EXPECT_EQ(error_of_call([] {
               diffusion_frequencies(std::vector<Index>{16, 55});
             }),
@@ -115,7 +116,7 @@ TEST(Vision, Refuses) {
                  std::invalid_argument);
     EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, {.ntk_factor = bad}),
                  std::invalid_argument);
-    EXPECT_THROW(mixed_frequencies(8, bad), std::invalid_argument);
+    EXPECT_THROW(mixed_frequencies(8, bad, {}), std::invalid_argument);
   }
   EXPECT_THROW(mixed_frequencies(8, 10, {.angle = kNan}), std::invalid_argument);
 }
@@ -128,7 +129,7 @@ TEST(Mixed, AHeadTurnsAlongItsDirectionAndAcross) {
       wanted.push_back(std::pow(10, -4 * i / 32.0) * (x * std::cos(direction) + y * std::sin(direction)));
   expect_angles(angles(mixed_frequencies(32, 10, {.angle = angle}), {y, x}), wanted);
   // Without an angle, the axial form.
-  EXPECT_EQ(mixed_frequencies(32).values, rope_vit_frequencies(32, 10).values);
+  EXPECT_EQ(mixed_frequencies(32, 10, {}).values, rope_vit_frequencies(32, 10).values);
 }
 
 TEST(Mixed, RandomHeadsDiffer) {

@@ -22,12 +22,12 @@ struct MixedOptions {
 ///     x:  m_i cos ω   −m_i sin ω        the first D/4 pairs rotate along the direction of ω,
 ///     y:  m_i sin ω    m_i cos ω        the others across it
 ///
-/// Heo et al. 2024 (rope-vit): `Pairing::interleaved`, coordinates from 0.
+/// Heo et al. 2024 (rope-vit), with theta 10: `Pairing::interleaved`, coordinates from 0.
 ///
 /// @code
 ///   const rotary::Frequencies head = rotary::mixed_frequencies(64, 10, {.angle = 0.5});
 /// @endcode
-inline Frequencies mixed_frequencies(Index head_dim, double theta = 10, const MixedOptions& options = {}) {
+inline Frequencies mixed_frequencies(Index head_dim, double theta, const MixedOptions& options) {
   if (head_dim < 0 || head_dim % 4 != 0)
     detail::fail("head_dim is ", head_dim, ", it must be a multiple of 4");
   detail::check_finite("angle", options.angle);

@@ -32,6 +32,7 @@
 #include "frequencies/ntk.hpp"                // longer contexts: a larger theta
 #include "frequencies/yarn.hpp"               // fast pairs unchanged, slow ones interpolated
 #include "frequencies/ntk_by_parts.hpp"       // the predecessor of YaRN
+#include "frequencies/resonance.hpp"          // wavelengths are whole numbers
 #include "frequencies/grok.hpp"               // YaRN as in Grok-1
 #include "frequencies/longrope.hpp"           // a divisor for every pair
 #include "frequencies/llama3.hpp"             // interpolated by wavelength

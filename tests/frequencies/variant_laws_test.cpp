@@ -70,6 +70,7 @@ std::vector<Variant> variants() {
       {"dynamic yarn", dynamic_yarn_frequencies(kDim, 10000, yarn, 100000)},
       {"ntk by parts",
        ntk_by_parts_frequencies(kDim, 10000, {.factor = 8, .original_max_position_embeddings = 2048})},
+      {"resonance", resonance_frequencies(kDim, 10000, {.yarn = yarn})},
       {"grok original", grok(GrokMethod::original)},
       {"grok yarn_linear", grok(GrokMethod::yarn_linear)},
       {"grok yarn_log", grok(GrokMethod::yarn_log)},

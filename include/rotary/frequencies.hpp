@@ -12,8 +12,8 @@ namespace rotary::inline ROTARY_ABI {
 
 /// The kinds of frequencies of rotary-embedding-torch.
 ///
-///     lang       theta^(−2i/dim)                       text
-///     pixel      π · linspace(1, max_freq/2, dim/2)    coordinates between −1 and 1
+///     lang       theta^(−2i/rotary_dim)                text
+///     pixel      π · linspace(1, max_freq/2, pairs)    coordinates between −1 and 1
 ///     constant   1, 1, ...
 enum class FreqsFor { lang, pixel, constant };
 
@@ -41,30 +41,57 @@ inline void check(const Frequencies& frequencies) {
     fail("the magnitude is ", frequencies.magnitude, ", it must be finite");
 }
 
-}  // namespace detail
-
-/// The frequencies of text, for positions 0, 1, 2, ...: f_i = theta^(−2i/dim) for i < ⌊dim/2⌋.
-///
-/// `dim` is the number of features that rotate; of an odd dim the last one does not. Throws unless dim ≥ 0
-/// and theta > 0. Source: Su et al. 2021 (RoFormer).
-inline Frequencies language_frequencies(Index dim, const DoubleDouble& theta = 10000) {
+/// `language_frequencies` of a theta that no double holds: that of NTK-aware scaling, say.
+inline Frequencies language_frequencies(Index rotary_dim, const DoubleDouble& theta) {
   Frequencies frequencies;
-  frequencies.values.reserve(detail::checked_count("dim", dim) / 2);
-  detail::check_positive("theta", theta);
-  for (Index i = 0; i < dim / 2; ++i) frequencies.values.push_back(pow(theta, DoubleDouble(-2 * i) / dim));
+  frequencies.values.reserve(checked_count("rotary_dim", rotary_dim) / 2);
+  check_positive("theta", theta);
+  for (Index i = 0; i < rotary_dim / 2; ++i)
+    frequencies.values.push_back(pow(theta, DoubleDouble(-2 * i) / rotary_dim));
   return frequencies;
 }
 
-/// The frequencies of images, for coordinates between −1 and 1: f_i = π · linspace(1, max_freq/2, ⌊dim/2⌋)_i.
-/// A single frequency is π.
+/// `scaled` by a factor that no double holds.
+inline Frequencies scaled(Frequencies frequencies, const DoubleDouble& factor) {
+  check(frequencies);
+  check_positive("the factor that positions are divided by", factor);
+  for (DoubleDouble& f : frequencies.values) f = f / factor;
+  return frequencies;
+}
+
+/// theta · factor^(dim/(dim − 2)): the frequency of the first pair is unchanged, that of the last is divided
+/// by `factor` (NTK-aware scaling; `theta_rescale_factor` of rotary-embedding-torch). Factor 1 returns theta,
+/// for every dim.
+inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble& factor, Index dim) {
+  check_positive("theta", theta);
+  check_positive("theta_rescale_factor", factor);
+  if (factor == 1) return theta;
+  if (dim <= 2)
+    fail("theta_rescale_factor is ", factor.hi, " with dim ", dim,
+         ", which has no second pair to rescale: the factor must be 1 or dim at least 3");
+  return theta * pow(factor, DoubleDouble(dim) / (dim - 2));
+}
+
+}  // namespace detail
+
+/// The frequencies of text, for positions 0, 1, 2, ...: f_i = theta^(−2i/rotary_dim) for i < ⌊rotary_dim/2⌋.
 ///
-/// `dim` is the number of features that rotate by one axis. Throws unless dim ≥ 0 and max_freq > 0. Source:
-/// `freqs_for = "pixel"` of rotary-embedding-torch.
-inline Frequencies pixel_frequencies(Index dim, const DoubleDouble& max_freq = 10) {
+/// With an odd rotary_dim the last feature does not rotate. Throws unless rotary_dim ≥ 0 and theta > 0.
+/// Source: Su et al. 2021 (RoFormer).
+inline Frequencies language_frequencies(Index rotary_dim, double theta = 10000) {
+  return detail::language_frequencies(rotary_dim, theta);
+}
+
+/// The frequencies of images, for coordinates between −1 and 1:
+/// f_i = π · linspace(1, max_freq/2, ⌊rotary_dim/2⌋)_i. A single frequency is π.
+///
+/// `rotary_dim` is the number of features that rotate by one axis. Throws unless rotary_dim ≥ 0 and
+/// max_freq > 0. Source: `freqs_for = "pixel"` of rotary-embedding-torch.
+inline Frequencies pixel_frequencies(Index rotary_dim, double max_freq = 10) {
   Frequencies frequencies;
-  frequencies.values.reserve(detail::checked_count("dim", dim) / 2);
+  frequencies.values.reserve(detail::checked_count("rotary_dim", rotary_dim) / 2);
   detail::check_positive("max_freq", max_freq);
-  const Index count = dim / 2;
+  const Index count = rotary_dim / 2;
   for (Index i = 0; i < count; ++i) {
     const DoubleDouble part = count > 1 ? DoubleDouble(i) / (count - 1) : DoubleDouble(0);
     frequencies.values.push_back(kPi * (1 - part + part * max_freq / 2));
@@ -87,26 +114,8 @@ inline Frequencies custom_frequencies(std::span<const double> values) {
 
 /// Position interpolation: frequencies divided by `factor`, which has the effect of positions divided by it.
 /// Throws unless factor > 0. Source: Chen et al. 2023.
-inline Frequencies scaled(Frequencies frequencies, const DoubleDouble& factor) {
-  detail::check(frequencies);
-  detail::check_positive("the factor that positions are divided by", factor);
-  for (DoubleDouble& f : frequencies.values) f = f / factor;
-  return frequencies;
-}
-
-/// The theta of NTK-aware scaling: theta · factor^(dim/(dim − 2)). The frequency of the first pair is
-/// unchanged, that of the last is divided by `factor`. Factor 1 returns theta, for every dim.
-///
-/// Throws unless theta and factor are positive, and on dim ≤ 2 with a factor other than 1. Source:
-/// `theta_rescale_factor` of rotary-embedding-torch.
-inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble& factor, Index dim) {
-  detail::check_positive("theta", theta);
-  detail::check_positive("theta_rescale_factor", factor);
-  if (factor == 1) return theta;
-  if (dim <= 2)
-    detail::fail("theta_rescale_factor is ", factor.hi, " with dim ", dim,
-                 ", which has no second pair to rescale: the factor must be 1 or dim at least 3");
-  return theta * pow(factor, DoubleDouble(dim) / (dim - 2));
+inline Frequencies scaled(Frequencies frequencies, double factor) {
+  return detail::scaled(std::move(frequencies), factor);
 }
 
 /// The frequencies of a token whose coordinates are all equal, such as a text token of M-RoPE: Σ_a f(a, i),

@@ -8,7 +8,7 @@
 namespace rotary::inline ROTARY_ABI {
 
 /// f_j = theta^(−j/dim), one for every feature.
-inline Frequencies polar_frequencies(Index dim, const DoubleDouble& theta = 10000) {
+inline Frequencies polar_frequencies(Index dim, double theta = 10000) {
   return language_frequencies(detail::checked_product(2, dim), theta);
 }
 

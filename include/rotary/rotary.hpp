@@ -27,9 +27,12 @@
 // frequencies: how far a pair rotates from one position to the next
 #include "frequencies.hpp"                    // lang, pixel, constant, custom
 #include "frequencies/mrope_axes.hpp"         // which coordinate rotates which pair
+#include "frequencies/linear.hpp"             // longer contexts: positions divided by a factor
+#include "frequencies/length_interpolated.hpp" // by a factor that follows the length
 #include "frequencies/ntk.hpp"                // longer contexts: a larger theta
 #include "frequencies/yarn.hpp"               // fast pairs unchanged, slow ones interpolated
 #include "frequencies/ntk_by_parts.hpp"       // the predecessor of YaRN
+#include "frequencies/resonance.hpp"          // wavelengths are whole numbers
 #include "frequencies/grok.hpp"               // YaRN as in Grok-1
 #include "frequencies/longrope.hpp"           // a divisor for every pair
 #include "frequencies/llama3.hpp"             // interpolated by wavelength

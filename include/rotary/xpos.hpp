@@ -172,21 +172,23 @@ class XPos {
     rotate_in_place(x);
   }
 
-  /// The gradients of `rotate_queries_and_keys` with respect to frequencies and scales, from q and k as they
+  /// The gradient of `rotate_queries_and_keys` with respect to frequencies and scales, from q and k as they
   /// were before and the gradients with respect to the results. (With respect to q and k:
   /// `Direction::transpose`.)
-  struct Gradients {
+  struct ParameterGradient {
     std::vector<double> freqs, scale;
   };
   template <class Q, class K, class GQ, class GK>
-  [[nodiscard]] Gradients gradients(const Q& q, const K& k, const GQ& grad_q, const GK& grad_k,
-                                    const XPosRotateOptions& options = {}) const {
+  [[nodiscard]] ParameterGradient parameter_gradient(const Q& q, const K& k, const GQ& grad_q,
+                                                     const GK& grad_k,
+                                                     const XPosRotateOptions& options = {}) const {
     const Index pairs = rotary_.rotary_dim() / 2;
     detail::check_forward(options.direction);
     decltype(auto) keys = detail::stored(k);
     decltype(auto) queries = detail::stored(q);
     const detail::XPosPlan plan = together(queries, keys, Positions::from(options.offset), options);
-    Gradients sums{std::vector<double>(static_cast<std::size_t>(pairs)), std::vector<double>(scale().size())};
+    ParameterGradient sums{std::vector<double>(static_cast<std::size_t>(pairs)),
+                           std::vector<double>(scale().size())};
     const auto add = [&](const auto& x, const auto& grad, const detail::XPosRun& run, int sign) {
       decltype(auto) stored_grad = detail::stored(grad);
       const auto in = detail::const_view_of(x);

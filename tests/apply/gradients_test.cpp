@@ -241,7 +241,7 @@ TEST(XPosGradients, EqualCentralDifferences) {
     expect_gradient("k", of_k,
                     differences<Cube>(k, [&](const Cube& moved) { return loss_of(xpos, q, moved); }));
 
-    const auto found = xpos.gradients(q, k, grad_q, grad_k, how);
+    const auto found = xpos.parameter_gradient(q, k, grad_q, grad_k, how);
     expect_gradient("frequencies", found.freqs,
                     differences<std::vector<double>>(freqs, [&](const std::vector<double>& moved) {
                       XPos<double> with(xpos);

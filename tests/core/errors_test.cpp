@@ -499,7 +499,8 @@ TEST(Errors, Gradients) {
   expect_error([&] { static_cast<void>(apply_rotary_emb_backward(angles(3, 4), x, other)); },
                {"[2, 4, 6]", "[2, 3, 6]"});
   const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
-  expect_error([&] { static_cast<void>(xpos.gradients(x, x, x, other)); }, {"[2, 4, 6]", "[2, 3, 6]"});
+  expect_error([&] { static_cast<void>(xpos.parameter_gradient(x, x, x, other)); },
+               {"[2, 4, 6]", "[2, 3, 6]"});
   const AxialFrequencies<float> axial({.dim = 4});
   expect_error(
       [&] {

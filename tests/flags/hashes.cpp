@@ -72,12 +72,12 @@ void print_frequencies() {
   print("pixel", pixel_frequencies(32, 256), constant_frequencies(3));
   print("yarn", yarn_frequencies(128, 1e6, {.factor = 4, .original_max_position_embeddings = 32768}),
         dynamic_yarn_frequencies(64, 1e4, {.original_max_position_embeddings = 2048}, 10000));
-  print("ntk", ntk_frequencies(64, 1e4, 3.7), ntk_frequencies_vllm(64, 1e4, 4),
-        dynamic_ntk_frequencies(64, 1e4, 2, 2048, 9000));
-  print("llama3", llama3_scaled(language_frequencies(128, 5e5), {.factor = 8}));
-  print("proportional", proportional_frequencies(128, 1e6, 0.25));
+  print("ntk", ntk_frequencies(64, 1e4, {.alpha = 3.7}), vllm_ntk_frequencies(64, 1e4, {.factor = 4}),
+        dynamic_ntk_frequencies(64, 1e4, {.factor = 2, .max_position_embeddings = 2048}, 9000));
+  print("llama3", llama3_frequencies(128, 5e5, {.factor = 8}));
+  print("proportional", proportional_frequencies(128, 1e6, {.partial_rotary_factor = 0.25}));
   print("vision", qwen2_vl_vision_frequencies(80), pixtral_frequencies(64), dinov3_frequencies(64),
-        rope_vit_frequencies(64), mixed_frequencies(64, 0.7), wan_frequencies(128));
+        rope_vit_frequencies(64), mixed_frequencies(64, 10, {.angle = 0.7}), wan_frequencies(128));
 }
 
 void print_rows() {
@@ -163,7 +163,7 @@ void print_variants() {
   const XPos<float> xpos({.dim = 32});
   const auto [xq, xk] = xpos.rotate_queries_and_keys(q, k, {.offset = 100});
   print("xpos", xq, xk, xpos.get_scale(std::vector{0, 5, 1000}));
-  const auto of_xpos = xpos.gradients(q, k, q, k);
+  const auto of_xpos = xpos.parameter_gradient(q, k, q, k);
   print("xpos_gradients", of_xpos.freqs, of_xpos.scale);
   print("labml", RotaryPositionalEmbeddings<float>(6)(q), ReverseRotaryPositionalEmbeddings<float>(6)(q));
   KeyCache<float> cache(RotaryEmbedding<float>({.dim = 32}), {.heads = 3, .head_dim = 40});

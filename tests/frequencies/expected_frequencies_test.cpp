@@ -2,6 +2,7 @@
 // golden/expected_frequencies.json, every entry.
 #include <gtest/gtest.h>
 #include <rotary/cos_sin_table.hpp>
+#include <rotary/frequencies/linear.hpp>
 #include <rotary/frequencies/llama3.hpp>
 #include <rotary/frequencies/longrope.hpp>
 #include <rotary/frequencies/ntk.hpp>
@@ -95,21 +96,24 @@ Frequencies frequencies_of(const Json& p) {
   const std::string type = p.value("rope_type", "default");
   const double length = p.value("seq_len", 0.0);
   if (type == "default") return language_frequencies(dim, theta);
-  if (type == "linear") return scaled(language_frequencies(dim, theta), p.at("factor").get<double>());
+  if (type == "linear") return linear_frequencies(dim, theta, {p.at("factor").get<double>()});
   if (type == "dynamic")
-    return dynamic_ntk_frequencies(dim, theta, p.at("factor").get<double>(),
-                                   p.at("max_position_embeddings").get<double>(), length);
+    return dynamic_ntk_frequencies(dim, theta,
+                                   {.factor = p.at("factor").get<double>(),
+                                    .max_position_embeddings = p.at("max_position_embeddings").get<double>()},
+                                   length);
   if (type == "yarn") return yarn_frequencies(dim, theta, yarn_options(p));
   if (type == "longrope") return longrope_frequencies(dim, theta, longrope_options(p), length);
   if (type == "llama3")
-    return llama3_scaled(language_frequencies(dim, theta),
-                         {.factor = p.at("factor").get<double>(),
-                          .low_freq_factor = p.at("low_freq_factor").get<double>(),
-                          .high_freq_factor = p.at("high_freq_factor").get<double>(),
-                          .original_max_position_embeddings = original_context(p)});
+    return llama3_frequencies(dim, theta,
+                              {.factor = p.at("factor").get<double>(),
+                               .low_freq_factor = p.at("low_freq_factor").get<double>(),
+                               .high_freq_factor = p.at("high_freq_factor").get<double>(),
+                               .original_max_position_embeddings = original_context(p)});
   if (type == "proportional")
-    return proportional_frequencies(dim, theta, p.value("partial_rotary_factor", 1.0),
-                                    p.value("factor", 1.0));
+    return proportional_frequencies(
+        dim, theta,
+        {.partial_rotary_factor = p.value("partial_rotary_factor", 1.0), .factor = p.value("factor", 1.0)});
   throw std::runtime_error("rope_type " + type);
 }
 
@@ -215,12 +219,12 @@ void check_relation(const std::string& id, const Json& entry) {
       for (std::size_t i = count; i < 64; ++i) EXPECT_EQ(found.values[i], 0);
     }
   } else if (id == "hf_proportional_equiv") {
-    EXPECT_EQ(proportional_frequencies(128, 10000).values, language_frequencies(128).values);
+    EXPECT_EQ(proportional_frequencies(128, 10000, {}).values, language_frequencies(128).values);
     for (const double factor : {2.0, 10.0})
-      EXPECT_EQ(proportional_frequencies(128, 10000, 1, factor).values,
+      EXPECT_EQ(proportional_frequencies(128, 10000, {.factor = factor}).values,
                 scaled(language_frequencies(128), factor).values);
-    EXPECT_EQ(proportional_frequencies(128, 10000, 0.5, 2).values,
-              scaled(proportional_frequencies(128, 10000, 0.5), 2).values);
+    EXPECT_EQ(proportional_frequencies(128, 10000, {.partial_rotary_factor = 0.5, .factor = 2}).values,
+              scaled(proportional_frequencies(128, 10000, {.partial_rotary_factor = 0.5}), 2).values);
   } else if (id == "hf_dynamic_reset") {
     const double limit = p.at("max_position_embeddings").get<double>();
     double in_use = dynamic_ntk_length(limit, 32, limit);
@@ -255,7 +259,7 @@ TEST(ExpectedFrequencies, Relations) {
 std::vector<DoubleDouble> derived_list(const std::string& id, const Json& p) {
   const Index dim = head_dim(p);
   if (id == "lucidrains_lang_rescale4")
-    return ntk_frequencies(dim, p.at("theta").get<double>(), p.at("theta_rescale_factor").get<double>())
+    return ntk_frequencies(dim, p.at("theta").get<double>(), {p.at("theta_rescale_factor").get<double>()})
         .values;
   if (id.starts_with("lucidrains_pixel"))
     return pixel_frequencies(dim, p.at("max_freq").get<double>()).values;

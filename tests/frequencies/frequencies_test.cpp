@@ -101,19 +101,20 @@ TEST(Frequencies, RescaledThetaDividesTheLastFrequencyByTheFactor) {
   for (const int dim : {4, 5, 64, 128}) {
     for (const double factor : {0.5, 2.0, 8.0}) {
       const Frequencies plain = language_frequencies(dim, 10000);
-      const Frequencies rescaled = language_frequencies(dim, rescaled_theta(10000, factor, dim));
+      const Frequencies rescaled =
+          detail::language_frequencies(dim, detail::rescaled_theta(10000, factor, dim));
       EXPECT_EQ(rescaled.values.front(), plain.values.front());
       if (dim % 2 == 0) {
         EXPECT_LT(relative_error_of(rescaled.values.back() * factor, Real(plain.values.back())), kBound);
       }
       const Real theta = Real(10000) * pow(Real(factor), Real(dim) / Real(dim - 2));
-      EXPECT_LT(relative_error_of(rescaled_theta(10000, factor, dim), theta), kBound);
+      EXPECT_LT(relative_error_of(detail::rescaled_theta(10000, factor, dim), theta), kBound);
     }
   }
 }
 
 TEST(Frequencies, ThetaRescaleFactorOneIsFineForEveryDim) {
-  for (const Index dim : {0, 1, 2, 3, 64}) EXPECT_EQ(rescaled_theta(10000, 1, dim), 10000);
+  for (const Index dim : {0, 1, 2, 3, 64}) EXPECT_EQ(detail::rescaled_theta(10000, 1, dim), 10000);
 }
 
 TEST(Frequencies, OnAxesDealsPairsOut) {
@@ -143,27 +144,29 @@ TEST(Frequencies, AxialGivesEveryAxisTheSameBlock) {
 
 TEST(Frequencies, ErrorsSayWhatWasFoundAndWanted) {
   const auto one = custom_frequencies(std::vector<double>{1, 2});
-  EXPECT_EQ(error_of_call([] { language_frequencies(-2); }), "rotary: dim is -2, it must not be negative");
+  EXPECT_EQ(error_of_call([] { language_frequencies(-2); }),
+            "rotary: rotary_dim is -2, it must not be negative");
   EXPECT_EQ(error_of_call([] { language_frequencies(4, 0); }),
             "rotary: theta is 0, it must be positive and finite");
   EXPECT_EQ(error_of_call([] { language_frequencies(4, -3); }),
             "rotary: theta is -3, it must be positive and finite");
   EXPECT_EQ(error_of_call([] { language_frequencies(0, 0); }),
             "rotary: theta is 0, it must be positive and finite");
-  EXPECT_EQ(error_of_call([] { pixel_frequencies(-1); }), "rotary: dim is -1, it must not be negative");
+  EXPECT_EQ(error_of_call([] { pixel_frequencies(-1); }),
+            "rotary: rotary_dim is -1, it must not be negative");
   EXPECT_EQ(error_of_call([] { pixel_frequencies(4, 0); }),
             "rotary: max_freq is 0, it must be positive and finite");
   EXPECT_EQ(error_of_call([] { constant_frequencies(-1); }),
             "rotary: num_freqs is -1, it must not be negative");
   EXPECT_EQ(error_of_call([&] { scaled(one, 0); }),
             "rotary: the factor that positions are divided by is 0, it must be positive and finite");
-  EXPECT_EQ(error_of_call([] { rescaled_theta(10000, 2, 2); }),
+  EXPECT_EQ(error_of_call([] { detail::rescaled_theta(10000, 2, 2); }),
             "rotary: theta_rescale_factor is 2 with dim 2, which has no second pair to rescale: the factor "
             "must be 1 or "
             "dim at least 3");
-  EXPECT_EQ(error_of_call([] { rescaled_theta(-1, 1, 4); }),
+  EXPECT_EQ(error_of_call([] { detail::rescaled_theta(-1, 1, 4); }),
             "rotary: theta is -1, it must be positive and finite");
-  EXPECT_EQ(error_of_call([] { rescaled_theta(1, -1, 4); }),
+  EXPECT_EQ(error_of_call([] { detail::rescaled_theta(1, -1, 4); }),
             "rotary: theta_rescale_factor is -1, it must be positive and finite");
   EXPECT_EQ(error_of_call([&] { on_axes(one, std::vector<Index>{0}, 2); }),
             "rotary: an axis for each of 2 pairs is wanted, found 1");
@@ -193,8 +196,8 @@ TEST(Frequencies, InfinityAndNanAreRefused) {
     EXPECT_THROW(pixel_frequencies(4, bad), std::invalid_argument);
     EXPECT_THROW(custom_frequencies(std::vector<double>{1, bad}), std::invalid_argument);
     EXPECT_THROW(scaled(one, bad), std::invalid_argument);
-    EXPECT_THROW(rescaled_theta(bad, 2, 4), std::invalid_argument);
-    EXPECT_THROW(rescaled_theta(10000, bad, 4), std::invalid_argument);
+    EXPECT_THROW(detail::rescaled_theta(bad, 2, 4), std::invalid_argument);
+    EXPECT_THROW(detail::rescaled_theta(10000, bad, 4), std::invalid_argument);
     Frequencies bad_magnitude = one;
     bad_magnitude.magnitude = bad;
     EXPECT_THROW(scaled(bad_magnitude, 2), std::invalid_argument);

@@ -60,7 +60,7 @@ TEST(FrequencyGradients, Theta) {
   Random random(1);
   SCOPED_TRACE(random.replay());
   const Loss loss(random, 32);
-  expect_gradient(language_theta_gradient(64, 500, loss.grad),
+  expect_gradient(language_gradient(64, 500, loss.grad),
                   difference(500, [&](double theta) { return loss(language_frequencies(64, theta)); }),
                   "theta");
 }
@@ -70,64 +70,99 @@ TEST(FrequencyGradients, Linear) {
   SCOPED_TRACE(random.replay());
   const Loss loss(random, 32);
   const Frequencies plain = language_frequencies(64, 500);
-  const ScalingGradients found = scaled_gradients(plain, 4, loss.grad);
+  const ScaledGradient found = scaled_gradient(plain, 4, loss.grad);
   expect_gradient(found.factor, difference(4, [&](double s) { return loss(scaled(plain, s)); }), "factor");
   for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(found.frequencies[i], loss.grad[i] / 4);
+  const LinearGradient linear = linear_gradient(64, 500, {.factor = 4}, loss.grad);
+  expect_gradient(linear.theta,
+                  difference(500, [&](double x) { return loss(linear_frequencies(64, x, {.factor = 4})); }),
+                  "theta");
+  expect_gradient(linear.factor,
+                  difference(4, [&](double x) { return loss(linear_frequencies(64, 500, {.factor = x})); }),
+                  "factor");
 }
 
 TEST(FrequencyGradients, Ntk) {
   Random random(3);
   SCOPED_TRACE(random.replay());
   const Loss loss(random, 32);
-  const ThetaGradients alpha = ntk_gradients(64, 500, 4, loss.grad);
-  expect_gradient(alpha.theta, difference(500, [&](double x) { return loss(ntk_frequencies(64, x, 4)); }),
+  const NtkGradient ntk = ntk_gradient(64, 500, {.alpha = 4}, loss.grad);
+  expect_gradient(ntk.theta,
+                  difference(500, [&](double x) { return loss(ntk_frequencies(64, x, {.alpha = 4})); }),
                   "theta");
-  expect_gradient(alpha.factor, difference(4, [&](double x) { return loss(ntk_frequencies(64, 500, x)); }),
+  expect_gradient(ntk.alpha,
+                  difference(4, [&](double x) { return loss(ntk_frequencies(64, 500, {.alpha = x})); }),
                   "alpha");
   for (const std::optional<double> mixed_b : {std::optional<double>{}, {0.625}}) {
-    const VllmNtkGradients vllm = ntk_vllm_gradients(64, 500, 4, mixed_b, loss.grad);
+    const VllmNtkGradient vllm = vllm_ntk_gradient(64, 500, {.factor = 4, .mixed_b = mixed_b}, loss.grad);
     expect_gradient(vllm.theta,
-                    difference(500, [&](double x) { return loss(ntk_frequencies_vllm(64, x, 4, mixed_b)); }),
+                    difference(500,
+                               [&](double x) {
+                                 return loss(vllm_ntk_frequencies(64, x, {.factor = 4, .mixed_b = mixed_b}));
+                               }),
                     "theta");
-    expect_gradient(vllm.factor,
-                    difference(4, [&](double x) { return loss(ntk_frequencies_vllm(64, 500, x, mixed_b)); }),
-                    "factor");
     expect_gradient(
-        vllm.mixed_b,
-        difference(mixed_b.value_or(1), [&](double x) { return loss(ntk_frequencies_vllm(64, 500, 4, x)); }),
-        "mixed_b");
-  }
-  EXPECT_EQ(ntk_vllm_gradients(64, 500, 1, 0.625, loss.grad).mixed_b, 0);  // factor 1 scales nothing
-  const ThetaGradients frozen = frozen_dynamic_ntk_gradients(64, 500, 4, loss.grad);
-  expect_gradient(frozen.theta,
-                  difference(500, [&](double x) { return loss(frozen_dynamic_ntk_frequencies(64, x, 4)); }),
-                  "theta");
-  expect_gradient(frozen.factor,
-                  difference(4, [&](double x) { return loss(frozen_dynamic_ntk_frequencies(64, 500, x)); }),
-                  "factor");
-  for (const double length : {100.0, 5000.0}) {
-    const ThetaGradients dynamic = dynamic_ntk_gradients(64, 500, 4, 2048, length, loss.grad);
-    expect_gradient(
-        dynamic.theta,
-        difference(500, [&](double x) { return loss(dynamic_ntk_frequencies(64, x, 4, 2048, length)); }),
-        "theta");
-    expect_gradient(
-        dynamic.factor,
-        difference(4, [&](double x) { return loss(dynamic_ntk_frequencies(64, 500, x, 2048, length)); }),
+        vllm.factor,
+        difference(
+            4,
+            [&](double x) { return loss(vllm_ntk_frequencies(64, 500, {.factor = x, .mixed_b = mixed_b})); }),
         "factor");
+    expect_gradient(vllm.mixed_b,
+                    difference(mixed_b.value_or(1),
+                               [&](double x) {
+                                 return loss(vllm_ntk_frequencies(64, 500, {.factor = 4, .mixed_b = x}));
+                               }),
+                    "mixed_b");
   }
-  EXPECT_EQ(dynamic_ntk_gradients(64, 500, 4, 2048, 100, loss.grad).factor, 0);
-  EXPECT_EQ(ntk_gradients(2, 500, 1, std::vector<double>{1}).factor, 0);  // the only pair never changes
+  EXPECT_EQ(vllm_ntk_gradient(64, 500, {.factor = 1, .mixed_b = 0.625}, loss.grad).mixed_b,
+            0);  // factor 1 scales nothing
+  const DynamicNtkGradient frozen = frozen_dynamic_ntk_gradient(64, 500, {.factor = 4}, loss.grad);
+  expect_gradient(
+      frozen.theta,
+      difference(500, [&](double x) { return loss(frozen_dynamic_ntk_frequencies(64, x, {.factor = 4})); }),
+      "theta");
+  expect_gradient(
+      frozen.factor,
+      difference(4, [&](double x) { return loss(frozen_dynamic_ntk_frequencies(64, 500, {.factor = x})); }),
+      "factor");
+  for (const double length : {100.0, 5000.0}) {
+    const DynamicNtkGradient dynamic =
+        dynamic_ntk_gradient(64, 500, {.factor = 4, .max_position_embeddings = 2048}, length, loss.grad);
+    expect_gradient(dynamic.theta,
+                    difference(500,
+                               [&](double x) {
+                                 return loss(dynamic_ntk_frequencies(
+                                     64, x, {.factor = 4, .max_position_embeddings = 2048}, length));
+                               }),
+                    "theta");
+    expect_gradient(dynamic.factor,
+                    difference(4,
+                               [&](double x) {
+                                 return loss(dynamic_ntk_frequencies(
+                                     64, 500, {.factor = x, .max_position_embeddings = 2048}, length));
+                               }),
+                    "factor");
+  }
+  EXPECT_EQ(
+      dynamic_ntk_gradient(64, 500, {.factor = 4, .max_position_embeddings = 2048}, 100, loss.grad).factor,
+      0);
+  EXPECT_EQ(ntk_gradient(2, 500, {.alpha = 1}, std::vector<double>{1}).alpha,
+            0);  // the only pair never changes
 }
 
 TEST(FrequencyGradients, Llama3) {
   Random random(4);
   SCOPED_TRACE(random.replay());
   const Loss loss(random, 64);
-  const Frequencies plain = language_frequencies(128, 500000);
   Llama3Options options;
-  const Llama3Gradients found = llama3_gradients(plain, options, loss.grad);
-  const auto of_options = [&](const Llama3Options& changed) { return loss(llama3_scaled(plain, changed)); };
+  const Llama3Gradient found = llama3_gradient(128, 500000, options, loss.grad);
+  const auto of_options = [&](const Llama3Options& changed) {
+    return loss(llama3_frequencies(128, 500000, changed));
+  };
+  expect_gradient(
+      found.theta,
+      difference(500000, [&](double theta) { return loss(llama3_frequencies(128, theta, options)); }),
+      "theta");
   expect_gradient(found.factor, options, &Llama3Options::factor, of_options, "factor");
   expect_gradient(found.low_freq_factor, options, &Llama3Options::low_freq_factor, of_options, "low");
   expect_gradient(found.high_freq_factor, options, &Llama3Options::high_freq_factor, of_options, "high");
@@ -136,29 +171,21 @@ TEST(FrequencyGradients, Llama3) {
   for (const double g : {found.low_freq_factor, found.high_freq_factor})
     EXPECT_GT(std::abs(g), 1e-6) << "nothing to see";
   Index between = 0;
-  for (std::size_t i = 0; i < 64; ++i) {
-    const double t = detail::llama3_unscaled_share(plain.values[i], options).hi;
+  for (const DoubleDouble& f : language_frequencies(128, 500000).values) {
+    const double t = detail::llama3_unscaled_share(f, options).hi;
     between += t > 0 && t < 1;
-    expect_gradient(found.frequencies[i],
-                    difference(plain.values[i].hi,
-                               [&](double f) {
-                                 Frequencies changed = plain;
-                                 changed.values[i] = f;
-                                 return loss(llama3_scaled(changed, options));
-                               }),
-                    "frequency");
   }
   EXPECT_GE(between, 5);
   options.high_freq_factor = options.low_freq_factor;
-  const Llama3Gradients at_a_threshold = llama3_gradients(plain, options, loss.grad);
-  for (const double g : at_a_threshold.frequencies) EXPECT_TRUE(std::isfinite(g));
+  const Llama3Gradient at_a_threshold = llama3_gradient(128, 500000, options, loss.grad);
+  EXPECT_TRUE(std::isfinite(at_a_threshold.theta));
   EXPECT_EQ(at_a_threshold.low_freq_factor, 0);
   EXPECT_EQ(at_a_threshold.high_freq_factor, 0);
 }
 
 /// Of every parameter that YaRN and Grok-1 share.
 template <class Options, class LossAt>
-void expect_gradients(const YarnGradients& found, double theta, const Options& options, LossAt loss_at) {
+void expect_gradients(const YarnGradient& found, double theta, const Options& options, LossAt loss_at) {
   const auto of_options = [&](const Options& changed) { return loss_at(theta, changed); };
   expect_gradient(found.theta, difference(theta, [&](double x) { return loss_at(x, options); }), "theta");
   expect_gradient(found.factor, options, &Options::factor, of_options, "factor");
@@ -187,7 +214,7 @@ TEST(FrequencyGradients, Yarn) {
                                 .mscale_all_dim = 1.25,
                                 .attn_factor = 1.5,
                                 .magnitude = rule};
-      const YarnGradients found = yarn_gradients(64, 150000, options, loss.grad, loss.grad_magnitude);
+      const YarnGradient found = yarn_gradient(64, 150000, options, loss.grad, loss.grad_magnitude);
       expect_gradients(found, 150000, options, of_yarn);
       EXPECT_EQ(found.beta_slow == 0, truncate) << "rounding hides the betas, and nothing else does";
     }
@@ -205,7 +232,7 @@ TEST(FrequencyGradients, YarnWithAnEndThatIsClamped) {
   EXPECT_EQ(correction_range(64, 20, 4096, 3000, 1, false).low, 0);
   EXPECT_EQ(correction_range(64, 20, 4096, 3000, 1, false).high, 63);
   expect_gradients(
-      yarn_gradients(64, 20, options, loss.grad), 20, options,
+      yarn_gradient(64, 20, options, loss.grad), 20, options,
       [&](double theta, const YarnOptions& changed) { return loss(yarn_frequencies(64, theta, changed)); });
 }
 
@@ -224,7 +251,7 @@ TEST(FrequencyGradients, Grok) {
                                 .truncate = truncate,
                                 .extrapolation_factor = 0.75,
                                 .method = method};
-      const YarnGradients found = grok_gradients(64, 150000, options, loss.grad);
+      const YarnGradient found = grok_gradient(64, 150000, options, loss.grad);
       SCOPED_TRACE(static_cast<int>(method));
       expect_gradients(found, 150000, options, of_grok);
       EXPECT_EQ(found.factor == 0, method == GrokMethod::original);
@@ -242,7 +269,7 @@ TEST(FrequencyGradients, NtkByParts) {
                                   .original_max_position_embeddings = 2048,
                                   .ntk_factor = 0.875,
                                   .extrapolation_factor = 0.75};
-  const NtkByPartsGradients found = ntk_by_parts_gradients(128, 10000, options, loss.grad);
+  const NtkByPartsGradient found = ntk_by_parts_gradient(128, 10000, options, loss.grad);
   const auto of_options = [&](const NtkByPartsOptions& changed) {
     return loss(ntk_by_parts_frequencies(128, 10000, changed));
   };
@@ -255,7 +282,7 @@ TEST(FrequencyGradients, NtkByParts) {
                   "extrapolation_factor");
   // A single pair, which the NTK form cannot slow down.
   EXPECT_TRUE(std::isfinite(
-      ntk_by_parts_gradients(2, 10000, {.original_max_position_embeddings = 2048}, std::vector<double>{1})
+      ntk_by_parts_gradient(2, 10000, {.original_max_position_embeddings = 2048}, std::vector<double>{1})
           .factor));
 }
 
@@ -266,7 +293,7 @@ TEST(FrequencyGradients, LongRope) {
   LongRopeOptions options{.original_max_position_embeddings = 4096, .max_position_embeddings = 131072};
   for (int i = 0; i < 16; ++i) options.short_factor.push_back(1 + i), options.long_factor.push_back(2 + i);
   for (const double length : {1.0, 5000.0}) {
-    const LongRopeGradients found = longrope_gradients(32, 500, options, length, loss.grad);
+    const LongRopeGradient found = longrope_gradient(32, 500, options, length, loss.grad);
     expect_gradient(
         found.theta,
         difference(500, [&](double x) { return loss(longrope_frequencies(32, x, options, length)); }),
@@ -294,7 +321,7 @@ TEST(FrequencyGradients, LongRopeMagnitude) {
                           .max_position_embeddings = 131072,
                           .long_mscale = 1.25};
   const auto of_factor = [&](double length) {
-    return longrope_gradients(8, 500, options, length, loss.grad, loss.grad_magnitude).factor;
+    return longrope_gradient(8, 500, options, length, loss.grad, loss.grad_magnitude).factor;
   };
   const auto loss_at = [&](double s) {
     LongRopeOptions changed = options;
@@ -319,8 +346,12 @@ TEST(FrequencyGradients, Fope) {
   const Loss loss(random, 32);
   for (const std::optional<Index> count : {std::optional<Index>{}, {7}})
     expect_gradient(
-        fope_theta_gradient(64, 500, 512, count, loss.grad),
-        difference(500, [&](double theta) { return loss(fope_frequencies(64, theta, 512, count)); }),
+        fope_gradient(64, 500, {.max_position_embeddings = 512, .num_inv_freq = count}, loss.grad),
+        difference(500,
+                   [&](double theta) {
+                     return loss(fope_frequencies(64, theta,
+                                                  {.max_position_embeddings = 512, .num_inv_freq = count}));
+                   }),
         "theta");
 }
 
@@ -329,14 +360,14 @@ TEST(FrequencyGradients, OfFrequenciesOnAxes) {
   SCOPED_TRACE(random.replay());
   const std::vector<Index> axis_of_pair = mrope_axes_interleaved({4, 2, 2});
   const Loss of_sections(random, 3 * 8), of_grid(random, 2 * 8);
-  expect_gradient(language_theta_gradient(16, 500, on_axes_gradient(axis_of_pair, 3, of_sections.grad)),
+  expect_gradient(language_gradient(16, 500, on_axes_gradient(axis_of_pair, 3, of_sections.grad)),
                   difference(500,
                              [&](double theta) {
                                return of_sections(on_axes(language_frequencies(16, theta), axis_of_pair, 3));
                              }),
                   "theta of M-RoPE");
   expect_gradient(
-      language_theta_gradient(8, 500, axial_gradient(2, of_grid.grad)),
+      language_gradient(8, 500, axial_gradient(2, of_grid.grad)),
       difference(500, [&](double theta) { return of_grid(axial(language_frequencies(8, theta), 2)); }),
       "theta of a grid");
   const std::vector<Index> beyond = {0, 3};
@@ -352,32 +383,37 @@ TEST(FrequencyGradients, Proportional) {
   Random random(8);
   SCOPED_TRACE(random.replay());
   const Loss loss(random, 32);
-  const ThetaGradients found = proportional_gradients(64, 500, 0.5, 4, loss.grad);
+  const ProportionalOptions options{.partial_rotary_factor = 0.5, .factor = 4};
+  const ProportionalGradient found = proportional_gradient(64, 500, options, loss.grad);
   expect_gradient(found.theta,
-                  difference(500, [&](double x) { return loss(proportional_frequencies(64, x, 0.5, 4)); }),
+                  difference(500, [&](double x) { return loss(proportional_frequencies(64, x, options)); }),
                   "theta");
-  expect_gradient(found.factor,
-                  difference(4, [&](double x) { return loss(proportional_frequencies(64, 500, 0.5, x)); }),
-                  "factor");
+  expect_gradient(
+      found.factor, options, &ProportionalOptions::factor,
+      [&](const ProportionalOptions& changed) { return loss(proportional_frequencies(64, 500, changed)); },
+      "factor");
 }
 
 TEST(FrequencyGradients, NeedAnEntryForEveryFrequency) {
   const std::vector<double> wrong(31);
-  EXPECT_THROW(static_cast<void>(language_theta_gradient(64, 500, wrong)), std::invalid_argument);
-  EXPECT_THROW(scaled_gradients(language_frequencies(64), 2, wrong), std::invalid_argument);
-  EXPECT_THROW(ntk_gradients(64, 500, 2, wrong), std::invalid_argument);
-  EXPECT_THROW(ntk_vllm_gradients(64, 500, 2, {}, wrong), std::invalid_argument);
-  EXPECT_THROW(dynamic_ntk_gradients(64, 500, 2, 8, 16, wrong), std::invalid_argument);
-  EXPECT_THROW(llama3_gradients(language_frequencies(64), {}, wrong), std::invalid_argument);
-  EXPECT_THROW(yarn_gradients(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
+  EXPECT_THROW(static_cast<void>(language_gradient(64, 500, wrong)), std::invalid_argument);
+  EXPECT_THROW(scaled_gradient(language_frequencies(64), 2, wrong), std::invalid_argument);
+  EXPECT_THROW(linear_gradient(64, 500, {.factor = 2}, wrong), std::invalid_argument);
+  EXPECT_THROW(ntk_gradient(64, 500, {.alpha = 2}, wrong), std::invalid_argument);
+  EXPECT_THROW(vllm_ntk_gradient(64, 500, {.factor = 2}, wrong), std::invalid_argument);
+  EXPECT_THROW(dynamic_ntk_gradient(64, 500, {.factor = 2, .max_position_embeddings = 8}, 16, wrong),
                std::invalid_argument);
-  EXPECT_THROW(frozen_dynamic_ntk_gradients(64, 500, 2, wrong), std::invalid_argument);
-  EXPECT_THROW(grok_gradients(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
+  EXPECT_THROW(llama3_gradient(64, 500, {}, wrong), std::invalid_argument);
+  EXPECT_THROW(yarn_gradient(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
                std::invalid_argument);
-  EXPECT_THROW(ntk_by_parts_gradients(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
+  EXPECT_THROW(frozen_dynamic_ntk_gradient(64, 500, {.factor = 2}, wrong), std::invalid_argument);
+  EXPECT_THROW(grok_gradient(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
                std::invalid_argument);
-  EXPECT_THROW(static_cast<void>(fope_theta_gradient(64, 500, 512, {}, wrong)), std::invalid_argument);
-  EXPECT_THROW(proportional_gradients(64, 500, 0.5, 2, wrong), std::invalid_argument);
+  EXPECT_THROW(ntk_by_parts_gradient(64, 500, {.factor = 2, .original_max_position_embeddings = 512}, wrong),
+               std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(fope_gradient(64, 500, {.max_position_embeddings = 512}, wrong)),
+               std::invalid_argument);
+  EXPECT_THROW(proportional_gradient(64, 500, {.factor = 2}, wrong), std::invalid_argument);
 }
 
 }  // namespace

@@ -12,21 +12,7 @@
 #include <functional>
 #include <iterator>
 #include <limits>
-#include <rotary/apply_rotary_emb.hpp>
-#include <rotary/frequencies/fope.hpp>
-#include <rotary/frequencies/grok.hpp>
-#include <rotary/frequencies/llama3.hpp>
-#include <rotary/frequencies/longrope.hpp>
-#include <rotary/frequencies/mixed.hpp>
-#include <rotary/frequencies/mrope_axes.hpp>
-#include <rotary/frequencies/ntk.hpp>
-#include <rotary/frequencies/ntk_by_parts.hpp>
-#include <rotary/frequencies/proportional.hpp>
-#include <rotary/frequencies/vision.hpp>
-#include <rotary/frequencies/yarn.hpp>
-#include <rotary/key_cache.hpp>
-#include <rotary/positions/dual_chunk_positions.hpp>
-#include <rotary/positions/mrope_positions.hpp>
+#include <rotary/rotary.hpp>
 #include <set>
 #include <thread>
 
@@ -45,7 +31,8 @@ struct Variant {
   Frequencies frequencies;
 };
 
-/// All variants of include/rotary/frequencies, with parameters that scale some pairs and not others.
+/// All variants of include/rotary/frequencies, a row or more for each header, with parameters that scale some
+/// pairs and not others.
 std::vector<Variant> variants() {
   const Frequencies plain = language_frequencies(kDim);
   const YarnOptions yarn{.factor = 8, .original_max_position_embeddings = 4096};
@@ -56,47 +43,50 @@ std::vector<Variant> variants() {
                                  .long_factor = {1, 1.5, 2, 4, 8, 16, 32, 33},
                                  .original_max_position_embeddings = 4096,
                                  .max_position_embeddings = 131072};
-  const Frequencies llama = language_frequencies(kDim, 500000);
   const auto grok = [](GrokMethod method) {
     return grok_frequencies(kDim, 10000,
                             {.factor = 16, .original_max_position_embeddings = 8192, .method = method});
   };
   return {
       {"plain", plain},
-      {"linear", scaled(plain, 3)},
-      {"length interpolation", scaled(plain, length_interpolation_factor(9000, {.pretrained_length = 4096}))},
+      {"linear", linear_frequencies(kDim, 10000, {.factor = 3})},
+      {"length interpolation",
+       length_interpolated_frequencies(kDim, 10000, {.pretrained_length = 4096}, 9000)},
       {"pixel", pixel_frequencies(kDim)},
       {"constant", constant_frequencies(kPairs)},
       {"custom", custom_frequencies(std::vector<double>{3, -1, 0.5, 0, 1e-3, 7, 2, -0.25})},
-      {"ntk alpha", ntk_frequencies(kDim, 10000, 8)},
-      {"ntk of vLLM", ntk_frequencies_vllm(kDim, 10000, 4)},
-      {"ntk with mixed_b", ntk_frequencies_vllm(kDim, 10000, 4, 0.625)},
-      {"dynamic ntk", dynamic_ntk_frequencies(kDim, 10000, 4, 2048, 5000)},
-      {"frozen dynamic ntk", frozen_dynamic_ntk_frequencies(kDim, 10000, 4)},
-      {"dynamic ntk of Qwen-1", ntk_frequencies(kDim, 10000, qwen_ntk_alpha(9000, 2048))},
+      {"ntk alpha", ntk_frequencies(kDim, 10000, {.alpha = 8})},
+      {"ntk of vLLM", vllm_ntk_frequencies(kDim, 10000, {.factor = 4})},
+      {"ntk with mixed_b", vllm_ntk_frequencies(kDim, 10000, {.factor = 4, .mixed_b = 0.625})},
+      {"dynamic ntk",
+       dynamic_ntk_frequencies(kDim, 10000, {.factor = 4, .max_position_embeddings = 2048}, 5000)},
+      {"frozen dynamic ntk", frozen_dynamic_ntk_frequencies(kDim, 10000, {.factor = 4})},
+      {"dynamic ntk of Qwen-1",
+       qwen_ntk_frequencies(kDim, 10000, {.original_max_position_embeddings = 2048}, 9000)},
       {"yarn", yarn_frequencies(kDim, 10000, yarn)},
       {"yarn not rounded", yarn_frequencies(kDim, 10000, not_rounded)},
       {"yarn of DeepSeek", yarn_frequencies(kDim, 10000, deepseek)},
       {"dynamic yarn", dynamic_yarn_frequencies(kDim, 10000, yarn, 100000)},
       {"ntk by parts",
        ntk_by_parts_frequencies(kDim, 10000, {.factor = 8, .original_max_position_embeddings = 2048})},
+      {"resonance", resonance_frequencies(kDim, 10000, {.yarn = yarn})},
       {"grok original", grok(GrokMethod::original)},
       {"grok yarn_linear", grok(GrokMethod::yarn_linear)},
       {"grok yarn_log", grok(GrokMethod::yarn_log)},
       {"grok theta_scale", grok(GrokMethod::theta_scale)},
       {"longrope, short", longrope_frequencies(kDim, 10000, longrope, 4096)},
       {"longrope, long", longrope_frequencies(kDim, 10000, longrope, 4097)},
-      {"llama3", llama3_scaled(llama, {})},
-      {"llama3 with a threshold", llama3_scaled(llama, {.factor = 16, .high_freq_factor = 1})},
-      {"proportional", proportional_frequencies(kDim, 1000000, 0.25)},
-      {"fope", fope_frequencies(kDim, 10000, 512)},
-      {"fope by number", fope_frequencies(kDim, 10000, 512, 3)},
+      {"llama3", llama3_frequencies(kDim, 500000, {})},
+      {"llama3 with a threshold", llama3_frequencies(kDim, 500000, {.factor = 16, .high_freq_factor = 1})},
+      {"proportional", proportional_frequencies(kDim, 1000000, {.partial_rotary_factor = 0.25})},
+      {"fope", fope_frequencies(kDim, 10000, {.max_position_embeddings = 512})},
+      {"fope by number", fope_frequencies(kDim, 10000, {.max_position_embeddings = 512, .num_inv_freq = 3})},
       {"Qwen2-VL's tower", qwen2_vl_vision_frequencies(kDim)},
       {"Llama 4's tower", llama4_vision_frequencies(kDim)},
       {"rope-vit", rope_vit_frequencies(kDim)},
       {"Pixtral", pixtral_frequencies(kDim)},
       {"DINOv3", dinov3_frequencies(kDim)},
-      {"RoPE-Mixed", mixed_frequencies(kDim, 0.7)},
+      {"RoPE-Mixed", mixed_frequencies(kDim, 10, {.angle = 0.7})},
       {"axial", axial(language_frequencies(kDim / 2), 2)},
       {"FLUX", diffusion_frequencies(std::vector<Index>{4, 6, 6})},
       {"Wan", wan_frequencies(kDim)},
@@ -667,7 +657,7 @@ TEST(VariantLaws, GoOverEveryVariantOrderAndKind) {
   for (const Variant& variant : variants()) EXPECT_TRUE(occurs(variant.name)) << variant.name;
   for (const Order& order : orders()) EXPECT_TRUE(occurs(order.name)) << order.name;
   for (const Kind& kind : kinds()) EXPECT_TRUE(occurs(kind.name)) << kind.name;
-  // A header of a variant that this file has not heard of.
+  // A header `x.hpp` of include/rotary/frequencies has a row that calls `x_frequencies`.
   std::ifstream file(ROTARY_SOURCE_DIR "/tests/frequencies/variant_laws_test.cpp");
   const std::string source(std::istreambuf_iterator<char>(file), {});
   const std::set<std::string> no_variants = {"correction_range.hpp", "embedding_options.hpp",
@@ -677,7 +667,8 @@ TEST(VariantLaws, GoOverEveryVariantOrderAndKind) {
        std::filesystem::directory_iterator(ROTARY_SOURCE_DIR "/include/rotary/frequencies")) {
     const std::string header = entry.path().filename().string();
     if (entry.is_directory() || no_variants.contains(header)) continue;
-    EXPECT_NE(source.find("#include <rotary/frequencies/" + header + ">"), std::string::npos) << header;
+    const std::string function = entry.path().stem().string() + "_frequencies(";
+    EXPECT_NE(source.find(function + "kDim"), std::string::npos) << header << " has no row";
     ++headers;
   }
   EXPECT_GE(headers, 10);

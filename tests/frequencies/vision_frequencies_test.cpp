@@ -81,8 +81,10 @@ TEST(Vision, DiffusionModelsHaveAnAxisForEveryBlock) {
       wanted.push_back(token[axis] *
                        std::pow(2 * 10000, -2 * static_cast<double>(i) / static_cast<double>(dims[axis])) /
                        4);
-  expect_angles(angles(diffusion_frequencies(dims, 10000, 4, 2), token), wanted);
-  EXPECT_EQ(diffusion_frequencies(dims).values, diffusion_frequencies(dims, 10000, 1, 1).values);
+  expect_angles(angles(diffusion_frequencies(dims, 10000, {.linear_factor = 4, .ntk_factor = 2}), token),
+                wanted);
+  EXPECT_EQ(diffusion_frequencies(dims).values,
+            diffusion_frequencies(dims, 10000, {.linear_factor = 1, .ntk_factor = 1}).values);
 }
 
 TEST(Vision, WanGivesTimeWhatHeightAndWidthLeave) {
@@ -98,7 +100,8 @@ TEST(Vision, Refuses) {
   EXPECT_EQ(error_of_call([] { pixtral_frequencies(-4); }),
             "rotary: head_dim is -4, it must be a multiple of 4");
   EXPECT_EQ(error_of_call([] { wan_frequencies(63); }), "rotary: head_dim is 63, it must be a multiple of 2");
-  EXPECT_EQ(error_of_call([] { mixed_frequencies(6); }), "rotary: head_dim is 6, it must be a multiple of 4");
+  EXPECT_EQ(error_of_call([] { mixed_frequencies(6, 10, {}); }),
+            "rotary: head_dim is 6, it must be a multiple of 4");
   EXPECT_EQ(error_of_call([] {
               diffusion_frequencies(std::vector<Index>{16, 55});
             }),
@@ -109,11 +112,13 @@ TEST(Vision, Refuses) {
     EXPECT_THROW(qwen2_vl_vision_frequencies(64, bad), std::invalid_argument);
     EXPECT_THROW(pixtral_frequencies(64, bad), std::invalid_argument);
     EXPECT_THROW(dinov3_frequencies(64, bad), std::invalid_argument);
-    EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, bad), std::invalid_argument);
-    EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, 1, bad), std::invalid_argument);
-    EXPECT_THROW(mixed_frequencies(8, 0, bad), std::invalid_argument);
+    EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, {.linear_factor = bad}),
+                 std::invalid_argument);
+    EXPECT_THROW(diffusion_frequencies(std::vector<Index>{4}, 10000, {.ntk_factor = bad}),
+                 std::invalid_argument);
+    EXPECT_THROW(mixed_frequencies(8, bad, {}), std::invalid_argument);
   }
-  EXPECT_THROW(mixed_frequencies(8, kNan), std::invalid_argument);
+  EXPECT_THROW(mixed_frequencies(8, 10, {.angle = kNan}), std::invalid_argument);
 }
 
 TEST(Mixed, AHeadRotatesAlongItsDirectionAndAcross) {
@@ -122,9 +127,9 @@ TEST(Mixed, AHeadRotatesAlongItsDirectionAndAcross) {
   for (const double direction : {angle, angle + kPi.hi / 2})
     for (int i = 0; i < 8; ++i)
       wanted.push_back(std::pow(10, -4 * i / 32.0) * (x * std::cos(direction) + y * std::sin(direction)));
-  expect_angles(angles(mixed_frequencies(32, angle), {y, x}), wanted);
+  expect_angles(angles(mixed_frequencies(32, 10, {.angle = angle}), {y, x}), wanted);
   // Without an angle, the axial form.
-  EXPECT_EQ(mixed_frequencies(32).values, rope_vit_frequencies(32, 10).values);
+  EXPECT_EQ(mixed_frequencies(32, 10, {}).values, rope_vit_frequencies(32, 10).values);
 }
 
 TEST(Mixed, RandomHeadsDiffer) {

@@ -70,13 +70,13 @@ TEST(CorrectionRange, RefusesWhatImplementationsDisagreeOn) {
       "no pair makes beta_slow turns");
   EXPECT_EQ(error_of_call([] { correction_range(64, 1.5, 4096); }),
             "rotary: original_max_position_embeddings is 4096 with theta 1.5: pairs up to 237 make beta_fast "
-            "turns, it must be at most dim - 1 = 63");
+            "turns, it must be at most rotary_dim - 1 = 63");
   EXPECT_EQ(error_of_call([] { correction_range(64, 10000, 4096, 1, 32); }),
             "rotary: beta_fast is 1, it must not be less than beta_slow, which is 32");
   EXPECT_EQ(error_of_call([] { correction_range(64, 1, 4096); }),
             "rotary: theta is 1, it must be more than 1 for pairs to slow down");
   EXPECT_EQ(error_of_call([] { correction_range(0, 10000, 4096); }),
-            "rotary: dim is 0, it must be at least 2 for a pair to be interpolated");
+            "rotary: rotary_dim is 0, it must be at least 2 for a pair to be interpolated");
   for (const double bad : {kNan, kInfinity, 0.0, -1.0}) {
     EXPECT_THROW(correction_range(64, bad, 4096), std::invalid_argument);
     EXPECT_THROW(correction_range(64, 10000, bad), std::invalid_argument);

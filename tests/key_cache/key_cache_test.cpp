@@ -332,7 +332,9 @@ TEST(KeyCache, ChangesFrequenciesAsTheContextGrows) {
                                  .original_max_position_embeddings = 20,
                                  .max_position_embeddings = 80};
   const auto of_longrope = [&](double length) { return longrope_frequencies(8, 10000, longrope, length); };
-  const auto of_ntk = [](double length) { return dynamic_ntk_frequencies(8, 10000, 2, 20, length); };
+  const auto of_ntk = [](double length) {
+    return dynamic_ntk_frequencies(8, 10000, {.factor = 2, .max_position_embeddings = 20}, length);
+  };
   for (const std::function<Frequencies(double)>& frequencies :
        {std::function<Frequencies(double)>(of_longrope), std::function<Frequencies(double)>(of_ntk)}) {
     KeyCache<Eigen::bfloat16> cache(frequencies(20), {}, {.heads = 2, .head_dim = 8});

@@ -449,7 +449,8 @@ TEST(FromConfig, HeadsOfFullAttention) {
   EXPECT_EQ(model.layer(0).head_dim, 256);
   EXPECT_EQ(model.layer(5).head_dim, 512);
   EXPECT_EQ(model.layer(5).rope_type(), "proportional");
-  EXPECT_EQ(model.layer(5).frequencies().values, proportional_frequencies(512, 1000000, 0.25).values);
+  EXPECT_EQ(model.layer(5).frequencies().values,
+            proportional_frequencies(512, 1000000, {.partial_rotary_factor = 0.25}).values);
   EXPECT_EQ(kind_of(model, "rope_parameters"), Kind::defaulted);
 }
 
@@ -484,7 +485,7 @@ TEST(FromConfig, SectionsOfAxes) {
 TEST(FromConfig, VariantsOfVllm) {
   const RopeParameters ntk =
       rope_of({{"rope_scaling", {{"rope_type", "ntk"}, {"factor", 4}, {"mixed_b", 0.6}}}});
-  EXPECT_EQ(ntk.frequencies().values, ntk_frequencies_vllm(64, 10000, 4, 0.6).values);
+  EXPECT_EQ(ntk.frequencies().values, vllm_ntk_frequencies(64, 10000, {.factor = 4, .mixed_b = 0.6}).values);
   const RopeParameters grok = rope_of({{"rope_scaling",
                                         {{"extra_method", "yarn_log"},
                                          {"scaling_factor", 16.0},
@@ -510,18 +511,19 @@ TEST(FromConfig, VariantsOfVllm) {
 
 TEST(FromConfig, DynamicNtk) {
   const RopeParameters dynamic = rope_of({{"rope_scaling", {{"type", "dynamic"}, {"factor", 4.0}}}});
-  EXPECT_EQ(dynamic.frequencies(20000).values, dynamic_ntk_frequencies(64, 10000, 4, 8192, 20000).values);
+  EXPECT_EQ(dynamic.frequencies(20000).values,
+            dynamic_ntk_frequencies(64, 10000, {.factor = 4, .max_position_embeddings = 8192}, 20000).values);
   const RopeParameters alpha =
       rope_of({{"rope_scaling", {{"type", "dynamic"}, {"alpha", 1000.0}, {"factor", 1.0}}}});
-  EXPECT_EQ(alpha.frequencies(20000).values, ntk_frequencies(64, 10000, 1000).values);
+  EXPECT_EQ(alpha.frequencies(20000).values, ntk_frequencies(64, 10000, {.alpha = 1000}).values);
   const RopeParameters qwen = rope_of({{"model_type", "qwen"},
                                        {"rope_theta", nullptr},
                                        {"rotary_emb_base", 10000},
                                        {"use_dynamic_ntk", true},
                                        {"seq_length", 2048}});
   EXPECT_EQ(qwen.frequencies(2048).values, language_frequencies(64).values);
-  EXPECT_EQ(qwen.frequencies(2049).values, ntk_frequencies(64, 10000, 3).values);
-  EXPECT_EQ(qwen.frequencies(4097).values, ntk_frequencies(64, 10000, 7).values);
+  EXPECT_EQ(qwen.frequencies(2049).values, ntk_frequencies(64, 10000, {.alpha = 3}).values);
+  EXPECT_EQ(qwen.frequencies(4097).values, ntk_frequencies(64, 10000, {.alpha = 7}).values);
 }
 
 TEST(FromConfig, YarnWithoutAFactor) {
@@ -653,7 +655,7 @@ TEST(FromConfig, NotesOnValuesThatDoNotFit) {
 TEST(FromConfigDisagreements, DynamicByLength) {
   const RopeParameters rope = rope_of({{"rope_scaling", {{"type", "dynamic"}, {"factor", 4.0}}}});
   EXPECT_EQ(rope.frequencies(100).values, language_frequencies(64).values);
-  EXPECT_NE(rope.frequencies(100).values, frozen_dynamic_ntk_frequencies(64, 10000, 4).values);
+  EXPECT_NE(rope.frequencies(100).values, frozen_dynamic_ntk_frequencies(64, 10000, {.factor = 4}).values);
 }
 
 // The magnitude of YaRN, and a lone mscale: Hugging Face's rules, and vLLM's under its own name for them.
@@ -704,7 +706,8 @@ TEST(FromConfigDisagreements, Proportional) {
       rope_of({{"rope_parameters",
                 {{"rope_type", "proportional"}, {"partial_rotary_factor", 0.3}, {"factor", 2.0}}}});
   EXPECT_EQ(rope.rotary_dim, 64) << "pairs are 32 apart, unlike in a partial rotation";
-  EXPECT_EQ(rope.frequencies().values, proportional_frequencies(64, 10000, 0.3, 2).values);
+  EXPECT_EQ(rope.frequencies().values,
+            proportional_frequencies(64, 10000, {.partial_rotary_factor = 0.3, .factor = 2}).values);
   EXPECT_NE(rope.frequencies().values[8], 0);
   EXPECT_EQ(rope.frequencies().values[9], 0);
 }

@@ -18,7 +18,8 @@ namespace {
 // "NTK": theta · alpha^(dim/(dim − 2)), or what vLLM calls so. Both, by name; they agree in the last pair
 // only.
 TEST(SourceDisagreements, TwoFormulasAreCalledNtk) {
-  const Frequencies alpha = ntk_frequencies(64, 10000, 4), vllm = ntk_frequencies_vllm(64, 10000, 4);
+  const Frequencies alpha = ntk_frequencies(64, 10000, {.alpha = 4}),
+                    vllm = vllm_ntk_frequencies(64, 10000, {.factor = 4});
   EXPECT_EQ(alpha.values.front(), 1);
   EXPECT_NEAR(vllm.values.front().hi, std::pow(4, -1.0 / 32), 1e-15);
   EXPECT_NEAR(alpha.values.back().hi / vllm.values.back().hi, 1, 1e-14);
@@ -27,9 +28,10 @@ TEST(SourceDisagreements, TwoFormulasAreCalledNtk) {
 // "dynamic": ours is by the length of the call (Hugging Face); by the final length for every text (vLLM,
 // SGLang) has its own function.
 TEST(SourceDisagreements, DynamicNtkByLengthOrFrozen) {
-  const Frequencies of_short = dynamic_ntk_frequencies(64, 10000, 4, 2048, 100);
+  const Frequencies of_short =
+      dynamic_ntk_frequencies(64, 10000, {.factor = 4, .max_position_embeddings = 2048}, 100);
   EXPECT_EQ(of_short.values, language_frequencies(64).values);
-  EXPECT_NE(frozen_dynamic_ntk_frequencies(64, 10000, 4).values, of_short.values);
+  EXPECT_NE(frozen_dynamic_ntk_frequencies(64, 10000, {.factor = 4}).values, of_short.values);
 }
 
 // The magnitude of YaRN: Hugging Face's rule unless another is asked for by name.
@@ -99,9 +101,9 @@ TEST(SourceDisagreements, LongRopeSet) {
 // failed assertion (torchtune) or interpolated (vLLM). We take the last.
 TEST(SourceDisagreements, Llama3WithoutATransition) {
   const Frequencies at_threshold{.values = {2 * kPi / 8192}};
-  EXPECT_EQ(
-      llama3_scaled(at_threshold, {.factor = 16, .low_freq_factor = 1, .high_freq_factor = 1}).values.front(),
-      2 * kPi / 8192 / 16);
+  EXPECT_EQ(detail::llama3_scaled(at_threshold, {.factor = 16, .low_freq_factor = 1, .high_freq_factor = 1})
+                .values.front(),
+            2 * kPi / 8192 / 16);
 }
 
 // Proportional: int(p·D // 2) pairs (Hugging Face) or int(p·D) // 2 (vLLM) are the same number; the factor,
@@ -109,7 +111,8 @@ TEST(SourceDisagreements, Llama3WithoutATransition) {
 TEST(SourceDisagreements, ProportionalPairCount) {
   for (Index dim = 2; dim <= 512; dim += 2)
     for (const double part : {0.1, 0.25, 0.3, 0.5, 0.7, 0.9, 1.0}) {
-      const Frequencies frequencies = proportional_frequencies(dim, 10000, part, 2);
+      const Frequencies frequencies =
+          proportional_frequencies(dim, 10000, {.partial_rotary_factor = part, .factor = 2});
       Index rotating = 0;
       for (const DoubleDouble& f : frequencies.values) rotating += f != 0;
       EXPECT_EQ(rotating, static_cast<Index>(static_cast<double>(dim) * part) / 2)
@@ -127,7 +130,7 @@ TEST(SourceDisagreements, DynamicNtkStartsOver) {
 // A stored test of Hugging Face expects 64 proportional frequencies of a head of 256, against its own
 // head_dim. Ours are always head_dim / 2.
 TEST(SourceDisagreements, ProportionalHasHalfAsManyFrequenciesAsFeatures) {
-  EXPECT_EQ(proportional_frequencies(256, 10000, 0.25).pairs(), 128);
+  EXPECT_EQ(proportional_frequencies(256, 10000, {.partial_rotary_factor = 0.25}).pairs(), 128);
 }
 
 // MLX gives `freqs` as periods; everyone else, and we, as radians per position.

@@ -166,10 +166,10 @@ TEST(ContextParallelPositionIds, RefuseRanksThatAreNone) {
 TEST(LengthInterpolation, KeepsPositionsWithinThoseOfTraining) {
   const LengthInterpolation rule{.pretrained_length = 2048, .factor = 4};
   // Up to 4 · 2048 tokens the factor is the given one, and beyond it grows with the length.
-  EXPECT_EQ(length_interpolation_factor(100, rule), DoubleDouble(4));
-  EXPECT_EQ(length_interpolation_factor(8192, rule), DoubleDouble(4));
-  EXPECT_EQ(length_interpolation_factor(16384, rule), DoubleDouble(8));
-  EXPECT_EQ(length_interpolation_factor(0, rule), DoubleDouble(4));
+  EXPECT_EQ(length_interpolation_factor(100, rule), 4);
+  EXPECT_EQ(length_interpolation_factor(8192, rule), 4);
+  EXPECT_EQ(length_interpolation_factor(16384, rule), 8);
+  EXPECT_EQ(length_interpolation_factor(0, rule), 4);
 
   Random random(833);
   SCOPED_TRACE(random.replay());

@@ -302,7 +302,9 @@ TEST(HostileSizes, HugeEmptyTensorsReturnAtOnce) {
                    std::vector<double>(2));
        }},
       {"xpos gradients",
-       [&] { EXPECT_EQ(xpos.gradients(seq_second, seq_second, seq_second, seq_second).freqs.size(), 2u); }},
+       [&] {
+         EXPECT_EQ(xpos.parameter_gradient(seq_second, seq_second, seq_second, seq_second).freqs.size(), 2u);
+       }},
       {"flash gradients",
        [&] {
          Tensor<float, 4> x(0, Index{1} << 40, 2, 8);

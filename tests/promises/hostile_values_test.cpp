@@ -95,7 +95,7 @@ TEST(HostileValues, EnumeratorsThatAreNone) {
       {"xpos",
        [&] { static_cast<void>(xpos.rotate_queries_and_keys(x, x, {.direction = kNone<Direction>})); }},
       {"xpos gradients",
-       [&] { static_cast<void>(xpos.gradients(x, x, x, x, {.direction = kNone<Direction>})); }},
+       [&] { static_cast<void>(xpos.parameter_gradient(x, x, x, x, {.direction = kNone<Direction>})); }},
       {"labml", [&] { static_cast<void>(labml(x, kNone<Direction>)); }},
       {"labml in place", [&] { labml.rotate_in_place(y, kNone<Direction>); }},
       {"labml reversed", [&] { reversed.rotate_in_place(y, kNone<Direction>); }},

@@ -180,8 +180,8 @@ BackwardStep<T> prepare_pair(const Call& call, bool cached_keys) {
         wrong_data("no test knows the gradients of XPos with cached keys or one scale");
       const XPos<T>& xpos = module->xpos();
       const Elements<T> q_in(queries), k_in(keys), q_back(q_grad), k_back(k_grad);
-      tape.add_to_freqs(xpos.gradients(q_in.const_view(), k_in.const_view(), q_back.const_view(),
-                                       k_back.const_view(), at.xpos_options())
+      tape.add_to_freqs(xpos.parameter_gradient(q_in.const_view(), k_in.const_view(), q_back.const_view(),
+                                                k_back.const_view(), at.xpos_options())
                             .freqs);
       xpos.rotate_queries_and_keys_in_place(q_back.view(), k_back.view(),
                                             at.xpos_options(Direction::transpose));

@@ -16,24 +16,26 @@ struct CorrectionRange {
 
 /// The pairs that make `beta_fast` and `beta_slow` turns over the original context of L tokens.
 ///
-///     c(n) = dim · ln(L / 2πn) / (2 ln theta)
-///     low  = max(⌊c(beta_fast)⌋, 0),   high = min(⌈c(beta_slow)⌉, dim − 1)
+///     c(n) = rotary_dim · ln(L / 2πn) / (2 ln theta)
+///     low  = max(⌊c(beta_fast)⌋, 0),   high = min(⌈c(beta_slow)⌉, rotary_dim − 1)
 ///
 /// `truncate = false` leaves out the rounding, as gpt-oss does. `high` may be past the last pair: every
-/// implementation bounds it by dim − 1 and not by dim/2 − 1. In an empty range `high` becomes low + 0.001.
+/// implementation bounds it by rotary_dim − 1 and not by the last pair. In an empty range `high` becomes
+/// low + 0.001.
 ///
 /// Throws where implementations contradict each other: if L ≤ 2π · beta_slow, so that no pair makes beta_slow
-/// turns, or if `low` would exceed dim − 1. Source: Peng et al. 2023 (YaRN), and their repository.
-inline CorrectionRange correction_range(Index dim, const DoubleDouble& theta,
+/// turns, or if `low` would exceed rotary_dim − 1. Source: Peng et al. 2023 (YaRN), and their repository.
+inline CorrectionRange correction_range(Index rotary_dim, double theta,
                                         double original_max_position_embeddings, double beta_fast = 32,
                                         double beta_slow = 1, bool truncate = true) {
-  const DoubleDouble length = original_max_position_embeddings;
+  const DoubleDouble length = original_max_position_embeddings, base = theta;
   detail::check_positive("original_max_position_embeddings", length);
   detail::check_positive("beta_fast", beta_fast);
   detail::check_positive("beta_slow", beta_slow);
   detail::check_positive("theta", theta);
-  if (dim < 2) detail::fail("dim is ", dim, ", it must be at least 2 for a pair to be interpolated");
-  if (theta <= 1) detail::fail("theta is ", theta.hi, ", it must be more than 1 for pairs to slow down");
+  if (rotary_dim < 2)
+    detail::fail("rotary_dim is ", rotary_dim, ", it must be at least 2 for a pair to be interpolated");
+  if (theta <= 1) detail::fail("theta is ", theta, ", it must be more than 1 for pairs to slow down");
   if (beta_fast < beta_slow)
     detail::fail("beta_fast is ", beta_fast, ", it must not be less than beta_slow, which is ", beta_slow);
   if (length <= 2 * kPi * beta_slow)
@@ -42,15 +44,14 @@ inline CorrectionRange correction_range(Index dim, const DoubleDouble& theta,
                  ", or no pair makes beta_slow turns");
 
   const auto pair_that_makes = [&](double turns) {
-    return dim * log(length / (2 * kPi * turns)) / (2 * log(theta));
+    return rotary_dim * log(length / (2 * kPi * turns)) / (2 * log(base));
   };
   CorrectionRange range{pair_that_makes(beta_fast), pair_that_makes(beta_slow)};
   if (truncate) range = {std::floor(range.low.hi), std::ceil(range.high.hi)};
-  range = {std::max(range.low, DoubleDouble(0)), std::min(range.high, DoubleDouble(dim - 1))};
+  range = {std::max(range.low, DoubleDouble(0)), std::min(range.high, DoubleDouble(rotary_dim - 1))};
   if (range.low > range.high)
-    detail::fail("original_max_position_embeddings is ", length.hi, " with theta ", theta.hi,
-                 ": pairs up to ", range.low.hi,
-                 " make beta_fast turns, it must be at most dim - 1 = ", dim - 1);
+    detail::fail("original_max_position_embeddings is ", length.hi, " with theta ", theta, ": pairs up to ",
+                 range.low.hi, " make beta_fast turns, it must be at most rotary_dim - 1 = ", rotary_dim - 1);
   if (range.low == range.high) range.high = range.high + DoubleDouble(1) / 1000;
   return range;
 }

@@ -7,7 +7,13 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// f_i = theta^(−2i/dim), and 0 for pairs that make less than one turn over `max_position_embeddings`
+/// Which pairs of FoPE rotate, called as configurations call them.
+struct FopeOptions {
+  double max_position_embeddings = 0;      ///< pairs of less than one turn over it do not rotate
+  std::optional<Index> num_inv_freq = {};  ///< the first so many pairs rotate, instead
+};
+
+/// f_i = theta^(−2i/rotary_dim), and 0 for pairs that make less than one turn over `max_position_embeddings`
 /// positions. If `num_inv_freq` is given, 0 for all pairs but the first `num_inv_freq` instead.
 ///
 /// FoPE (Hua et al. 2024) then multiplies the cosines of a head by a learned matrix, and the sines by
@@ -15,18 +21,18 @@ namespace rotary::inline ROTARY_ABI {
 /// theta, max_position_embeddings > 0.
 ///
 /// @code
-///   const rotary::Frequencies frequencies = rotary::fope_frequencies(64, 10000, 512);
+///   const rotary::Frequencies frequencies =
+///       rotary::fope_frequencies(64, 10000, {.max_position_embeddings = 512});
 /// @endcode
-inline Frequencies fope_frequencies(Index dim, const DoubleDouble& theta, double max_position_embeddings,
-                                    std::optional<Index> num_inv_freq = {}) {
-  Frequencies frequencies = language_frequencies(dim, theta);
-  if (num_inv_freq) {
-    const std::size_t nonzero = detail::checked_count("num_inv_freq", *num_inv_freq);
+inline Frequencies fope_frequencies(Index rotary_dim, double theta, const FopeOptions& options) {
+  Frequencies frequencies = language_frequencies(rotary_dim, theta);
+  if (options.num_inv_freq) {
+    const std::size_t nonzero = detail::checked_count("num_inv_freq", *options.num_inv_freq);
     for (std::size_t i = nonzero; i < frequencies.values.size(); ++i) frequencies.values[i] = 0;
     return frequencies;
   }
-  detail::check_positive("max_position_embeddings", max_position_embeddings);
-  const DoubleDouble slowest = 2 * kPi / max_position_embeddings;
+  detail::check_positive("max_position_embeddings", options.max_position_embeddings);
+  const DoubleDouble slowest = 2 * kPi / options.max_position_embeddings;
   for (DoubleDouble& f : frequencies.values)
     if (f <= slowest) f = 0;
   return frequencies;

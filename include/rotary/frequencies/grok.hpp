@@ -11,7 +11,8 @@ namespace rotary::inline ROTARY_ABI {
 ///     original      f_i
 ///     yarn_linear   (1 − μ_i) f_i / s + μ_i f_i
 ///     yarn_log      f_i^μ_i · (f_i / s)^(1 − μ_i)
-///     theta_scale   theta'^(−2i/dim),  theta' = theta^(ln(L s / 2π) / ln(L / 2π)),  L the original context
+///     theta_scale   theta'^(−2i/rotary_dim), theta' = theta^(ln(L s / 2π) / ln(L / 2π)), L the
+///                   original context
 enum class GrokMethod { original, yarn_linear, yarn_log, theta_scale };
 
 /// The parameters of the Grok-1 family.
@@ -33,23 +34,24 @@ struct GrokOptions {
 ///   const rotary::Frequencies frequencies =
 ///       rotary::grok_frequencies(128, 10000, {.factor = 16, .original_max_position_embeddings = 8192});
 /// @endcode
-inline Frequencies grok_frequencies(Index dim, const DoubleDouble& theta, const GrokOptions& options) {
+inline Frequencies grok_frequencies(Index rotary_dim, double theta, const GrokOptions& options) {
   const DoubleDouble factor = options.factor;
   detail::check_positive("factor", factor);
   detail::check_finite("extrapolation_factor", options.extrapolation_factor);
   if (options.method < GrokMethod::original || options.method > GrokMethod::theta_scale)
     detail::fail("method is ", static_cast<int>(options.method), ", which GrokMethod has not");
-  if (options.method == GrokMethod::original) return language_frequencies(dim, theta);
+  if (options.method == GrokMethod::original) return language_frequencies(rotary_dim, theta);
   if (options.method == GrokMethod::theta_scale) {
     const DoubleDouble turns = options.original_max_position_embeddings / (2 * kPi);
     if (!isfinite(turns) || turns <= 1)
       detail::fail("original_max_position_embeddings is ", options.original_max_position_embeddings,
                    ", it must be finite and more than 2 pi");
-    return language_frequencies(dim, pow(theta, log(turns * factor) / log(turns)));
+    return detail::language_frequencies(rotary_dim,
+                                        pow(DoubleDouble(theta), log(turns * factor) / log(turns)));
   }
-  const CorrectionRange range = correction_range(dim, theta, options.original_max_position_embeddings,
+  const CorrectionRange range = correction_range(rotary_dim, theta, options.original_max_position_embeddings,
                                                  options.beta_fast, options.beta_slow, options.truncate);
-  Frequencies frequencies = language_frequencies(dim, theta);
+  Frequencies frequencies = language_frequencies(rotary_dim, theta);
   Index pair = 0;
   for (DoubleDouble& f : frequencies.values) {
     const DoubleDouble unscaled = options.extrapolation_factor * (1 - correction_ramp(range, pair++));

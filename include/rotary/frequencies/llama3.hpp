@@ -35,9 +35,21 @@ inline DoubleDouble llama3_unscaled_share(const DoubleDouble& f, const Llama3Opt
   return std::clamp((turns - low) / (high - low), DoubleDouble(0), DoubleDouble(1));
 }
 
+/// Llama 3's scaling of any frequencies.
+inline Frequencies llama3_scaled(Frequencies frequencies, const Llama3Options& options) {
+  check(frequencies);
+  check(options);
+  for (DoubleDouble& f : frequencies.values) {
+    const DoubleDouble unscaled = llama3_unscaled_share(f, options);
+    f = f / options.factor * (1 - unscaled) + f * unscaled;
+  }
+  return frequencies;
+}
+
 }  // namespace detail
 
-/// Llama 3's scaling of `frequencies`. With low and high the two freq_factors, and L the original context:
+/// Llama 3's frequencies. With f = theta^(−2i/rotary_dim), low and high the two freq_factors, and L the
+/// original context:
 ///
 ///     f' = (1 − t) f / s + t f,   t = clamp((L f / 2π − low) / (high − low), 0, 1)
 ///
@@ -46,18 +58,11 @@ inline DoubleDouble llama3_unscaled_share(const DoubleDouble& f, const Llama3Opt
 /// naming it.
 ///
 /// @code
-///   const rotary::Frequencies llama31 =
-///       rotary::llama3_scaled(rotary::language_frequencies(128, 500000), rotary::Llama3Options{});
+///   const rotary::Frequencies llama31 = rotary::llama3_frequencies(128, 500000, {.factor = 8});
 ///   const rotary::CosSinTable<float> table(llama31, rotary::Positions::consecutive(16));
 /// @endcode
-inline Frequencies llama3_scaled(Frequencies frequencies, const Llama3Options& options) {
-  detail::check(frequencies);
-  detail::check(options);
-  for (DoubleDouble& f : frequencies.values) {
-    const DoubleDouble unscaled = detail::llama3_unscaled_share(f, options);
-    f = f / options.factor * (1 - unscaled) + f * unscaled;
-  }
-  return frequencies;
+inline Frequencies llama3_frequencies(Index rotary_dim, double theta, const Llama3Options& options) {
+  return detail::llama3_scaled(language_frequencies(rotary_dim, theta), options);
 }
 
 }  // namespace rotary::inline ROTARY_ABI

@@ -11,7 +11,7 @@ namespace rotary::inline ROTARY_ABI {
 
 /// The parameters of LongRoPE, called as configurations call them.
 struct LongRopeOptions {
-  std::vector<double> short_factor = {}, long_factor = {};  ///< dim/2 divisors each
+  std::vector<double> short_factor = {}, long_factor = {};  ///< rotary_dim/2 divisors each
   double original_max_position_embeddings = 0;              ///< L, the context of pretraining; must be given
   double max_position_embeddings = 0;                       ///< M; not needed if the magnitude is given
   std::optional<double> factor = {};                        ///< s; by default M / L
@@ -70,9 +70,9 @@ inline double longrope_magnitude(const LongRopeOptions& options, double length) 
 ///                                         .max_position_embeddings = 131072};
 ///   const rotary::Frequencies of_long_texts = rotary::longrope_frequencies(64, 10000, options, 100000);
 /// @endcode
-inline Frequencies longrope_frequencies(Index dim, const DoubleDouble& theta, const LongRopeOptions& options,
+inline Frequencies longrope_frequencies(Index rotary_dim, double theta, const LongRopeOptions& options,
                                         double length) {
-  Frequencies frequencies = language_frequencies(dim, theta);
+  Frequencies frequencies = language_frequencies(rotary_dim, theta);
   detail::check_divisors("short_factor", options.short_factor, frequencies.values.size());
   detail::check_divisors("long_factor", options.long_factor, frequencies.values.size());
   frequencies.magnitude = longrope_magnitude(options, length);

@@ -10,19 +10,28 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The initial frequencies of a head whose axes are rotated by `angle`, on axes (y, x): a patch at (y, x)
+/// How a head of RoPE-Mixed begins.
+struct MixedOptions {
+  double angle = 0;  ///< ω, the direction of the first half of the pairs, in radians
+};
+
+/// The initial frequencies of a head whose axes are rotated by ω, on axes (y, x): a patch at (y, x)
 /// rotates pair i by y · f(0, i) + x · f(1, i). Training changes them from there.
 ///
 ///     m_i = theta^(−4i/D), i < D/4
 ///     x:  m_i cos ω   −m_i sin ω        the first D/4 pairs rotate along the direction of ω,
 ///     y:  m_i sin ω    m_i cos ω        the others across it
 ///
-/// Heo et al. 2024 (rope-vit): `Pairing::interleaved`, coordinates from 0.
-inline Frequencies mixed_frequencies(Index head_dim, double angle = 0, const DoubleDouble& theta = 10) {
+/// Heo et al. 2024 (rope-vit), with theta 10: `Pairing::interleaved`, coordinates from 0.
+///
+/// @code
+///   const rotary::Frequencies head = rotary::mixed_frequencies(64, 10, {.angle = 0.5});
+/// @endcode
+inline Frequencies mixed_frequencies(Index head_dim, double theta, const MixedOptions& options) {
   if (head_dim < 0 || head_dim % 4 != 0)
     detail::fail("head_dim is ", head_dim, ", it must be a multiple of 4");
-  detail::check_finite("angle", angle);
-  const double cos = std::cos(angle), sin = std::sin(angle);
+  detail::check_finite("angle", options.angle);
+  const double cos = std::cos(options.angle), sin = std::sin(options.angle);
   const Frequencies sizes = language_frequencies(head_dim / 2, theta);
   Frequencies frequencies{.values = {}, .axes = 2};
   frequencies.values.reserve(4 * sizes.values.size());
@@ -39,11 +48,11 @@ inline Frequencies mixed_frequencies(Index head_dim, double angle = 0, const Dou
 /// @endcode
 template <class Generator>
 std::vector<Frequencies> random_mixed_frequencies(Index head_dim, Index heads, Generator& generator,
-                                                  const DoubleDouble& theta = 10) {
+                                                  double theta = 10) {
   std::vector<Frequencies> of_heads(detail::checked_count("heads", heads));
   for (Frequencies& head : of_heads) {
     const double part = std::generate_canonical<double, std::numeric_limits<double>::digits>(generator);
-    head = mixed_frequencies(head_dim, 2 * kPi.hi * part, theta);
+    head = mixed_frequencies(head_dim, theta, {.angle = 2 * kPi.hi * part});
   }
   return of_heads;
 }

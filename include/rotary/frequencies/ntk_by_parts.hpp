@@ -28,17 +28,17 @@ struct NtkByPartsOptions {
 ///   const rotary::Frequencies frequencies = rotary::ntk_by_parts_frequencies(
 ///       128, 10000, {.factor = 8, .original_max_position_embeddings = 2048});
 /// @endcode
-inline Frequencies ntk_by_parts_frequencies(Index dim, const DoubleDouble& theta,
+inline Frequencies ntk_by_parts_frequencies(Index rotary_dim, double theta,
                                             const NtkByPartsOptions& options) {
   const DoubleDouble factor = options.factor;
   detail::check_positive("factor", factor);
   detail::check_finite("ntk_factor", options.ntk_factor);
   detail::check_finite("extrapolation_factor", options.extrapolation_factor);
   const double length = options.original_max_position_embeddings;
-  const CorrectionRange to_ntk = correction_range(dim, theta, length, 1.25, 0.75);
-  const CorrectionRange to_plain = correction_range(dim, theta, length, 16, 2);
-  const Frequencies ntk = language_frequencies(dim, detail::ntk_theta("factor", theta, factor, dim));
-  Frequencies frequencies = language_frequencies(dim, theta);
+  const CorrectionRange to_ntk = correction_range(rotary_dim, theta, length, 1.25, 0.75);
+  const CorrectionRange to_plain = correction_range(rotary_dim, theta, length, 16, 2);
+  const Frequencies ntk = detail::ntk_frequencies_of("factor", rotary_dim, theta, factor);
+  Frequencies frequencies = language_frequencies(rotary_dim, theta);
   for (Index pair = 0; pair < frequencies.pairs(); ++pair) {
     const auto i = static_cast<std::size_t>(pair);
     DoubleDouble& f = frequencies.values[i];

@@ -7,6 +7,12 @@
 
 namespace rotary::inline ROTARY_ABI {
 
+/// The parameters of proportional RoPE, called as configurations call them.
+struct ProportionalOptions {
+  double partial_rotary_factor = 1;  ///< the share of pairs that rotate
+  double factor = 1;                 ///< the divisor of their frequencies
+};
+
 /// f_i = theta^(−2i/head_dim) / factor for i < ⌊partial_rotary_factor · head_dim / 2⌋, else 0 (Gemma 4's
 /// layers of full attention; Barbero et al. 2024, p-RoPE).
 ///
@@ -16,14 +22,16 @@ namespace rotary::inline ROTARY_ABI {
 /// pair are head_dim/2 features apart.
 ///
 /// @code
-///   const rotary::Frequencies gemma4 = rotary::proportional_frequencies(512, 1000000, 0.25);
+///   const rotary::Frequencies gemma4 =
+///       rotary::proportional_frequencies(512, 1000000, {.partial_rotary_factor = 0.25});
 /// @endcode
-inline Frequencies proportional_frequencies(Index head_dim, const DoubleDouble& theta,
-                                            double partial_rotary_factor = 1, double factor = 1) {
+inline Frequencies proportional_frequencies(Index head_dim, double theta,
+                                            const ProportionalOptions& options) {
+  const double partial_rotary_factor = options.partial_rotary_factor;
   detail::check_positive("partial_rotary_factor", partial_rotary_factor);
   if (partial_rotary_factor > 1)
     detail::fail("partial_rotary_factor is ", partial_rotary_factor, ", it must be at most 1");
-  Frequencies frequencies = scaled(language_frequencies(head_dim, theta), factor);
+  Frequencies frequencies = scaled(language_frequencies(head_dim, theta), options.factor);
   const double rotating = std::floor(partial_rotary_factor * static_cast<double>(head_dim) / 2);
   for (auto i = static_cast<std::size_t>(rotating); i < frequencies.values.size(); ++i)
     frequencies.values[i] = 0;

@@ -39,7 +39,7 @@ inline Frequencies with_axes_swapped(Frequencies frequencies) {
 ///   const rotary::CosSinTable<float> table(rotary::qwen2_vl_vision_frequencies(80),
 ///                                          rotary::Positions::grid(sides), {.pairing = rotary::Pairing::half});
 /// @endcode
-inline Frequencies qwen2_vl_vision_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {
+inline Frequencies qwen2_vl_vision_frequencies(Index head_dim, double theta = 10000) {
   detail::check_head_dim(head_dim, 4);
   return axial(language_frequencies(head_dim / 2, theta), 2);
 }
@@ -48,21 +48,21 @@ inline Frequencies qwen2_vl_vision_frequencies(Index head_dim, const DoubleDoubl
 ///
 /// Llama 4's and torchtune's vision towers: `Pairing::interleaved`, patches counted from 1, so that the class
 /// token at (0, 0) does not rotate.
-inline Frequencies llama4_vision_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {
+inline Frequencies llama4_vision_frequencies(Index head_dim, double theta = 10000) {
   return detail::with_axes_swapped(qwen2_vl_vision_frequencies(head_dim, theta));
 }
 
 /// The axial form of rope-vit (Heo et al. 2024): pairs [0, D/4) rotate by x, pairs [D/4, D/2) by y, both at
 /// theta^(−2i/(D/2)) with theta 100. `Pairing::interleaved`, patches counted from 0, the class token not
 /// rotated.
-inline Frequencies rope_vit_frequencies(Index head_dim, const DoubleDouble& theta = 100) {
+inline Frequencies rope_vit_frequencies(Index head_dim, double theta = 100) {
   return llama4_vision_frequencies(head_dim, theta);
 }
 
 /// Pairs [0, D/4) rotate by y at the even ones of f_i = theta^(−2i/D), pairs [D/4, D/2) by x at the odd ones.
 ///
 /// Pixtral: `Pairing::half`, coordinates from 0.
-inline Frequencies pixtral_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {
+inline Frequencies pixtral_frequencies(Index head_dim, double theta = 10000) {
   detail::check_head_dim(head_dim, 4);
   const Frequencies all = language_frequencies(head_dim, theta);
   const std::size_t pairs = all.values.size();
@@ -85,7 +85,7 @@ inline Frequencies pixtral_frequencies(Index head_dim, const DoubleDouble& theta
 ///   const rotary::CosSinTable<float> table(rotary::dinov3_frequencies(64), rotary::Positions::grid(sides),
 ///                                          {.pairing = rotary::Pairing::half});
 /// @endcode
-inline Frequencies dinov3_frequencies(Index head_dim, const DoubleDouble& theta = 100) {
+inline Frequencies dinov3_frequencies(Index head_dim, double theta = 100) {
   Frequencies frequencies = qwen2_vl_vision_frequencies(head_dim, theta);
   for (DoubleDouble& f : frequencies.values) f = 2 * kPi * f;
   return frequencies;
@@ -102,6 +102,12 @@ inline std::vector<double> dinov3_coordinates(Index patches) {
   return centres;
 }
 
+/// What diffusion models do to frequencies for larger images.
+struct DiffusionOptions {
+  double linear_factor = 1;  ///< the divisor of frequencies
+  double ntk_factor = 1;     ///< multiplies theta, without an exponent
+};
+
 /// Each axis a rotates its own axis_dims[a] / 2 pairs, at (ntk_factor · theta)^(−2i/axis_dims[a]) /
 /// linear_factor.
 ///
@@ -110,17 +116,17 @@ inline std::vector<double> dinov3_coordinates(Index patches) {
 /// @code
 ///   const rotary::Frequencies flux = rotary::diffusion_frequencies(std::vector<rotary::Index>{16, 56, 56});
 /// @endcode
-inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, const DoubleDouble& theta = 10000,
-                                         const DoubleDouble& linear_factor = 1,
-                                         const DoubleDouble& ntk_factor = 1) {
-  detail::check_positive("ntk_factor", ntk_factor);
+inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, double theta = 10000,
+                                         const DiffusionOptions& options = {}) {
+  detail::check_positive("ntk_factor", options.ntk_factor);
+  const DoubleDouble base = DoubleDouble(options.ntk_factor) * theta;
   Frequencies of_all_axes;
   std::vector<Index> axis_of_pair;
   for (std::size_t axis = 0; axis < axis_dims.size(); ++axis) {
     const Index dim = axis_dims[axis];
     if (dim < 0 || dim % 2 != 0)
       detail::fail("axis_dims has an entry ", dim, ", every entry must be even and not negative");
-    const Frequencies one = scaled(language_frequencies(dim, ntk_factor * theta), linear_factor);
+    const Frequencies one = scaled(detail::language_frequencies(dim, base), options.linear_factor);
     for (const DoubleDouble& f : one.values) {
       of_all_axes.values.push_back(f);
       axis_of_pair.push_back(static_cast<Index>(axis));
@@ -133,7 +139,7 @@ inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, const
 /// axis's size. Throws unless head_dim D is even.
 ///
 /// Wan's video models: `Pairing::interleaved`, coordinates from 0.
-inline Frequencies wan_frequencies(Index head_dim, const DoubleDouble& theta = 10000) {
+inline Frequencies wan_frequencies(Index head_dim, double theta = 10000) {
   detail::check_head_dim(head_dim, 2);
   const Index side = 2 * (head_dim / 6);
   const Index dims[] = {head_dim - 2 * side, side, side};

@@ -103,12 +103,12 @@ inline double yarn_softmax_scale(const YarnOptions& options) {
 ///   const rotary::CosSinTable<float> table(qwen, rotary::Positions::consecutive(16),
 ///                                          {.pairing = rotary::Pairing::half});
 /// @endcode
-inline Frequencies yarn_frequencies(Index dim, const DoubleDouble& theta, const YarnOptions& options) {
+inline Frequencies yarn_frequencies(Index rotary_dim, double theta, const YarnOptions& options) {
   const double magnitude = yarn_magnitude(options);
   detail::check_finite("extrapolation_factor", options.extrapolation_factor);
-  const CorrectionRange range = correction_range(dim, theta, options.original_max_position_embeddings,
+  const CorrectionRange range = correction_range(rotary_dim, theta, options.original_max_position_embeddings,
                                                  options.beta_fast, options.beta_slow, options.truncate);
-  Frequencies frequencies = language_frequencies(dim, theta);
+  Frequencies frequencies = language_frequencies(rotary_dim, theta);
   frequencies.magnitude = magnitude;
   Index pair = 0;
   for (DoubleDouble& f : frequencies.values) {
@@ -122,13 +122,13 @@ inline Frequencies yarn_frequencies(Index dim, const DoubleDouble& theta, const 
 /// which is 1 for a model that was not finetuned on longer contexts.
 ///
 /// The dynamic form of YaRN's repository, where `length` is the longest so far.
-inline Frequencies dynamic_yarn_frequencies(Index dim, const DoubleDouble& theta, YarnOptions options,
+inline Frequencies dynamic_yarn_frequencies(Index rotary_dim, double theta, YarnOptions options,
                                             double length) {
   detail::check_not_negative("length", length);
   detail::check_positive("factor", options.factor);
   detail::check_positive("original_max_position_embeddings", options.original_max_position_embeddings);
   options.factor = std::max(options.factor, length / options.original_max_position_embeddings);
-  return yarn_frequencies(dim, theta, options);
+  return yarn_frequencies(rotary_dim, theta, options);
 }
 
 }  // namespace rotary::inline ROTARY_ABI

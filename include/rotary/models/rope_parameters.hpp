@@ -2,14 +2,15 @@
 #pragma once
 
 #include <array>
-#include <optional>
 #include <string_view>
+#include <tuple>
 #include <variant>
 #include <vector>
 
 #include "../core/head_layout.hpp"
 #include "../frequencies.hpp"
 #include "../frequencies/grok.hpp"
+#include "../frequencies/linear.hpp"
 #include "../frequencies/llama3.hpp"
 #include "../frequencies/longrope.hpp"
 #include "../frequencies/mrope_axes.hpp"
@@ -19,47 +20,66 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// f_i = theta^(−2i/rotary_dim).
+/// No scaling: f_i = theta^(−2i/rotary_dim).
 struct DefaultOptions {};
 
-/// f_i / factor (`linear`).
-struct LinearOptions {
-  double factor = 1;
+namespace detail {
+
+inline Frequencies default_frequencies(Index rotary_dim, double theta, const DefaultOptions&) {
+  return language_frequencies(rotary_dim, theta);
+}
+
+/// A variant that configurations know: its name there, and its function. The length of the text, if the
+/// frequencies depend on it, is the last argument.
+template <class VariantOptions, class... Length>
+struct RopeVariant {
+  using Options = VariantOptions;
+
+  std::string_view name;
+  Frequencies (*function)(Index, double, const Options&, Length...);
+
+  Frequencies frequencies(Index rotary_dim, double theta, const Options& options, double length) const {
+    if constexpr (sizeof...(Length) > 0)
+      return function(rotary_dim, theta, options, length);
+    else
+      return function(rotary_dim, theta, options);
+  }
 };
 
-/// `ntk_frequencies`: HunYuan's `dynamic` with an `alpha`, and `xdrope`.
-struct NtkOptions {
-  double alpha = 1;
+template <class Options, class... Length>
+RopeVariant(const char*, Frequencies (*)(Index, double, const Options&, Length...))
+    -> RopeVariant<Options, Length...>;
+
+/// The variants that configurations know, one to a row: `RopeScaling` and `rope_type()` follow from it.
+// clang-format off
+inline constexpr std::tuple kRopeVariants = {
+    RopeVariant{"default", default_frequencies},
+    RopeVariant{"linear", linear_frequencies},
+    RopeVariant{"ntk_alpha", ntk_frequencies},
+    RopeVariant{"ntk", vllm_ntk_frequencies},
+    RopeVariant{"dynamic", dynamic_ntk_frequencies},
+    RopeVariant{"qwen_dynamic_ntk", qwen_ntk_frequencies},
+    RopeVariant{"yarn", yarn_frequencies},
+    RopeVariant{"longrope", longrope_frequencies},
+    RopeVariant{"llama3", llama3_frequencies},
+    RopeVariant{"proportional", proportional_frequencies},
+    RopeVariant{"grok", grok_frequencies},
+};
+// clang-format on
+
+template <class Rows>
+struct OptionsOfRows;
+template <class... Rows>
+struct OptionsOfRows<const std::tuple<Rows...>> {
+  using type = std::variant<typename Rows::Options...>;
 };
 
-/// `ntk_frequencies_vllm` (`ntk`).
-struct VllmNtkOptions {
-  double factor = 1;
-  std::optional<double> mixed_b = {};
-};
+}  // namespace detail
 
-/// `dynamic_ntk_frequencies` (`dynamic`): frequencies that depend on the length, as in Hugging Face.
-struct DynamicNtkOptions {
-  double factor = 1;
-  double max_position_embeddings = 0;
-};
-
-/// `ntk_frequencies` with the alpha of `qwen_ntk_alpha` (`use_dynamic_ntk` of Qwen-1), which depends on the
-/// length too.
-struct QwenNtkOptions {
-  double original_max_position_embeddings = 0;
-};
-
-/// `proportional_frequencies` (`proportional`).
-struct ProportionalOptions {
-  double partial_rotary_factor = 1;
-  double factor = 1;
-};
-
-/// The scaling of the frequencies. The type of the options names the variant.
-using RopeScaling =
-    std::variant<DefaultOptions, LinearOptions, NtkOptions, VllmNtkOptions, DynamicNtkOptions, QwenNtkOptions,
-                 YarnOptions, LongRopeOptions, Llama3Options, ProportionalOptions, GrokOptions>;
+/// The scaling of the frequencies, a std::variant: `DefaultOptions`, `LinearOptions`, `NtkOptions`,
+/// `VllmNtkOptions`, `DynamicNtkOptions`, `QwenNtkOptions`, `YarnOptions`, `LongRopeOptions`,
+/// `Llama3Options`, `ProportionalOptions`, `GrokOptions`, ... The type of the options names the variant.
+using RopeScaling = detail::OptionsOfRows<decltype(detail::kRopeVariants)>::type;
 
 /// The order in which M-RoPE assigns pairs to axes: see frequencies/mrope_axes.hpp. HunYuan's XD-RoPE is
 /// chunked.
@@ -122,54 +142,10 @@ struct RopeParameters {
 
   /// The name of the variant in configurations.
   std::string_view rope_type() const {
-    static constexpr std::array<std::string_view, std::variant_size_v<RopeScaling>> kNames = {
-        "default", "linear",   "ntk_alpha", "ntk",          "dynamic", "qwen_dynamic_ntk",
-        "yarn",    "longrope", "llama3",    "proportional", "grok"};
-    return kNames[scaling.index()];
+    return std::apply([&](const auto&... row) { return std::array{row.name...}[scaling.index()]; },
+                      detail::kRopeVariants);
   }
 };
-
-namespace detail {
-
-/// Calls the function of the variant that the type of the options names.
-struct FrequenciesOf {
-  Index dim;
-  DoubleDouble theta;
-  double length;
-
-  Frequencies operator()(const DefaultOptions&) const { return language_frequencies(dim, theta); }
-  Frequencies operator()(const LinearOptions& options) const {
-    check_positive("factor", options.factor);
-    return scaled(language_frequencies(dim, theta), options.factor);
-  }
-  Frequencies operator()(const NtkOptions& options) const {
-    return ntk_frequencies(dim, theta, options.alpha);
-  }
-  Frequencies operator()(const VllmNtkOptions& options) const {
-    return ntk_frequencies_vllm(dim, theta, options.factor, options.mixed_b);
-  }
-  Frequencies operator()(const DynamicNtkOptions& options) const {
-    return dynamic_ntk_frequencies(dim, theta, options.factor, options.max_position_embeddings, length);
-  }
-  Frequencies operator()(const QwenNtkOptions& options) const {
-    const double original = options.original_max_position_embeddings;
-    check_positive("original_max_position_embeddings", original);
-    return ntk_frequencies(dim, theta, length > original ? qwen_ntk_alpha(length, original) : 1);
-  }
-  Frequencies operator()(const YarnOptions& options) const { return yarn_frequencies(dim, theta, options); }
-  Frequencies operator()(const LongRopeOptions& options) const {
-    return longrope_frequencies(dim, theta, options, length);
-  }
-  Frequencies operator()(const Llama3Options& options) const {
-    return llama3_scaled(language_frequencies(dim, theta), options);
-  }
-  Frequencies operator()(const ProportionalOptions& options) const {
-    return proportional_frequencies(dim, theta, options.partial_rotary_factor, options.factor);
-  }
-  Frequencies operator()(const GrokOptions& options) const { return grok_frequencies(dim, theta, options); }
-};
-
-}  // namespace detail
 
 inline Frequencies RopeParameters::frequencies(double length) const {
   if (head_dim < 1) detail::fail("head_dim is ", head_dim, ", it must be positive");
@@ -180,7 +156,12 @@ inline Frequencies RopeParameters::frequencies(double length) const {
                  head_dim);
   detail::check_positive("theta", theta);
   detail::check_not_negative("length", length);
-  Frequencies frequencies = std::visit(detail::FrequenciesOf{rotary_dim, theta, length}, scaling);
+  Frequencies frequencies;
+  const auto try_row = [&]<class... Types>(const detail::RopeVariant<Types...>& row) {
+    if (const auto* options = std::get_if<typename detail::RopeVariant<Types...>::Options>(&scaling))
+      frequencies = row.frequencies(rotary_dim, theta, *options, length);
+  };
+  std::apply([&](const auto&... row) { (try_row(row), ...); }, detail::kRopeVariants);
   detail::check(frequencies);
   return frequencies;
 }

@@ -171,18 +171,27 @@ struct LengthInterpolation {
   double factor = 1;  ///< the divisor of positions for lengths up to factor · pretrained_length
 };
 
+namespace detail {
+
+/// `length_interpolation_factor`, as no double holds it.
+inline DoubleDouble length_interpolation_factor(Index length, const LengthInterpolation& rule) {
+  check_positive("pretrained_length", rule.pretrained_length);
+  check_positive("the factor that positions are divided by", rule.factor);
+  if (length < 0) fail("length is ", length, ", it must not be negative");
+  const DoubleDouble needed = DoubleDouble(length) / rule.pretrained_length;
+  return needed > rule.factor ? needed : DoubleDouble(rule.factor);
+}
+
+}  // namespace detail
+
 /// The divisor of positions in a sequence of `length` tokens, so that none is beyond those of training:
 ///
 ///     max(factor, length / pretrained_length)
 ///
-/// Transformer Engine's `seq_len_interpolation_factor` together with `pretrained_max_position_embeddings`. As
-/// the divisor of frequencies, `scaled(frequencies, factor)`, it is exact.
-inline DoubleDouble length_interpolation_factor(Index length, const LengthInterpolation& rule) {
-  detail::check_positive("pretrained_length", rule.pretrained_length);
-  detail::check_positive("the factor that positions are divided by", rule.factor);
-  if (length < 0) detail::fail("length is ", length, ", it must not be negative");
-  const DoubleDouble needed = DoubleDouble(length) / rule.pretrained_length;
-  return needed > rule.factor ? needed : DoubleDouble(rule.factor);
+/// Transformer Engine's `seq_len_interpolation_factor` together with `pretrained_max_position_embeddings`.
+/// `length_interpolated_frequencies` divides the frequencies by it, without rounding it first.
+inline double length_interpolation_factor(Index length, const LengthInterpolation& rule) {
+  return static_cast<double>(detail::length_interpolation_factor(length, rule));
 }
 
 /// first, first + 1, ..., `length` of them, divided by `length_interpolation_factor` and rounded to double.
@@ -192,7 +201,7 @@ inline DoubleDouble length_interpolation_factor(Index length, const LengthInterp
 /// @endcode
 inline std::vector<double> interpolated_positions(Index length, const LengthInterpolation& rule,
                                                   std::int64_t first = 0) {
-  const DoubleDouble factor = length_interpolation_factor(length, rule);
+  const DoubleDouble factor = detail::length_interpolation_factor(length, rule);
   detail::checked_sum(first, length);
   detail::checked_product(length, sizeof(double));
   std::vector<double> positions;

@@ -59,14 +59,14 @@ inline float float_position(const Positions& positions, Index row, std::size_t a
 
 }  // namespace detail
 
-/// The `inv_freq` of Hugging Face, vLLM and rotary-embedding-torch: 1 / theta^(2i/dim) with exponent, power
-/// and quotient rounded to float.
-inline Frequencies hf_float32_frequencies(Index dim, float theta = 10000) {
+/// The `inv_freq` of Hugging Face, vLLM and rotary-embedding-torch: 1 / theta^(2i/rotary_dim) with exponent,
+/// power and quotient rounded to float.
+inline Frequencies hf_float32_frequencies(Index rotary_dim, float theta = 10000) {
   detail::check_positive("theta", static_cast<double>(theta));
   Frequencies frequencies;
-  frequencies.values.reserve(detail::checked_count("dim", dim) / 2);
-  for (Index i = 0; i < dim / 2; ++i) {
-    const float exponent = detail::float_quotient(static_cast<float>(2 * i), static_cast<float>(dim));
+  frequencies.values.reserve(detail::checked_count("rotary_dim", rotary_dim) / 2);
+  for (Index i = 0; i < rotary_dim / 2; ++i) {
+    const float exponent = detail::float_quotient(static_cast<float>(2 * i), static_cast<float>(rotary_dim));
     const float frequency = detail::float_quotient(1, std::pow(theta, exponent));
     frequencies.values.emplace_back(static_cast<double>(frequency));
   }

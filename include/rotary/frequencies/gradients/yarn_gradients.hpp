@@ -20,8 +20,8 @@ inline double yarn_magnitude_gradient(const YarnOptions& options) {
   return 0.1 * times * (above * divisor - below * yarn_mscale(s, above)) / (s * divisor * divisor);
 }
 
-/// Gradients with respect to the parameters of YaRN, and of the Grok-1 family.
-struct YarnGradients {
+/// The gradient with respect to the parameters of YaRN, and of the Grok-1 family.
+struct YarnGradient {
   double theta = 0, factor = 0, extrapolation_factor = 0;
 
   /// These act through the ends of the range of pairs: 0 with `truncate`, which rounds them.
@@ -35,17 +35,17 @@ struct RampSlopes {
   double theta = 0, original_max_position_embeddings = 0, beta_fast = 0, beta_slow = 0;
 };
 
-/// The slopes for ends c(n) = dim · ln(L / 2πn) / (2 ln theta), neither rounded nor clamped:
-/// ∂c/∂theta = −c / (theta ln theta), ∂c/∂L = dim / (2 L ln theta), ∂c/∂n = −dim / (2 n ln theta).
+/// The slopes for ends c(n) = d · ln(L / 2πn) / (2 ln theta), neither rounded nor clamped, d being rotary_dim:
+/// ∂c/∂theta = −c / (theta ln theta), ∂c/∂L = d / (2 L ln theta), ∂c/∂n = −d / (2 n ln theta).
 template <class Options>
-RampSlopes ramp_slopes(const CorrectionRange& range, Index pair, Index dim, double theta,
+RampSlopes ramp_slopes(const CorrectionRange& range, Index pair, Index rotary_dim, double theta,
                        const Options& options) {
   const double ramp = correction_ramp(range, pair).hi;
   if (options.truncate || ramp <= 0 || ramp >= 1) return {};
   const double low = range.low.hi, high = range.high.hi, width = high - low;
   const double of_low = low > 0 ? -(1 - ramp) / width : 0;
-  const double of_high = high < static_cast<double>(dim - 1) ? -ramp / width : 0;
-  const double each = static_cast<double>(dim) / (2 * std::log(theta));
+  const double of_high = high < static_cast<double>(rotary_dim - 1) ? -ramp / width : 0;
+  const double each = static_cast<double>(rotary_dim) / (2 * std::log(theta));
   return {.theta = -(of_low * low + of_high * high) / (theta * std::log(theta)),
           .original_max_position_embeddings =
               (of_low + of_high) * each / options.original_max_position_embeddings,
@@ -53,39 +53,40 @@ RampSlopes ramp_slopes(const CorrectionRange& range, Index pair, Index dim, doub
           .beta_slow = -of_high * each / options.beta_slow};
 }
 
-/// Gradients of f_i / s and f_i mixed by μ_i: as the mean (1 − μ_i) f_i / s + μ_i f_i, or as the geometric
-/// mean (f_i / s)^(1 − μ_i) · f_i^μ_i.
+/// The gradient of f_i / s and f_i mixed by μ_i: as the mean (1 − μ_i) f_i / s + μ_i f_i, or as the
+/// geometric mean (f_i / s)^(1 − μ_i) · f_i^μ_i.
 template <class Options>
-YarnGradients mixture_gradients(const Frequencies& mixed, bool geometric, Index dim, double theta,
-                                const Options& options, std::span<const double> grad) {
-  YarnGradients gradients{.theta = theta_gradient(mixed, dim, theta, grad)};
-  const CorrectionRange range = correction_range(dim, theta, options.original_max_position_embeddings,
+YarnGradient mixture_gradient(const Frequencies& mixed, bool geometric, Index rotary_dim, double theta,
+                              const Options& options, std::span<const double> grad) {
+  YarnGradient gradient{.theta = theta_gradient(mixed, rotary_dim, theta, grad)};
+  const CorrectionRange range = correction_range(rotary_dim, theta, options.original_max_position_embeddings,
                                                  options.beta_fast, options.beta_slow, options.truncate);
-  const Frequencies plain = language_frequencies(dim, theta);
+  const Frequencies plain = language_frequencies(rotary_dim, theta);
   const double s = options.factor, extrapolation = options.extrapolation_factor;
   for (std::size_t i = 0; i < grad.size(); ++i) {
     const Index pair = static_cast<Index>(i);
     const double stays = 1 - correction_ramp(range, pair).hi, unscaled = extrapolation * stays;
     const double f = (geometric ? mixed : plain).values[i].hi;
-    gradients.factor -= grad[i] * f * (1 - unscaled) / (geometric ? s : s * s);
+    gradient.factor -= grad[i] * f * (1 - unscaled) / (geometric ? s : s * s);
     const double of_unscaled = grad[i] * f * (geometric ? std::log(s) : 1 - 1 / s);  // ∂L/∂μ_i
-    gradients.extrapolation_factor += of_unscaled * stays;
-    const RampSlopes slopes = ramp_slopes(range, pair, dim, theta, options);
+    gradient.extrapolation_factor += of_unscaled * stays;
+    const RampSlopes slopes = ramp_slopes(range, pair, rotary_dim, theta, options);
     const double of_ramp = -of_unscaled * extrapolation;
-    gradients.theta += of_ramp * slopes.theta;
-    gradients.original_max_position_embeddings += of_ramp * slopes.original_max_position_embeddings;
-    gradients.beta_fast += of_ramp * slopes.beta_fast;
-    gradients.beta_slow += of_ramp * slopes.beta_slow;
+    gradient.theta += of_ramp * slopes.theta;
+    gradient.original_max_position_embeddings += of_ramp * slopes.original_max_position_embeddings;
+    gradient.beta_fast += of_ramp * slopes.beta_fast;
+    gradient.beta_slow += of_ramp * slopes.beta_slow;
   }
-  return gradients;
+  return gradient;
 }
 
 }  // namespace detail
 
-/// Gradients of `yarn_frequencies`, with `grad_magnitude` = ∂L/∂A and f'_i = f_i ((1 − μ_i) / s + μ_i):
+/// The gradient of `yarn_frequencies`, with `grad_magnitude` = ∂L/∂A, d = rotary_dim and
+/// f'_i = f_i ((1 − μ_i) / s + μ_i):
 ///
 ///     ∂L/∂s     = −Σ g_i f_i (1 − μ_i) / s² + grad_magnitude · ∂A/∂s
-///     ∂L/∂theta = Σ g_i (−2i/dim) f'_i / theta + Σ ∂L/∂μ_i ∂μ_i/∂theta,   ∂L/∂μ_i = g_i (1 − 1/s) f_i
+///     ∂L/∂theta = Σ g_i (−2i/d) f'_i / theta + Σ ∂L/∂μ_i ∂μ_i/∂theta,   ∂L/∂μ_i = g_i (1 − 1/s) f_i
 ///
 /// The extrapolation factor, and without `truncate` the original context and the two betas, act through μ_i
 /// alone.
@@ -93,30 +94,30 @@ YarnGradients mixture_gradients(const Frequencies& mixed, bool geometric, Index 
 /// @code
 ///   const rotary::YarnOptions yarn{.factor = 4, .original_max_position_embeddings = 32768};
 ///   const std::vector<double> grad(64, 1.0);   // ∂L/∂f'_i, from a rotation
-///   const double of_factor = rotary::yarn_gradients(128, 1e6, yarn, grad).factor;
+///   const double of_factor = rotary::yarn_gradient(128, 1e6, yarn, grad).factor;
 /// @endcode
-inline YarnGradients yarn_gradients(Index dim, double theta, const YarnOptions& options,
-                                    std::span<const double> grad, double grad_magnitude = 0) {
-  YarnGradients gradients =
-      detail::mixture_gradients(yarn_frequencies(dim, theta, options), false, dim, theta, options, grad);
-  gradients.factor += grad_magnitude * yarn_magnitude_gradient(options);
-  return gradients;
+inline YarnGradient yarn_gradient(Index rotary_dim, double theta, const YarnOptions& options,
+                                  std::span<const double> grad, double grad_magnitude = 0) {
+  YarnGradient gradient = detail::mixture_gradient(yarn_frequencies(rotary_dim, theta, options), false,
+                                                   rotary_dim, theta, options, grad);
+  gradient.factor += grad_magnitude * yarn_magnitude_gradient(options);
+  return gradient;
 }
 
-/// Gradients of `grok_frequencies`, by method:
+/// The gradient of `grok_frequencies`, by method:
 ///
 ///     original      ∂L/∂theta alone
-///     yarn_linear   as `yarn_gradients`
+///     yarn_linear   as `yarn_gradient`
 ///     yarn_log      ∂L/∂s = −Σ g_i f'_i (1 − μ_i) / s,   ∂L/∂μ_i = g_i f'_i ln s
-///     theta_scale   with T = Σ g_i (−2i/dim) f'_i and k = ln(L s / 2π) / ln(L / 2π):
+///     theta_scale   with T = Σ g_i (−2i/rotary_dim) f'_i and k = ln(L s / 2π) / ln(L / 2π):
 ///                   ∂L/∂theta = k T / theta,   ∂L/∂s = T ln theta ∂k/∂s,   ∂L/∂L = T ln theta ∂k/∂L
-inline YarnGradients grok_gradients(Index dim, double theta, const GrokOptions& options,
-                                    std::span<const double> grad) {
-  const Frequencies frequencies = grok_frequencies(dim, theta, options);
+inline YarnGradient grok_gradient(Index rotary_dim, double theta, const GrokOptions& options,
+                                  std::span<const double> grad) {
+  const Frequencies frequencies = grok_frequencies(rotary_dim, theta, options);
   const bool geometric = options.method == GrokMethod::yarn_log;
   if (geometric || options.method == GrokMethod::yarn_linear)
-    return detail::mixture_gradients(frequencies, geometric, dim, theta, options, grad);
-  const double plain = detail::theta_gradient(frequencies, dim, theta, grad);
+    return detail::mixture_gradient(frequencies, geometric, rotary_dim, theta, options, grad);
+  const double plain = detail::theta_gradient(frequencies, rotary_dim, theta, grad);
   if (options.method == GrokMethod::original) return {.theta = plain};
   const double length = options.original_max_position_embeddings, s = options.factor;
   const double turns = std::log(length / (2 * kPi.hi)), of_exponent = plain * theta * std::log(theta);
@@ -125,25 +126,28 @@ inline YarnGradients grok_gradients(Index dim, double theta, const GrokOptions& 
           .original_max_position_embeddings = -of_exponent * std::log(s) / (length * turns * turns)};
 }
 
-/// Gradients with respect to the parameters of NTK-by-parts.
-struct NtkByPartsGradients {
+/// The gradient with respect to the parameters of NTK-by-parts.
+struct NtkByPartsGradient {
   double theta = 0, factor = 0, ntk_factor = 0, extrapolation_factor = 0;
 };
 
-/// Gradients of `ntk_by_parts_frequencies`, whose ranges are rounded, with μ, ν, g and ntk as there:
+/// The gradient of `ntk_by_parts_frequencies`, whose ranges are rounded, with d = rotary_dim, and
+/// μ, ν, g and ntk as there:
 ///
-///     ∂L/∂theta                = Σ grad_i (−2i/dim) f'_i / theta
-///     ∂L/∂s                    = Σ grad_i (1 − ν_i) (μ_i ntk_i (−2i/(dim − 2)) / s − (1 − μ_i) f_i / s²)
+///     ∂L/∂theta                = Σ grad_i (−2i/d) f'_i / theta
+///     ∂L/∂s                    = Σ grad_i (1 − ν_i) (μ_i ntk_i (−2i/(d − 2)) / s − (1 − μ_i) f_i / s²)
 ///     ∂L/∂ntk_factor           = Σ grad_i (1 − ν_i) (ntk_i − f_i / s) ∂μ_i/∂ntk_factor
 ///     ∂L/∂extrapolation_factor = Σ grad_i (f_i − g_i) ∂ν_i/∂extrapolation_factor
-inline NtkByPartsGradients ntk_by_parts_gradients(Index dim, double theta, const NtkByPartsOptions& options,
-                                                  std::span<const double> grad) {
-  const Frequencies frequencies = ntk_by_parts_frequencies(dim, theta, options);
-  NtkByPartsGradients gradients{.theta = detail::theta_gradient(frequencies, dim, theta, grad)};
+inline NtkByPartsGradient ntk_by_parts_gradient(Index rotary_dim, double theta,
+                                                const NtkByPartsOptions& options,
+                                                std::span<const double> grad) {
+  const Frequencies frequencies = ntk_by_parts_frequencies(rotary_dim, theta, options);
+  NtkByPartsGradient gradient{.theta = detail::theta_gradient(frequencies, rotary_dim, theta, grad)};
   const double length = options.original_max_position_embeddings, s = options.factor;
-  const CorrectionRange to_ntk = correction_range(dim, theta, length, 1.25, 0.75);
-  const CorrectionRange to_plain = correction_range(dim, theta, length, 16, 2);
-  const Frequencies plain = language_frequencies(dim, theta), ntk = ntk_frequencies(dim, theta, s);
+  const CorrectionRange to_ntk = correction_range(rotary_dim, theta, length, 1.25, 0.75);
+  const CorrectionRange to_plain = correction_range(rotary_dim, theta, length, 16, 2);
+  const Frequencies plain = language_frequencies(rotary_dim, theta),
+                    ntk = ntk_frequencies(rotary_dim, theta, {.alpha = s});
   for (std::size_t i = 0; i < grad.size(); ++i) {
     const Index pair = static_cast<Index>(i);
     const double f = plain.values[i].hi, linear = f / s, scaled = ntk.values[i].hi;
@@ -151,12 +155,12 @@ inline NtkByPartsGradients ntk_by_parts_gradients(Index dim, double theta, const
     const double in_plain = 1 - correction_ramp(to_plain, pair).hi;
     const double of_mixed = grad[i] * (1 - options.extrapolation_factor * in_plain);  // ∂L/∂g_i
     const double exponent =
-        pair > 0 ? -2 * static_cast<double>(pair) / static_cast<double>(dim - 2) : 0;  // of s in ntk_i
-    gradients.factor += of_mixed * (taken * scaled * exponent - (1 - taken) * linear) / s;
-    gradients.ntk_factor += of_mixed * (scaled - linear) * in_ntk;
-    gradients.extrapolation_factor += grad[i] * (f - linear * (1 - taken) - scaled * taken) * in_plain;
+        pair > 0 ? -2 * static_cast<double>(pair) / static_cast<double>(rotary_dim - 2) : 0;  // of s in ntk_i
+    gradient.factor += of_mixed * (taken * scaled * exponent - (1 - taken) * linear) / s;
+    gradient.ntk_factor += of_mixed * (scaled - linear) * in_ntk;
+    gradient.extrapolation_factor += grad[i] * (f - linear * (1 - taken) - scaled * taken) * in_plain;
   }
-  return gradients;
+  return gradient;
 }
 
 }  // namespace rotary::inline ROTARY_ABI

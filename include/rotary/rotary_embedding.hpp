@@ -204,7 +204,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   template <class X, ParallelDevice Device = CallingThread>
   void rotate_in_place(X&& x, const RotateOptions& options = {}, const Device& device = {}) const {
     if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>())
-      if (!rotator_.template cached_in_place<X>(x, detail::ByOffset(), options, device))
+      if (!rotator_.rotate_cached_sequence(detail::ByOffset(), options, device, x))
         rotator_.template any_in_place<X>(x, detail::ByOffset(), options, device);
   }
   /// Rotates `x` in place, its tokens at `at`: a number, ids, or `Positions`.
@@ -222,7 +222,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   void rotate_in_place(X&& x, const At& at, const RotateOptions& options = {},
                        const Device& device = {}) const {
     if constexpr (detail::check_rotatable<X>() && detail::check_writable<X>())
-      if (!rotator_.template cached_in_place<X>(x, at, options, device))
+      if (!rotator_.rotate_cached_sequence(at, options, device, x))
         rotator_.template any_in_place<X>(x, at, options, device);
   }
   /// Rotates queries and keys in place: `rotate_queries_and_keys_in_place`.

@@ -22,10 +22,11 @@ class CachedRotator {
   const RowCache<T>& rows() const { return rows_; }
   const HeadLayout& layout() const { return layout_; }
 
-  /// Sequences, their tokens at `at`.
-  template <class At, class... X>
-  ROTARY_ALWAYS_INLINE bool rotate_cached_sequence(const At& at, const RotateOptions& options,
+  /// Sequences, their tokens at `at`, if the calling thread is to rotate them.
+  template <class At, class Device, class... X>
+  ROTARY_ALWAYS_INLINE bool rotate_cached_sequence(const At& at, const RotateOptions& options, const Device&,
                                                    X&... x) const {
+    if constexpr (!std::is_same_v<Device, CallingThread>) return false;
     const Index seq_dim = options.seq_dim ? *options.seq_dim : layout_.seq_dim;
     return rotate_cached_in_place(as_positions(at), options, token_axes_of(x, seq_dim)...);
   }
@@ -148,8 +149,14 @@ class CachedRotator {
     if (options.direction == Direction::inverse) return false;
     const T* const rows = cached_rows(token, x.out.tokens, rows_.magnitude() * options.scale);
     if (rows == nullptr) return false;
-    rotate_contiguous(rows, options.direction, x);
-    (rotate_contiguous(rows, options.direction, others), ...);
+    const auto rotate = [&](const auto& tokens) ROTARY_INLINE_LAMBDA {
+      kernels::RotationJob<std::remove_pointer_t<decltype(tokens.out.data)>, T> job;
+      set_contiguous_job(job, tokens.in, tokens.out, layout_, options.direction);
+      job.rows = rows;
+      kernels::rotate_contiguous(std::move(job));
+    };
+    rotate(x);
+    (rotate(others), ...);
     return true;
   }
 
@@ -167,15 +174,6 @@ class CachedRotator {
   static bool is_apart(const TokenAxes<X>& x, const TokenAxes<Y>& y) {
     const auto a = reinterpret_cast<std::uintptr_t>(x.data), b = reinterpret_cast<std::uintptr_t>(y.data);
     return a + static_cast<std::uintptr_t>(x.bytes()) <= b || b + static_cast<std::uintptr_t>(y.bytes()) <= a;
-  }
-
-  template <class In, class X>
-  ROTARY_ALWAYS_INLINE void rotate_contiguous(const T* rows, Direction direction,
-                                              const Tokens<In, X>& x) const {
-    kernels::RotationJob<X, T> job;
-    set_contiguous_job(job, x.in, x.out, layout_, direction);
-    job.rows = rows;
-    kernels::rotate_contiguous(std::move(job));
   }
 };
 

@@ -16,14 +16,7 @@ class TensorRotator : public Rotator<T> {
  public:
   using Rotator<T>::Rotator;
 
-  /// In place, if it is one of the common calls; `any_in_place` takes every call. The public function calls both itself,
-  /// which shortens what the compiler says about wrong types.
-  template <class X, class At, class Device>
-  ROTARY_ALWAYS_INLINE bool cached_in_place(std::remove_reference_t<X>& x, const At& at,
-                                            const RotateOptions& options, const Device&) const {
-    if constexpr (std::is_same_v<Device, CallingThread>) return this->rotate_cached_sequence(at, options, x);
-    return false;
-  }
+  /// In place, any call. The public function tries `rotate_cached_sequence` first.
   template <class X, class At, class Device>
   ROTARY_NOINLINE void any_in_place(std::remove_reference_t<X>& x, const At& at, const RotateOptions& options,
                                     const Device& device) const {
@@ -57,8 +50,7 @@ class TensorRotator : public Rotator<T> {
                      const RotateOptions& options, const Device& device) const {
     if constexpr (check_rotatable<Q>() && check_writable<Q>() && check_rotatable<K>() &&
                   check_writable<K>()) {
-      if constexpr (std::is_same_v<Device, CallingThread>)
-        if (this->rotate_cached_sequence(at, options, q, k)) return;
+      if (this->rotate_cached_sequence(at, options, device, q, k)) return;
       const auto queries = writable_view_of(q);
       const auto keys = writable_view_of(k);
       this->rotate_at(at, options, device, this->template pair_of<Q>(queries, queries, options),

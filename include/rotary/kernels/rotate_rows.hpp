@@ -121,7 +121,10 @@ struct RotateRows {
   ROTARY_ALWAYS_INLINE static void run_fixed(const JobShape* job, const WindowLoop* loop,
                                              Index steps = kStepsOf) {
     Windows<X, Row> of(job, loop);
-    for (Index n = of.tokens; n > 0; --n, of.next_token()) run_token<Isa, kStepsOf>(of, steps);
+    for (Index n = of.tokens; n > 0; --n, of.next_token())
+      for (Index at = 0; at < steps * Wide<Isa>::kWidth; at += kStepsOf * Wide<Isa>::kWidth)
+        rotate_columns<Isa, Wide<Isa>, kStepsOf>(of, of.in + at, of.out + at, of.row + at, of.pairs,
+                                                 of.heads);
   }
   /// One token of them.
   template <class Isa, int kStepsOf>

@@ -12,6 +12,7 @@ inline Frequencies polar_frequencies(Index dim, double theta = 10000) {
   return language_frequencies(detail::checked_product(2, dim), theta);
 }
 
+/// The parameters of a `PolarEmbedding`.
 struct PolarEmbeddingOptions {
   Index dim = 0;  ///< features that become magnitudes; each takes the place of two in the result
   double theta = 10000;

@@ -177,6 +177,7 @@ class Positions {
   }
   [[nodiscard]] bool is_grid() const { return is_grid_ && !is_list_ && batch_ == 0; }
 
+  /// The coordinate along `axis` of token `row`; the tokens of a batch follow each other.
   [[nodiscard]] FixedPosition at(Index row, int axis = 0) const {
     const Axis& of = axes_[at_(axis)];
     if (starts_) return of.positions[row / seq_] + FixedPosition(row % seq_);

@@ -13,6 +13,7 @@ struct ApplyGradients {
   detail::Owned<X> t;
   detail::Owned<F> freqs;
 };
+/// As `ApplyGradients`, and the gradient with respect to a tensor of scales.
 template <class X, class F, class S>
 struct ScaledApplyGradients {
   detail::Owned<X> t;

@@ -13,6 +13,7 @@ struct RotationGradients {
   Index seq = 0, pairs = 0;
   std::vector<double> angle, log_magnitude;
 
+  /// The gradients with respect to the angle and to the logarithm of the magnitude of a pair at token `n`.
   double angle_at(Index n, Index pair) const { return angle[static_cast<std::size_t>(n * pairs + pair)]; }
   double log_magnitude_at(Index n, Index pair) const {
     return log_magnitude[static_cast<std::size_t>(n * pairs + pair)];

@@ -18,6 +18,7 @@ struct AttentionWeights {
   using Matrix = detail::RowMajorMatrix<T>;
   using RowVector = Eigen::Matrix<T, 1, Eigen::Dynamic, Eigen::RowMajor>;
 
+  /// A linear map y = x Wᵀ + b, or its gradient.
   struct Linear {
     Matrix weight;
     RowVector bias;  ///< empty without a bias

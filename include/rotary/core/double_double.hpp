@@ -88,6 +88,7 @@ struct DoubleDouble {
   }
 };
 
+/// π, rounded to 106 bits.
 inline constexpr DoubleDouble kPi{0x1.921fb54442d18p+1, 0x1.1a62633145c07p-53};
 
 namespace detail {
@@ -140,6 +141,7 @@ constexpr DoubleDouble::DoubleDouble(Integer n) {
   }
 }
 
+/// Is `x` neither infinite nor NaN?
 constexpr bool isfinite(const DoubleDouble& x) {
   return detail::finite_bits(x.hi) && detail::finite_bits(x.lo);
 }

@@ -44,6 +44,7 @@ struct QueryTemperature {
   double interval = 8192;
   double shift = 0;
 
+  /// The factor of a query at `position`: 1 + scale · ln(1 + ⌊(position + shift) / interval⌋).
   double at(double position) const {
     return 1 + scale * std::log1p(std::floor((position + shift) / interval));
   }
@@ -63,11 +64,13 @@ struct QueryTemperature {
 ///   }
 /// @endcode
 struct ModelConfiguration {
+  /// What layers of one type share: their name, and their rotary embedding or why they have none.
   struct LayerType {
     std::string name;                    ///< "full_attention", "sliding_attention", ...
     std::optional<RopeParameters> rope;  ///< empty: `why_not` is the reason
     std::string why_not = {};
   };
+  /// One layer of the model.
   struct Layer {
     std::size_t type = 0;  ///< in `layer_types`
     bool rotates = true;   ///< false for a layer that has no rotary embedding, unlike others of its type

@@ -195,6 +195,7 @@ class TurnSteps {
   std::span<const double> rest(Index axis = 0) const&& = delete;
   std::span<const std::int64_t> whole(Index axis = 0) const&& = delete;
 
+  /// The turns of a pair per unit of the coordinate along `axis`.
   TurnStep step(Index axis, Index pair) const {
     const auto at = static_cast<std::size_t>(axis * pairs_ + pair);
     return {whole_[at], high_[at], low_[at]};
@@ -260,6 +261,7 @@ class TurnSteps {
   bool any_whole_ = false;
 };
 
+/// A cosine and a sine of the same phase.
 struct CosSin {
   double cos, sin;
 };

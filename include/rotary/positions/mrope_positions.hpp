@@ -38,6 +38,7 @@ inline double frame_time(Index t, double interval) {
 
 }  // namespace detail
 
+/// How `MropePositions` counts: the rules in which models differ.
 struct MropePositionsOptions {
   Index spatial_merge = 2;   ///< patches merged into a token, along the height and along the width
   Index temporal_merge = 1;  ///< frames merged into a token

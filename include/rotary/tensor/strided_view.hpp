@@ -88,6 +88,7 @@ struct StridedView {
     return view;
   }
 
+  /// The number of elements along an axis, and the elements between two neighbours on it.
   Index extent(int axis) const { return extents[at(axis)]; }
   Index stride(int axis) const { return strides[at(axis)]; }
 

@@ -19,6 +19,7 @@ struct ConfigAssumptions {
   std::vector<std::string> ignored_keys = {};              ///< keys to ignore: a whole path, or its last part
 };
 
+/// How `from_config` reads a configuration.
 struct FromConfigOptions {
   ConfigAssumptions assume = {};
   bool list_unread_keys = false;  ///< adds a note of kind `unread` for every key that was not read

@@ -53,8 +53,8 @@ Training& training() {
 /// The checkpoint of the training, with a few changes that a checksum does not find.
 std::string changed_checkpoint(FuzzedInput& input) {
   safetensors::Contents contents = training().whole;
-  std::vector<std::string> contents;  // the bytes that tensors point to
-  contents.reserve(8);
+  std::vector<std::string> stored;  // the bytes that tensors point to
+  stored.reserve(8);
   for (int changes = static_cast<int>(input.integer(0, 4)); changes > 0; --changes) {
     auto& tensor = contents.tensors[input.byte() % contents.tensors.size()];
     switch (input.byte() % 8) {
@@ -80,8 +80,8 @@ std::string changed_checkpoint(FuzzedInput& input) {
           std::memcpy(bytes.data(), &number, 8);
         }
         if (input.flag()) bytes.resize(8 * static_cast<std::size_t>(input.integer(0, 9)));
-        contents.push_back(bytes);
-        tensor.bytes = contents.back();
+        stored.push_back(bytes);
+        tensor.bytes = stored.back();
         break;
       }
       case 5:

@@ -88,7 +88,7 @@ struct StridedView {
     return view;
   }
 
-  /// The number of elements along an axis, and the elements between two neighbours on it.
+  /// The number of elements along an axis, and its stride in elements.
   Index extent(int axis) const { return extents[at(axis)]; }
   Index stride(int axis) const { return strides[at(axis)]; }
 

@@ -1,6 +1,7 @@
-// Multi-head attention with rotary positions: labml's RotaryPEMultiHeadAttention, and RoPER.
+// attend, and multi-head attention with rotary positions: labml's RotaryPEMultiHeadAttention, and RoPER.
 #pragma once
 
+#include "attention/attend.hpp"
 #include "attention/attention_core.hpp"
 
 namespace rotary::inline ROTARY_ABI {

@@ -70,5 +70,5 @@
 #include "polar_embedding.hpp"                // PolarEmbedding: features are lengths, positions angles
 #include "key_cache.hpp"                      // rotated keys while decoding: append, shift, drop, fork
 #include "labml.hpp"                          // labml's module
-#include "attention.hpp"                      // labml's attention
+#include "attention.hpp"                      // attend, and labml's attention
 // clang-format on

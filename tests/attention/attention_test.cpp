@@ -190,7 +190,7 @@ TEST(Attention, MatchesPlainLoopsWithXPosAndDropout) {
                                  [&](Index b, Index h, Index i, Index j) {
                                    std::vector<double> factors(static_cast<std::size_t>(seq));
                                    const detail::AttentionDropout dropout{0.3, 77};
-                                   dropout.factors(first + b, h, i, seq, factors.data());
+                                   dropout.factors(first + b, h, i, 0, seq, factors.data());
                                    return factors[static_cast<std::size_t>(j)];
                                  }};
   const Tokens found =
@@ -570,7 +570,7 @@ TEST(AttentionDropout, DropsAsOftenAsItShould) {
   Index dropped = 0;
   const Index rows = 500;
   for (Index row = 0; row < rows; ++row) {
-    dropout.factors(row % 7, row % 5, row, 1000, factors.data());
+    dropout.factors(row % 7, row % 5, row, 0, 1000, factors.data());
     for (const float factor : factors) {
       EXPECT_TRUE(factor == 0 || factor == static_cast<float>(1 / 0.7));
       dropped += factor == 0;
@@ -585,7 +585,7 @@ TEST(AttentionDropout, PlacesAreIndependent) {
   const Index count = 4096;
   const auto draw = [&](std::uint64_t seed, Index sequence, Index head, Index row) {
     std::vector<double> factors(static_cast<std::size_t>(count));
-    detail::AttentionDropout{0.5, seed}.factors(sequence, head, row, count, factors.data());
+    detail::AttentionDropout{0.5, seed}.factors(sequence, head, row, 0, count, factors.data());
     return factors;
   };
   const std::vector<double> here = draw(1, 2, 3, 4);

@@ -4,5 +4,9 @@ namespace rotary::detail {
 
 template class AttentionCore<float>;
 template class AttentionCore<double>;
+template class AttendForward<float>;
+template class AttendForward<double>;
+template class AttendBackward<float>;
+template class AttendBackward<double>;
 
 }  // namespace rotary::detail

@@ -7,5 +7,9 @@ namespace rotary::detail {
 
 extern template class AttentionCore<float>;
 extern template class AttentionCore<double>;
+extern template class AttendForward<float>;
+extern template class AttendForward<double>;
+extern template class AttendBackward<float>;
+extern template class AttendBackward<double>;
 
 }  // namespace rotary::detail

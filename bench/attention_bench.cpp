@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "support/buffer.hpp"
+#include "support/comparison.hpp"
 #include "support/compiled_kernels.hpp"
-#include "support/contest.hpp"
 
 namespace {
 
@@ -104,9 +104,9 @@ void add_prefill() {
     const auto x = std::make_shared<Tensors<float>>(AttentionShape{prefill_tokens(), prefill_tokens(), 4, 1});
     const auto scores = std::make_shared<Matrix>(), result = std::make_shared<Matrix>();
     const double flops = x->shape.flops();
-    return Race{repeated([=] { x->attend(x->causal()); }),
-                repeated([=] { products_alone(*x, *scores, *result); }), [=] { return x->check(); }, flops,
-                flops};
+    return Comparison{repeated([=] { x->attend(x->causal()); }),
+                      repeated([=] { products_alone(*x, *scores, *result); }), [=] { return x->check(); },
+                      flops, flops};
   });
 }
 
@@ -125,8 +125,8 @@ void add_decode(const char* scalar) {
                     .sum());
           }
         };
-        return Race{repeated([=] { x->attend({}); }), repeated(sum), [=] { return x->check(); }, bytes,
-                    bytes};
+        return Comparison{repeated([=] { x->attend({}); }), repeated(sum), [=] { return x->check(); }, bytes,
+                          bytes};
       });
 }
 
@@ -139,12 +139,12 @@ void add_threads(const char* name, const AttentionShape& (*shape)()) {
     const auto threads = std::make_shared<Threads>();
     const auto x = std::make_shared<Tensors<float>>(shape());
     const double flops = x->shape.flops();
-    return Race{repeated([=] { x->attend(x->causal(), threads->device); }),
-                repeated([=] { x->attend(x->causal()); }),
-                [=] { return x->check(); },
-                flops,
-                flops,
-                true};
+    return Comparison{repeated([=] { x->attend(x->causal(), threads->device); }),
+                      repeated([=] { x->attend(x->causal()); }),
+                      [=] { return x->check(); },
+                      flops,
+                      flops,
+                      true};
   });
 }
 
@@ -163,8 +163,9 @@ void add_rotation(const char* name, const AttentionShape& (*shape)()) {
         auto options = x->causal();
         options.query_rows = of_queries.get(), options.key_rows = of_keys.get();
         const double flops = x->shape.flops();
-        return Race{repeated([=, keep = std::pair(of_keys, of_queries)] { x->attend(options); }),
-                    repeated([=] { x->attend(x->causal()); }), [=] { return x->check(); }, flops, flops};
+        return Comparison{repeated([=, keep = std::pair(of_keys, of_queries)] { x->attend(options); }),
+                          repeated([=] { x->attend(x->causal()); }), [=] { return x->check(); }, flops,
+                          flops};
       });
 }
 
@@ -205,7 +206,7 @@ void add_training(Index tokens) {
         const auto log_sum = std::make_shared<Buffer<float>>(seq);
         const auto scores = std::make_shared<Matrix>(seq, seq), grad = std::make_shared<Matrix>(seq, seq);
         const auto result = std::make_shared<std::array<Matrix, 4>>();
-        const auto subject = [=] {
+        const auto measured = [=] {
           const auto view = [&](auto& of) { return StridedView<float>(of.data(), {seq, Index{1}, shape.d}); };
           const StridedView<float> sums(log_sum->data(), {seq, Index{1}}),
               out = view(x->out), grad_q = view(gradients->q), grad_k = view(gradients->k),
@@ -215,7 +216,7 @@ void add_training(Index tokens) {
                                   {.causal = true});
         };
         const auto check = [=]() -> std::string {
-          subject();
+          measured();
           with_scores_in_memory(*x, *scores, *grad, *result);
           for (Index n = 0; n < seq * shape.d; ++n)
             if (!(std::fabs((*result)[2].data()[n] - gradients->q.data()[n]) < 1e-5f))
@@ -223,8 +224,9 @@ void add_training(Index tokens) {
           return {};
         };
         const double pairs = shape.pairs();
-        return Race{repeated(subject), repeated([=] { with_scores_in_memory(*x, *scores, *grad, *result); }),
-                    check, pairs, pairs};
+        return Comparison{repeated(measured),
+                          repeated([=] { with_scores_in_memory(*x, *scores, *grad, *result); }), check, pairs,
+                          pairs};
       });
 }
 

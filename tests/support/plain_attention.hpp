@@ -80,7 +80,7 @@ inline PlainResult plain_attention(const PlainAttention& a, const Tensor<double,
     for (Index h = 0; h < a.heads; ++h)
       for (Index i = 0; i < a.seq_q; ++i) {
         const Index kv = h / (a.heads / a.kv_heads);
-        std::vector<double> p(count), slope(count, 1.0), kept(count, 1.0), grad(count);
+        std::vector<double> p(count), slope(count, 1.0), dropout_factor(count, 1.0), grad(count);
         double sum = a.sink_logits.empty() ? 0 : std::exp(a.sink_logits[static_cast<std::size_t>(h)]);
         const double sink = sum;
         for (std::size_t n = 0; n < count; ++n) {
@@ -92,7 +92,7 @@ inline PlainResult plain_attention(const PlainAttention& a, const Tensor<double,
             const double t = std::tanh(s / *a.soft_cap);
             s = *a.soft_cap * t, slope[n] = 1 - t * t;
           }
-          if (a.dropout_prob > 0) dropout.factors(3 + b, h, i, j, 1, &kept[n]);
+          if (a.dropout_prob > 0) dropout.factors(3 + b, h, i, j, 1, &dropout_factor[n]);
           sum += p[n] = std::exp(s);
         }
         r.log_sum(b, i, h) = std::log(sum);
@@ -103,10 +103,10 @@ inline PlainResult plain_attention(const PlainAttention& a, const Tensor<double,
           p[n] /= sum;
           if (p[n] == 0) continue;
           for (Index f = 0; f < a.d_v; ++f) {
-            r.out(b, i, h, f) += p[n] * kept[n] * v(b, j, kv, f);
+            r.out(b, i, h, f) += p[n] * dropout_factor[n] * v(b, j, kv, f);
             if (g.size() == 0) continue;
-            r.grad_v(b, j, kv, f) += p[n] * kept[n] * g(b, i, h, f);
-            grad[n] += kept[n] * g(b, i, h, f) * v(b, j, kv, f);
+            r.grad_v(b, j, kv, f) += p[n] * dropout_factor[n] * g(b, i, h, f);
+            grad[n] += dropout_factor[n] * g(b, i, h, f) * v(b, j, kv, f);
           }
           delta += p[n] * grad[n];
         }

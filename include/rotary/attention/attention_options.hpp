@@ -35,8 +35,8 @@ struct AttentionOptions {
   std::span<const Index> cu_seqlens = {}, cu_seqlens_k = {};
 
   Index query_offset = 0;  ///< with a cache: the number of keys before that of the first query
-  bool align_ends =
-      false;  ///< the last query of each sequence is at its last key, in place of `query_offset`
+  /// The last query of each sequence is at its last key, in place of `query_offset`.
+  bool align_ends = false;
 
   /// Rows by which queries and keys are rotated while they are read; null: they are rotated already, or not at all. A table's
   /// layout has `.seq_dim = -3`. Gradients are then those of the tensors before rotation.

@@ -1,4 +1,4 @@
-// CachedRotator: the common calls, by rows that are cached already.
+// CachedRotator: the common calls, by cached rows.
 #pragma once
 
 #include <span>
@@ -13,7 +13,7 @@ namespace rotary::inline ROTARY_ABI::detail {
 
 /// Rows of cosines and sines with the layout of the tensors that they rotate. Its calls are the common ones, in as few
 /// instructions as possible (bench/instructions.sh counts them): tensors with contiguous features, and cached rows. They
-/// return false for any other call: then nothing was done, and `Rotator` takes it, or says what is wrong with it.
+/// return false for any other call: then nothing was done, and `Rotator` rotates or throws.
 template <RowScalar T>
 class CachedRotator {
  public:
@@ -26,9 +26,12 @@ class CachedRotator {
   template <class At, class Device, class... X>
   ROTARY_ALWAYS_INLINE bool rotate_cached_sequence(const At& at, const RotateOptions& options, const Device&,
                                                    X&... x) const {
-    if constexpr (!std::is_same_v<Device, CallingThread>) return false;
-    const Index seq_dim = options.seq_dim ? *options.seq_dim : layout_.seq_dim;
-    return rotate_cached_in_place(as_positions(at), options, token_axes_of(x, seq_dim)...);
+    if constexpr (std::is_same_v<Device, CallingThread>) {
+      const Index seq_dim = options.seq_dim ? *options.seq_dim : layout_.seq_dim;
+      return rotate_cached_in_place(as_positions(at), options, token_axes_of(x, seq_dim)...);
+    } else {
+      return false;
+    }
   }
   /// A sequence from `x` into `out`.
   template <class At, class X, class Y>

@@ -184,7 +184,7 @@ class TensorRotator : public Rotator<T> {
   }
 
  private:
-  // What is not one of the common calls. Functions of their own, so that the common ones save no registers for them.
+  // Any call. A function of its own, so that the common calls save no registers for it.
   template <class X, class At, class Device>
   ROTARY_NOINLINE void any_token_in_place(std::remove_reference_t<X>& heads, const At& at,
                                           const RotateOptions& options, const Device& device) const {

@@ -78,7 +78,9 @@ struct HeadTensor {
     }
     return offset;
   }
+  /// The first token of a head. A tensor without elements may have no memory, and then no offset is added.
   Byte* head(Index b, Index h) const {
+    if (bytes.empty()) return bytes.data;
     return bytes.data + sequence_offset(b, bytes.strides) + h * bytes.stride(bytes.rank - 2);
   }
 };
@@ -165,7 +167,7 @@ struct TokenInput {
 
   HeadReader<T> head(Index b, Index h) const {
     HeadReader<T> reader{tensor.head(b, h), tensor.steps(), copy, same_scalar, table};
-    if (!table) return reader;
+    if (!table || tensor.bytes.empty()) return reader;
     const auto stride = [&](int from_last) {
       return row_strides[static_cast<std::size_t>(tensor.bytes.rank - from_last)];
     };

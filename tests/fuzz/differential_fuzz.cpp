@@ -467,19 +467,6 @@ class Problem {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace rotary::testing;
-  FuzzedInput input(data, size);
-  switch (input.byte() % 4) {
-    case 0:
-      Problem<float>(input).check();
-      break;
-    case 1:
-      Problem<Eigen::bfloat16>(input).check();
-      break;
-    case 2:
-      Problem<Eigen::half>(input).check();
-      break;
-    default:
-      Problem<double>(input).check();
-  }
-  return 0;
+  return with_scalar(data, size,
+                     [](auto scalar, FuzzedInput& input) { Problem<decltype(scalar)>(input).check(); });
 }

@@ -301,4 +301,24 @@ class FuzzedTensor {
   std::unique_ptr<unsigned char, Free> memory_;
 };
 
+/// Calls check(scalar, input) with a scalar of the type that the first byte chooses: float, bfloat16, half or double.
+template <class Check>
+int with_scalar(const std::uint8_t* data, std::size_t size, const Check& check) {
+  FuzzedInput input(data, size);
+  switch (input.byte() % 4) {
+    case 0:
+      check(float{}, input);
+      break;
+    case 1:
+      check(Eigen::bfloat16{}, input);
+      break;
+    case 2:
+      check(Eigen::half{}, input);
+      break;
+    default:
+      check(double{}, input);
+  }
+  return 0;
+}
+
 }  // namespace rotary::testing

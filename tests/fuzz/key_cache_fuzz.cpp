@@ -346,19 +346,6 @@ class CacheAndModel {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace rotary::testing;
-  FuzzedInput input(data, size);
-  switch (input.byte() % 4) {
-    case 0:
-      CacheAndModel<float>(input).run();
-      break;
-    case 1:
-      CacheAndModel<Eigen::bfloat16>(input).run();
-      break;
-    case 2:
-      CacheAndModel<Eigen::half>(input).run();
-      break;
-    default:
-      CacheAndModel<double>(input).run();
-  }
-  return 0;
+  return with_scalar(data, size,
+                     [](auto scalar, FuzzedInput& input) { CacheAndModel<decltype(scalar)>(input).run(); });
 }

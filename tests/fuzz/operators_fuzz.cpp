@@ -360,19 +360,6 @@ class Operators {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace rotary::testing;
-  FuzzedInput input(data, size);
-  switch (input.byte() % 4) {
-    case 0:
-      Operators<float>(input).run();
-      break;
-    case 1:
-      Operators<Eigen::bfloat16>(input).run();
-      break;
-    case 2:
-      Operators<Eigen::half>(input).run();
-      break;
-    default:
-      Operators<double>(input).run();
-  }
-  return 0;
+  return with_scalar(data, size,
+                     [](auto scalar, FuzzedInput& input) { Operators<decltype(scalar)>(input).run(); });
 }

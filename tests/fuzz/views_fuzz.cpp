@@ -584,19 +584,6 @@ class Call {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace rotary::testing;
-  FuzzedInput input(data, size);
-  switch (input.byte() % 4) {
-    case 0:
-      Call<float>(input).run();
-      break;
-    case 1:
-      Call<Eigen::bfloat16>(input).run();
-      break;
-    case 2:
-      Call<Eigen::half>(input).run();
-      break;
-    default:
-      Call<double>(input).run();
-  }
-  return 0;
+  return with_scalar(data, size,
+                     [](auto scalar, FuzzedInput& input) { Call<decltype(scalar)>(input).run(); });
 }

@@ -6,6 +6,7 @@
 
 #include "support/compiled_kernels.hpp"
 #include "support/strided_array.hpp"
+#include "support/tensor_tokens.hpp"
 
 namespace rotary::testing {
 namespace {
@@ -324,23 +325,14 @@ TEST(Law2, AlsoBetweenAFullPassAndCachedDecode) {
       random.fill(q);
       random.fill(k);
       const auto [full_q, full_k] = rotary_emb.rotate_queries_and_keys(q, k);
-      const auto part = [&](const Tensor<X, 3>& x, Index begin, Index count) {
-        return Tensor<X, 3>(
-            x.slice(Eigen::array<Index, 3>{0, begin, 0}, Eigen::array<Index, 3>{heads, count, head_dim}));
-      };
-      const auto expect_same = [&](const Tensor<X, 3>& found, const Tensor<X, 3>& wanted) {
-        ASSERT_EQ(found.size(), wanted.size());
-        for (Index n = 0; n < found.size(); ++n)
-          ASSERT_EQ(bits_of(found.data()[n]), bits_of(wanted.data()[n])) << "element " << n;
-      };
       for (Index end = 1; end <= seq; ++end) {
         const Index count = random.integer<Index>(1, end), begin = end - count;
         const auto [cached_q, cached_k] =
-            rotary_emb.rotate_queries_with_cached_keys(part(q, begin, count), part(k, 0, end));
-        expect_same(cached_q, part(full_q, begin, count));
-        expect_same(cached_k, part(full_k, 0, end));
-        expect_same(rotary_emb.rotate_queries_or_keys(part(k, begin, count), {.offset = begin}),
-                    part(full_k, begin, count));
+            rotary_emb.rotate_queries_with_cached_keys(tokens_of(q, begin, count), tokens_of(k, 0, end));
+        expect_same_bits(cached_q, tokens_of(full_q, begin, count));
+        expect_same_bits(cached_k, tokens_of(full_k, 0, end));
+        expect_same_bits(rotary_emb.rotate_queries_or_keys(tokens_of(k, begin, count), {.offset = begin}),
+                         tokens_of(full_k, begin, count));
       }
     }
   });

@@ -7,6 +7,7 @@
 #include "support/compiled_kernels.hpp"
 #include "support/errors.hpp"
 #include "support/strided_array.hpp"
+#include "support/tensor_tokens.hpp"
 
 namespace rotary::testing {
 namespace {
@@ -164,32 +165,25 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
       Tensor<X, 3> q(heads, seq, head_dim), k(heads, seq, head_dim);
       random.fill(q);
       random.fill(k);
-      const auto part = [&](const Tensor<X, 3>& x, Index begin, Index count) {
-        return Tensor<X, 3>(
-            x.slice(Eigen::array<Index, 3>{0, begin, 0}, Eigen::array<Index, 3>{heads, count, head_dim}));
-      };
-      const auto expect_same = [&](const Tensor<X, 3>& found, const Tensor<X, 3>& wanted) {
-        ASSERT_EQ(found.size(), wanted.size());
-        for (Index n = 0; n < found.size(); ++n)
-          ASSERT_EQ(bits_of(found.data()[n]), bits_of(wanted.data()[n])) << "element " << n;
-      };
       for (Index end = 1; end <= seq; ++end) {
         // The last tokens against the cache, to the bit what a pass over all of it gives.
         const Index count = random.integer<Index>(1, end), begin = end - count;
-        const auto [full_q, full_k] = xpos.rotate_queries_and_keys(part(q, 0, end), part(k, 0, end));
+        const auto [full_q, full_k] =
+            xpos.rotate_queries_and_keys(tokens_of(q, 0, end), tokens_of(k, 0, end));
         const auto [cached_q, cached_k] =
-            xpos.rotate_queries_with_cached_keys(part(q, begin, count), part(k, 0, end));
-        expect_same(cached_q, part(full_q, begin, count));
-        expect_same(cached_k, full_k);
+            xpos.rotate_queries_with_cached_keys(tokens_of(q, begin, count), tokens_of(k, 0, end));
+        expect_same_bits(cached_q, tokens_of(full_q, begin, count));
+        expect_same_bits(cached_k, full_k);
 
         // Keys rotated once, when they are appended, and cached: one centre for all calls.
         const XPosRotateOptions all{.seq_dim = -2, .centre = 4},
             chunk{.offset = begin, .seq_dim = -2, .centre = 4};
-        const auto [whole_q, whole_k] = xpos.rotate_queries_and_keys(part(q, 0, end), part(k, 0, end), all);
+        const auto [whole_q, whole_k] =
+            xpos.rotate_queries_and_keys(tokens_of(q, 0, end), tokens_of(k, 0, end), all);
         const auto [chunk_q, chunk_k] =
-            xpos.rotate_queries_and_keys(part(q, begin, count), part(k, begin, count), chunk);
-        expect_same(chunk_q, part(whole_q, begin, count));
-        expect_same(chunk_k, part(whole_k, begin, count));
+            xpos.rotate_queries_and_keys(tokens_of(q, begin, count), tokens_of(k, begin, count), chunk);
+        expect_same_bits(chunk_q, tokens_of(whole_q, begin, count));
+        expect_same_bits(chunk_k, tokens_of(whole_k, begin, count));
       }
     }
   });

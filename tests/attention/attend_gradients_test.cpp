@@ -22,12 +22,6 @@
 namespace rotary::testing {
 namespace {
 
-Tensor<double, 4> random_tensor(Random& random, Index batch, Index seq, Index heads, Index width) {
-  Tensor<double, 4> x(batch, seq, heads, width);
-  random.fill(x);
-  return x;
-}
-
 template <class T>
 struct Call {
   PlainAttention a;

@@ -323,10 +323,10 @@ void expect_near(const StridedArray<double>& found, const StridedArray<double>& 
   EXPECT_LE(worst, 1e-14 * factor) << what;  // of features up to 2, a few roundings
 }
 
-// --- law 1
+// --- promise 1: group laws
 
-// Without this a rotation by any other angles would obey all the laws below.
-TEST(VariantLaw1, PairsRotateByPositionTimesFrequency) {
+// Without this a rotation by any other angles would keep all the promises below.
+TEST(VariantGroupLaws, PairsRotateByPositionTimesFrequency) {
   for_each_case(701, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<double>(c.shape(), random);
     const auto found = rotated(c.frequencies, pairing, x, c.kind->at(kNoShift));
@@ -356,7 +356,7 @@ TEST(VariantLaw1, PairsRotateByPositionTimesFrequency) {
 }
 
 // Up to the magnitude, which multiplies at every position alike.
-TEST(VariantLaw1, PositionZeroChangesNothing) {
+TEST(VariantGroupLaws, PositionZeroChangesNothing) {
   for_each_case(702, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<float>(c.shape(), random);
     const std::vector<Place> places = c.places();
@@ -372,7 +372,7 @@ TEST(VariantLaw1, PositionZeroChangesNothing) {
   });
 }
 
-TEST(VariantLaw1, LengthsAreUnchangedAndAnglesAddUp) {
+TEST(VariantGroupLaws, LengthsAreUnchangedAndAnglesAddUp) {
   for_each_case(703, [](const Case& c, Pairing pairing, Random& random) {
     const double magnitude = c.frequencies.magnitude, square = magnitude * magnitude;
     const auto x = filled<double>(c.shape(), random);
@@ -402,9 +402,9 @@ TEST(VariantLaw1, LengthsAreUnchangedAndAnglesAddUp) {
   });
 }
 
-// --- law 2
+// --- promise 2: relative
 
-TEST(VariantLaw2, ScoresDependOnDistancesAlone) {
+TEST(VariantRelative, ScoresDependOnDistancesAlone) {
   for_each_case(704, [](const Case& c, Pairing pairing, Random& random) {
     const auto q = filled<double>(c.shape(), random), k = filled<double>(c.shape(), random);
     const auto scores = [&](const Shift& shift) {
@@ -424,7 +424,7 @@ TEST(VariantLaw2, ScoresDependOnDistancesAlone) {
 }
 
 // A token that is rotated alone has the bits that it has in a full pass.
-TEST(VariantLaw2, AlsoBetweenAFullPassAndDecoding) {
+TEST(VariantRelative, AlsoBetweenAFullPassAndDecoding) {
   for_each_case(705, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<float>(c.shape(), random);
     const auto full = rotated(c.frequencies, pairing, x, c.kind->at(kNoShift));
@@ -441,7 +441,7 @@ TEST(VariantLaw2, AlsoBetweenAFullPassAndDecoding) {
   });
 }
 
-// --- law 3
+// --- promise 3: the same bits
 
 /// A device as Eigen::ThreadPoolDevice is one.
 struct TwoThreads {
@@ -453,7 +453,7 @@ struct TwoThreads {
   }
 };
 
-TEST(VariantLaw3, PairingsLayoutsPlacesAndTablesGiveTheSameBits) {
+TEST(VariantSameBits, PairingsLayoutsPlacesAndTablesGiveTheSameBits) {
   for_each_case(706, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<float>(c.shape(), random);
     const Positions at = c.kind->at(kNoShift);
@@ -493,9 +493,9 @@ TEST(VariantLaw3, PairingsLayoutsPlacesAndTablesGiveTheSameBits) {
   });
 }
 
-// --- law 4
+// --- promise 4: no history
 
-TEST(VariantLaw4, ResultsDependOnNoOtherCall) {
+TEST(VariantNoHistory, ResultsDependOnNoOtherCall) {
   for_each_case(707, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<float>(c.shape(), random);
     const Positions at = c.kind->at(kNoShift);
@@ -512,9 +512,9 @@ TEST(VariantLaw4, ResultsDependOnNoOtherCall) {
   });
 }
 
-// --- law 5
+// --- promise 5: nothing else is touched
 
-TEST(VariantLaw5, UnrotatedFeaturesAreNotTouched) {
+TEST(VariantNothingElseIsTouched, UnrotatedFeaturesAreNotTouched) {
   for_each_case(708, [](const Case& c, Pairing pairing, Random& random) {
     const Index start = random.integer<Index>(0, 3), features = start + kDim + random.integer<Index>(0, 3);
     const auto x = filled<float>(c.shape(), random);
@@ -546,9 +546,9 @@ TEST(VariantLaw5, UnrotatedFeaturesAreNotTouched) {
   });
 }
 
-// --- law 6
+// --- promise 6: one rounding
 
-TEST(VariantLaw6, SixteenBitTensorsAreRotatedInFloatAndRoundedOnce) {
+TEST(VariantOneRounding, SixteenBitTensorsAreRotatedInFloatAndRoundedOnce) {
   for_each_case(709, [](const Case& c, Pairing pairing, Random& random) {
     const auto x = filled<Eigen::bfloat16>(c.shape(), random);
     StridedArray<float> as_float(x.extents());

@@ -127,7 +127,7 @@ TEST(KeyCache, InterpolatesAsItsEmbedding) {
   }
 }
 
-// Scores of each query against the cache are those of all queries against all keys: law 2, also for XPos.
+// Scores of each query against the cache are those of all queries against all keys: promise 2, also for XPos.
 TEST(KeyCache, ScoresOfXPosEqualAFullPass) {
   Random random(412);
   SCOPED_TRACE(random.replay());

@@ -1,4 +1,4 @@
-// Law 3: results have the same bits whatever the layout of a tensor in memory and the pairing of its
+// Promise 3: results have the same bits whatever the layout of a tensor in memory and the pairing of its
 // features.
 #include <gtest/gtest.h>
 
@@ -9,18 +9,11 @@
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"
+#include "support/rotated.hpp"
 #include "support/strided_array.hpp"
 
 namespace rotary::testing {
 namespace {
-
-template <class T, class X>
-StridedArray<X> rotated(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
-                        const RotateOptions& options = {}) {
-  StridedArray<X> result(x.extents());
-  rotary_emb.rotate_into(x.view(), result.view(), options);
-  return result;
-}
 
 /// Frequencies that all differ, so that a pair rotated by the angle of another one is detected.
 template <class X>
@@ -39,7 +32,7 @@ RotateOptions any_options(Random& random, int seq_axis) {
           .direction = random.pick({Direction::forward, Direction::inverse, Direction::transpose})};
 }
 
-TEST(Law3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
+TEST(SameBits, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
   Random random(301);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -68,7 +61,7 @@ TEST(Law3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
 
 // Every pair rotated by itself, as a tensor of two features, against the whole window: whatever vectors the
 // kernels cut a window into, and whatever they do with its tail, a pair comes out the same.
-TEST(Law3, VectorBodiesEqualTheirTails) {
+TEST(SameBits, VectorBodiesEqualTheirTails) {
   Random random(302);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -100,7 +93,7 @@ TEST(Law3, VectorBodiesEqualTheirTails) {
 
 // Ranks 2 to 6, the sequence on any axis, any order of axes in memory with gaps and negative strides,
 // misaligned; in place, and into a tensor that lies otherwise; the window anywhere.
-TEST(Law3, EveryLayoutAndPlaceGivesTheSameBits) {
+TEST(SameBits, EveryLayoutAndPlaceGivesTheSameBits) {
   Random random(303);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -135,7 +128,7 @@ TEST(Law3, EveryLayoutAndPlaceGivesTheSameBits) {
   });
 }
 
-TEST(Law3, ColumnMajorEqualsRowMajor) {
+TEST(SameBits, ColumnMajorEqualsRowMajor) {
   Random random(304);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -155,7 +148,7 @@ TEST(Law3, ColumnMajorEqualsRowMajor) {
 
 // Where tensors begin: at every distance from a 64-byte boundary, source and destination apart from each
 // other.
-TEST(Law3, EveryAlignmentGivesTheSameBits) {
+TEST(SameBits, EveryAlignmentGivesTheSameBits) {
   Random random(305);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -180,7 +173,7 @@ TEST(Law3, EveryAlignmentGivesTheSameBits) {
 }
 
 // Whatever is rotated along with a token - other heads, earlier and later tokens - does not show in it.
-TEST(Law3, EveryPartOfATensorGivesTheBitsOfTheWhole) {
+TEST(SameBits, EveryPartOfATensorGivesTheBitsOfTheWhole) {
   Random random(306);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -226,7 +219,7 @@ struct AnyPieces {
   }
 };
 
-TEST(Law3, OneThreadEqualsMany) {
+TEST(SameBits, OneThreadEqualsMany) {
   Random random(310);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -263,7 +256,7 @@ struct EmptyPieces {
   }
 };
 
-TEST(Law3, AnEmptyPartIsNotRotated) {
+TEST(SameBits, AnEmptyPartIsNotRotated) {
   const RotaryEmbedding<float> rotary_emb({.dim = 8});
   const CosSinTable<float> table = rotary_emb.table(std::vector<int>{5});
   Random random(313);
@@ -281,7 +274,7 @@ TEST(Law3, AnEmptyPartIsNotRotated) {
 
 // One call for queries and keys, fewer of these and of another scalar, against one call for each: with rows
 // that are cached and that are computed, in blocks too. There must be as many keys as queries.
-TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
+TEST(SameBits, QueriesAndKeysTogetherEqualTwoCalls) {
   Random random(311);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -325,7 +318,7 @@ TEST(Law3, QueriesAndKeysTogetherEqualTwoCalls) {
 
 // XPos rotates queries and keys of two different scalars as it rotates each of them with one of its own
 // scalar.
-TEST(Law3, XPosQueriesAndKeysOfTwoScalars) {
+TEST(SameBits, XPosQueriesAndKeysOfTwoScalars) {
   Random random(313);
   SCOPED_TRACE(random.replay());
   const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 8});
@@ -341,7 +334,7 @@ TEST(Law3, XPosQueriesAndKeysOfTwoScalars) {
 }
 
 // Tensors that are returned have these bits too.
-TEST(Law3, QueriesAndKeysReturnedTogether) {
+TEST(SameBits, QueriesAndKeysReturnedTogether) {
   Random random(312);
   SCOPED_TRACE(random.replay());
   const RotaryEmbedding<float> rotary_emb(RotaryEmbeddingOptions{.dim = 8, .cache_max_seq_len = 4});
@@ -358,7 +351,7 @@ TEST(Law3, QueriesAndKeysReturnedTogether) {
 }
 
 // Tables and angles reach the kernels by other functions; rows of the same numbers give the same bits.
-TEST(Law3, TablesEqualEmbeddings) {
+TEST(SameBits, TablesEqualEmbeddings) {
   Random random(307);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -385,7 +378,7 @@ TEST(Law3, TablesEqualEmbeddings) {
 }
 
 // Input broadcast over an axis, stride 0, is as good as its copies.
-TEST(Law3, BroadcastInputEqualsItsCopies) {
+TEST(SameBits, BroadcastInputEqualsItsCopies) {
   Random random(308);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -403,7 +396,7 @@ TEST(Law3, BroadcastInputEqualsItsCopies) {
 
 #if ROTARY_VECTOR_EXTENSIONS
 // Instruction sets with a fused multiply-add agree to the bit; the baseline without one is a rounding away.
-TEST(Law3, InstructionSetsAgree) {
+TEST(SameBits, InstructionSetsAgree) {
   Random random(309);
   SCOPED_TRACE(random.replay());
   using kernels::InstructionSet;

@@ -1,4 +1,4 @@
-// Laws 4 to 6: what a result does not depend on, what is not touched, and how 16-bit tensors are rounded.
+// Promises 4 to 6: what a result does not depend on, what is not touched, and how 16-bit tensors are rounded.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,23 +6,16 @@
 #include <rotary/rotary_embedding.hpp>
 
 #include "support/compiled_kernels.hpp"
+#include "support/rotated.hpp"
 #include "support/strided_array.hpp"
 
 namespace rotary::testing {
 namespace {
 
-template <class T, class X>
-StridedArray<X> rotated(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
-                        const RotateOptions& options = {}) {
-  StridedArray<X> result(x.extents());
-  rotary_emb.rotate_into(x.view(), result.view(), options);
-  return result;
-}
-
-// --- law 4
+// --- promise 4: no history
 
 // Long then short, offset then none, scaled and backwards in between, whatever of it is cached.
-TEST(Law4, ResultsDoNotDependOnEarlierCalls) {
+TEST(NoHistory, ResultsDoNotDependOnEarlierCalls) {
   Random random(401);
   SCOPED_TRACE(random.replay());
   for_each_of<float, double, Eigen::bfloat16>([&](auto scalar) {
@@ -46,7 +39,7 @@ TEST(Law4, ResultsDoNotDependOnEarlierCalls) {
   });
 }
 
-TEST(Law4, KeepingRowsIsNotSeen) {
+TEST(NoHistory, KeepingRowsIsNotSeen) {
   Random random(402);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -69,7 +62,7 @@ TEST(Law4, KeepingRowsIsNotSeen) {
   });
 }
 
-TEST(Law4, CopiesAndMovesRotateAlike) {
+TEST(NoHistory, CopiesAndMovesRotateAlike) {
   Random random(403);
   SCOPED_TRACE(random.replay());
   const RotaryEmbeddingOptions options{.dim = 6, .learned_freq = true};
@@ -93,7 +86,7 @@ TEST(Law4, CopiesAndMovesRotateAlike) {
   EXPECT_TRUE(same_bits(rotated(moved, x), with_others));
 }
 
-// --- law 5
+// --- promise 5: nothing else is touched
 
 /// Any bits at all: among them are NaNs of every payload, infinities and subnormal numbers.
 template <class X>
@@ -104,7 +97,7 @@ X any_bits(Random& random) {
   return from_bits<X>(random.integer(0, 1) == 1 ? static_cast<Bits<X>>(bits | bits_of(nan)) : bits);
 }
 
-TEST(Law5, FeaturesOutsideTheWindowKeepTheirBits) {
+TEST(NothingElseIsTouched, FeaturesOutsideTheWindowKeepTheirBits) {
   Random random(404);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -145,7 +138,7 @@ TEST(Law5, FeaturesOutsideTheWindowKeepTheirBits) {
 }
 
 // Also the odd feature that allow_odd_dim leaves over.
-TEST(Law5, AnOddDimLeavesItsLastFeatureAlone) {
+TEST(NothingElseIsTouched, AnOddDimLeavesItsLastFeatureAlone) {
   Random random(405);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -168,7 +161,7 @@ TEST(Law5, AnOddDimLeavesItsLastFeatureAlone) {
 }
 
 // NaN and infinity go no further than the pair they are in.
-TEST(Law5, NotANumberStaysInItsPair) {
+TEST(NothingElseIsTouched, NotANumberStaysInItsPair) {
   Random random(406);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -196,7 +189,7 @@ TEST(Law5, NotANumberStaysInItsPair) {
   });
 }
 
-// --- law 6
+// --- promise 6: one rounding
 
 /// The next number away from zero, less the number.
 template <class X>
@@ -206,7 +199,7 @@ double unit_in_the_last_place(const X& x) {
 }
 
 // The rotation of the same numbers in float, rounded; so rows in double make no difference.
-TEST(Law6, SixteenBitTensorsAreRotatedInFloatAndRoundedOnce) {
+TEST(OneRounding, SixteenBitTensorsAreRotatedInFloatAndRoundedOnce) {
   Random random(407);
   SCOPED_TRACE(random.replay());
   for_each_of<Eigen::half, Eigen::bfloat16>([&](auto scalar) {
@@ -242,7 +235,7 @@ TEST(Law6, SixteenBitTensorsAreRotatedInFloatAndRoundedOnce) {
 }
 
 // A float tensor with double rows is rotated in double, and rounded once.
-TEST(Law6, FloatTensorsWithDoubleRowsAreRoundedOnce) {
+TEST(OneRounding, FloatTensorsWithDoubleRowsAreRoundedOnce) {
   Random random(408);
   SCOPED_TRACE(random.replay());
   for (int round = 0; round < 40; ++round) {
@@ -263,7 +256,7 @@ TEST(Law6, FloatTensorsWithDoubleRowsAreRoundedOnce) {
 }
 
 // A double tensor with float rows is rotated in double too: rows are all that is rounded to float.
-TEST(Law6, DoubleTensorsWithFloatRowsAreRotatedInDouble) {
+TEST(OneRounding, DoubleTensorsWithFloatRowsAreRotatedInDouble) {
   Random random(409);
   SCOPED_TRACE(random.replay());
   for (const Pairing pairing : kPairings) {

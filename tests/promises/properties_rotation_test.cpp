@@ -1,23 +1,16 @@
-// Laws 1 and 2: what a rotation does to pairs, and to products of queries and keys.
+// Promises 1 and 2: what a rotation does to pairs, and to products of queries and keys.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <rotary/rotary_embedding.hpp>
 
 #include "support/compiled_kernels.hpp"
+#include "support/rotated.hpp"
 #include "support/strided_array.hpp"
 #include "support/tensor_tokens.hpp"
 
 namespace rotary::testing {
 namespace {
-
-template <class T, class X>
-StridedArray<X> rotated(const RotaryEmbedding<T>& rotary_emb, const StridedArray<X>& x,
-                        const RotateOptions& options = {}) {
-  StridedArray<X> result(x.extents());
-  rotary_emb.rotate_into(x.view(), result.view(), options);
-  return result;
-}
 
 /// An embedding of any kind that rotates `dim` features.
 template <class X>
@@ -70,9 +63,9 @@ double worst_pair(const StridedArray<X>& found, const StridedArray<Y>& wanted, P
 template <class X>
 constexpr double kRotationError = (sizeof(X) == 2 ? 1.01 : 2.5) * kUnit<X>;
 
-// --- law 1
+// --- promise 1: group laws
 
-TEST(Law1, PositionZeroChangesNothing) {
+TEST(GroupLaws, PositionZeroChangesNothing) {
   Random random(101);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -96,7 +89,7 @@ TEST(Law1, PositionZeroChangesNothing) {
   });
 }
 
-TEST(Law1, LengthsOfPairsAreKept) {
+TEST(GroupLaws, LengthsOfPairsAreKept) {
   Random random(102);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -126,7 +119,7 @@ TEST(Law1, LengthsOfPairsAreKept) {
 }
 
 // A rotation by any other angle keeps lengths too. Positions are small enough for std::cos to be right.
-TEST(Law1, PairsRotateByPositionTimesFrequency) {
+TEST(GroupLaws, PairsRotateByPositionTimesFrequency) {
   Random random(103);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -160,7 +153,7 @@ TEST(Law1, PairsRotateByPositionTimesFrequency) {
   });
 }
 
-TEST(Law1, TheNegativePositionRotatesBack) {
+TEST(GroupLaws, TheNegativePositionRotatesBack) {
   Random random(104);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -183,7 +176,7 @@ TEST(Law1, TheNegativePositionRotatesBack) {
   });
 }
 
-TEST(Law1, InverseTakesBackForwardWithScaleAndMagnitude) {
+TEST(GroupLaws, InverseTakesBackForwardWithScaleAndMagnitude) {
   Random random(105);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -213,7 +206,7 @@ TEST(Law1, InverseTakesBackForwardWithScaleAndMagnitude) {
   });
 }
 
-TEST(Law1, TurnsAddUp) {
+TEST(GroupLaws, TurnsAddUp) {
   Random random(106);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -233,7 +226,7 @@ TEST(Law1, TurnsAddUp) {
   });
 }
 
-// --- law 2
+// --- promise 2: relative
 
 constexpr Index kFarPositions[] = {
     0, 777, 8191, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
@@ -262,7 +255,7 @@ double product(const StridedArray<X>& q, const StridedArray<X>& k) {
   return sum;
 }
 
-TEST(Law2, ScoresDependOnTheDistanceAlone) {
+TEST(Relative, ScoresDependOnTheDistanceAlone) {
   Random random(107);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -290,7 +283,7 @@ TEST(Law2, ScoresDependOnTheDistanceAlone) {
   });
 }
 
-TEST(Law2, AlsoForFractionalPositions) {
+TEST(Relative, AlsoForFractionalPositions) {
   Random random(108);
   SCOPED_TRACE(random.replay());
   for_each_of<float, double>([&](auto scalar) {
@@ -312,7 +305,7 @@ TEST(Law2, AlsoForFractionalPositions) {
 
 // Decoding token by token, against keys rotated when they came or all at once, gives the bits of the full
 // pass.
-TEST(Law2, AlsoBetweenAFullPassAndCachedDecode) {
+TEST(Relative, AlsoBetweenAFullPassAndCachedDecode) {
   Random random(109);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {

@@ -1,4 +1,4 @@
-// Laws 1 to 4 for XPos, whose rotations have a scale for each pair.
+// Promises 1 to 4 for XPos, whose rotations have a scale for each pair.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -77,7 +77,7 @@ constexpr double kScoreError = 7 * kUnit<X>;
 constexpr Index kFarPositions[] = {
     0, 777, -5003, 131071, 1000003, (Index{1} << 31) - 12345, (Index{1} << 31) + 77};
 
-TEST(XPosLaw1, ScaleIsOneAtTheCentreAndNothingRotatesAtPositionZero) {
+TEST(XPosGroupLaws, ScaleIsOneAtTheCentreAndNothingRotatesAtPositionZero) {
   Random random(201);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -100,7 +100,7 @@ TEST(XPosLaw1, ScaleIsOneAtTheCentreAndNothingRotatesAtPositionZero) {
   });
 }
 
-TEST(XPosLaw1, InverseTakesBackForward) {
+TEST(XPosGroupLaws, InverseTakesBackForward) {
   Random random(202);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -124,7 +124,7 @@ TEST(XPosLaw1, InverseTakesBackForward) {
   });
 }
 
-TEST(XPosLaw2, ScoresDependOnTheDistanceAlone) {
+TEST(XPosRelative, ScoresDependOnTheDistanceAlone) {
   Random random(203);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -154,7 +154,7 @@ TEST(XPosLaw2, ScoresDependOnTheDistanceAlone) {
   });
 }
 
-TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
+TEST(XPosRelative, AlsoBetweenAFullPassAndCachedDecode) {
   Random random(204);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -190,7 +190,7 @@ TEST(XPosLaw2, AlsoBetweenAFullPassAndCachedDecode) {
 }
 
 // As in the reference, an offset is added to the positions of the queries, but not to those of their scales.
-TEST(XPosLaw2, CachedQueriesMayBeOffset) {
+TEST(XPosRelative, CachedQueriesMayBeOffset) {
   Random random(205);
   SCOPED_TRACE(random.replay());
   const Index dim = 16, seq = 7;
@@ -209,7 +209,7 @@ TEST(XPosLaw2, CachedQueriesMayBeOffset) {
   }
 }
 
-TEST(XPosLaw3, EveryLayoutAndPlaceGivesTheSameBits) {
+TEST(XPosSameBits, EveryLayoutAndPlaceGivesTheSameBits) {
   Random random(206);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -238,7 +238,7 @@ TEST(XPosLaw3, EveryLayoutAndPlaceGivesTheSameBits) {
   });
 }
 
-TEST(XPosLaw3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
+TEST(XPosSameBits, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
   Random random(207);
   SCOPED_TRACE(random.replay());
   for_each_scalar([&](auto scalar) {
@@ -270,7 +270,7 @@ TEST(XPosLaw3, InterleavedEqualsHalfAfterThePermutationOfFeatures) {
   });
 }
 
-TEST(XPosLaw4, ResultsDoNotDependOnEarlierCalls) {
+TEST(XPosNoHistory, ResultsDoNotDependOnEarlierCalls) {
   Random random(208);
   SCOPED_TRACE(random.replay());
   const RotaryEmbeddingOptions options{.dim = 12};

@@ -11,6 +11,12 @@
 
 namespace rotary::testing {
 
+inline Tensor<double, 4> random_tensor(Random& random, Index batch, Index seq, Index heads, Index width) {
+  Tensor<double, 4> x(batch, seq, heads, width);
+  random.fill(x);
+  return x;
+}
+
 /// The options of a call, owned, and what they mean.
 struct PlainAttention {
   Index batch = 1, seq_q = 0, seq_k = 0, heads = 1, kv_heads = 1, d = 1, d_v = 1;

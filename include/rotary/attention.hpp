@@ -3,33 +3,9 @@
 
 #include "attention/attend.hpp"
 #include "attention/attention_core.hpp"
+#include "attention/multi_head_options.hpp"
 
 namespace rotary::inline ROTARY_ABI {
-
-/// The options of RotaryMultiHeadAttention. labml's first listing is `.rope_percentage = 1, .bias = false`,
-/// its plain MultiHeadAttention is `.rope_percentage = 0`.
-struct RotaryMultiHeadAttentionOptions {
-  Index heads = 0;
-  Index d_model = 0;             ///< a multiple of `heads`; a head has d_k = d_model / heads features
-  double rope_percentage = 0.5;  ///< the first int(d_k · rope_percentage) features of queries and keys rotate
-  double dropout_prob = 0.1;     ///< of attention probabilities, in calls with a `dropout_seed`
-  bool bias = true;              ///< do the projections of queries and keys have a bias?
-  double base = 10000;
-  std::optional<double> xpos_scale_base = {};  ///< if given, scores decay as in XPos: for causal attention
-};
-
-/// The options of RotaryValueMultiHeadAttention: those of RotaryMultiHeadAttention, and the share of the
-/// features of values that rotate.
-struct RotaryValueMultiHeadAttentionOptions {
-  Index heads = 0;
-  Index d_model = 0;
-  double rope_percentage = 0.5;
-  double rope_value_percentage = 0.5;  ///< the first int(d_k · rope_value_percentage) of values rotate
-  double dropout_prob = 0.1;
-  bool bias = true;
-  double base = 10000;
-  std::optional<double> xpos_scale_base = {};
-};
 
 /// The gradients of a loss with respect to the inputs of attention, [seq, batch, d_model] each.
 template <RowScalar T>
@@ -79,7 +55,10 @@ class RotaryMultiHeadAttention {
 
   /// Draws the weights from `seed`: see AttentionWeights::initialize.
   explicit RotaryMultiHeadAttention(const RotaryMultiHeadAttentionOptions& options, std::uint64_t seed = 0)
-      : RotaryMultiHeadAttention(options, 0, seed) {}
+      : options_(detail::checked<T>(options)),
+        core_(heads(), d_model(), options.bias, options.dropout_prob, detail::HeadRotation<T>(options)) {
+    core_.weights.initialize(seed);
+  }
 
   [[nodiscard]] const RotaryMultiHeadAttentionOptions& options() const& { return options_; }
   [[nodiscard]] RotaryMultiHeadAttentionOptions options() && { return options_; }
@@ -176,29 +155,8 @@ class RotaryMultiHeadAttention {
     return result;
   }
 
- protected:
-  RotaryMultiHeadAttention(const RotaryMultiHeadAttentionOptions& options, double rope_value_percentage,
-                           std::uint64_t seed)
-      : options_(checked_options(options)),
-        core_(heads(), d_model(), options.bias, options.dropout_prob,
-              detail::HeadRotation<T>(d_k(), options.rope_percentage, rope_value_percentage, options.base,
-                                      options.xpos_scale_base)) {
-    core_.weights.initialize(seed);
-  }
-
  private:
   static constexpr Index kAny = detail::kAnyExtent;
-
-  static const RotaryMultiHeadAttentionOptions& checked_options(
-      const RotaryMultiHeadAttentionOptions& options) {
-    if (options.heads < 1 || options.d_model < 1 || options.d_model % options.heads != 0)
-      detail::fail("d_model is ", options.d_model, " and heads is ", options.heads,
-                   "; both must be positive, and d_model a multiple of heads");
-    detail::checked_elements<T>(options.d_model, options.d_model);
-    if (!detail::finite_bits(options.dropout_prob) || options.dropout_prob < 0 || options.dropout_prob >= 1)
-      detail::fail("dropout_prob is ", options.dropout_prob, ", it must be at least 0 and below 1");
-    return options;
-  }
 
   /// The view of a tensor. Throws unless it has the wanted shape, in which kAny matches any extent.
   template <int kRank, class X>
@@ -244,19 +202,24 @@ class RotaryMultiHeadAttention {
 /// weighted sum is rotated back.
 ///
 ///     out_i = R(−i) Σ_j a_ij R(j) v_j = Σ_j a_ij R(j − i) v_j
+///
+/// Half of the features of values rotate, unless the options say otherwise.
+///
+/// @code
+///   const rotary::RotaryValueMultiHeadAttention<float> roper({.heads = 2, .d_model = 16, .rope_value_percentage = 1});
+/// @endcode
 template <RowScalar T>
 class RotaryValueMultiHeadAttention : public RotaryMultiHeadAttention<T> {
  public:
-  explicit RotaryValueMultiHeadAttention(const RotaryValueMultiHeadAttentionOptions& options,
-                                         std::uint64_t seed = 0)
-      : RotaryMultiHeadAttention<T>({.heads = options.heads,
-                                     .d_model = options.d_model,
-                                     .rope_percentage = options.rope_percentage,
-                                     .dropout_prob = options.dropout_prob,
-                                     .bias = options.bias,
-                                     .base = options.base,
-                                     .xpos_scale_base = options.xpos_scale_base},
-                                    options.rope_value_percentage, seed) {}
+  explicit RotaryValueMultiHeadAttention(RotaryMultiHeadAttentionOptions options, std::uint64_t seed = 0)
+      : RotaryMultiHeadAttention<T>(with_rotated_values(options), seed) {}
+
+ private:
+  static const RotaryMultiHeadAttentionOptions& with_rotated_values(
+      RotaryMultiHeadAttentionOptions& options) {
+    if (!options.rope_value_percentage) options.rope_value_percentage = 0.5;
+    return options;
+  }
 };
 
 }  // namespace rotary::inline ROTARY_ABI

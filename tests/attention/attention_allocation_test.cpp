@@ -18,7 +18,7 @@ namespace {
 TEST(AttentionTensors, NothingIsAllocatedAfterTheFirstStep) {
   Random random(20);
   SCOPED_TRACE(random.replay());
-  const RotaryValueMultiHeadAttention<float> attention({.heads = 2, .d_model = 8}, 2);
+  const RotaryValueMultiHeadAttention<float> attention({.heads = 2, .d_model = 8, .dropout_prob = 0.1}, 2);
   Tensor<float, 3> x(70, 2, 8), y(70, 2, 8), grad_x(70, 2, 8);
   random.fill(x);
   const AttendOptions options{.causal = true, .dropout_seed = 4};

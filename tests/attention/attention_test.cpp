@@ -279,6 +279,21 @@ TEST(AttentionGradients, WithXPos) {
                   6, 6, {.causal = true}, random);
 }
 
+// A magnitude multiplies queries and keys, and its gradients; values are rotated back, so that it cancels there.
+TEST(AttentionGradients, WithFrequenciesOfAMagnitude) {
+  Random random(80);
+  SCOPED_TRACE(random.replay());
+  const Frequencies frequencies{.values = {0.7, 0.2}, .magnitude = 1.3};
+  check_gradients(RotaryMultiHeadAttention<double>({.heads = 1, .d_model = 6, .frequencies = frequencies}), 4,
+                  5, {}, random);
+  check_gradients(RotaryMultiHeadAttention<double>({.heads = 1,
+                                                    .d_model = 4,
+                                                    .rope_value_percentage = 1,
+                                                    .frequencies = frequencies,
+                                                    .xpos_scale_base = 8}),
+                  5, 5, {.causal = true}, random);
+}
+
 TEST(AttentionGradients, WithRotatedValues) {
   Random random(8);
   SCOPED_TRACE(random.replay());
@@ -621,7 +636,8 @@ TEST(AttentionThreads, PartsOfABatchAreTheWhole) {
   Random random(18);
   SCOPED_TRACE(random.replay());
   const Index seq = 40, batch = 4, d_model = 16;
-  const RotaryValueMultiHeadAttention<double> attention({.heads = 4, .d_model = d_model}, 8);
+  const RotaryValueMultiHeadAttention<double> attention({.heads = 4, .d_model = d_model, .dropout_prob = 0.1},
+                                                        8);
   const Tokens x = random_tokens(random, seq, batch, d_model), w = random_tokens(random, seq, batch, d_model);
   AttentionActivations<double> activations;
   const Tokens y = attention.forward(x, x, x, {.causal = true, .dropout_seed = 9}, activations);
@@ -688,19 +704,35 @@ TEST(AttentionTensors, OfAnyKindGiveTheSameBits) {
   EXPECT_EQ(largest_difference(packed, grad.query), 0);
 }
 
+// Means and variances are within five deviations of what uniform numbers from ±1/√in have.
+TEST(AttentionWeightsTest, StartAsThoseOfNnLinear) {
+  const double in = 64, bound = 1 / std::sqrt(in), variance = bound * bound / 3;
+  const auto expect_uniform = [&](const auto& numbers) {
+    const double count = static_cast<double>(numbers.size());
+    EXPECT_LE(numbers.cwiseAbs().maxCoeff(), bound);
+    EXPECT_GT(numbers.cwiseAbs().maxCoeff(), bound * (1 - 10 / count));
+    EXPECT_NEAR(numbers.mean(), 0, 5 * std::sqrt(variance / count));
+    // The fourth moment of these numbers is bound^4 / 5, and so the variance of a square is 4/45 bound^4.
+    EXPECT_NEAR(numbers.squaredNorm() / count, variance, 5 * bound * bound * std::sqrt(4 / 45. / count));
+  };
+  Eigen::VectorXd biases(40 * 4 * 64);
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    const RotaryMultiHeadAttention<double> attention({.heads = 2, .d_model = 64}, seed);
+    Index row = static_cast<Index>(seed) * 4;
+    for (const auto* linear : {&attention.weights().query, &attention.weights().key,
+                               &attention.weights().value, &attention.weights().output}) {
+      if (seed < 3) expect_uniform(linear->weight);
+      biases.segment(64 * row++, 64) = linear->bias.transpose();
+    }
+  }
+  expect_uniform(biases);
+}
+
 TEST(AttentionWeightsTest, InitialiseFromASeed) {
   RotaryMultiHeadAttention<double> one({.heads = 2, .d_model = 64}, 1), other({.heads = 2, .d_model = 64}, 2);
   EXPECT_NE(one.weights().query.weight(0, 0), other.weights().query.weight(0, 0));
   other.weights().initialize(1);
   EXPECT_EQ((one.weights().output.weight - other.weights().output.weight).cwiseAbs().maxCoeff(), 0);
-  const double bound = std::sqrt(6.0 / 128);
-  for (const auto* linear :
-       {&one.weights().query, &one.weights().key, &one.weights().value, &one.weights().output}) {
-    EXPECT_LE(linear->weight.cwiseAbs().maxCoeff(), bound);
-    EXPECT_NEAR(linear->weight.mean(), 0, 0.01);
-    EXPECT_NEAR(linear->weight.squaredNorm() / (64 * 64), bound * bound / 3, 0.001);
-    EXPECT_EQ(linear->bias.cwiseAbs().sum(), 0);
-  }
   std::vector<std::string> names;
   const AttentionWeights<float> without(4, false);
   without.for_each([&](const char* name, const auto&) { names.emplace_back(name); });

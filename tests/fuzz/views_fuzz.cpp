@@ -549,8 +549,8 @@ class Call {
   }
 
   void attention(const Tensor<X, 3>& x) {
-    RotaryValueMultiHeadAttentionOptions options{.heads = input_.rarely() ? input_.size(0, 4) : 1,
-                                                 .d_model = x.dimension(2)};
+    RotaryMultiHeadAttentionOptions options{.heads = input_.rarely() ? input_.size(0, 4) : 1,
+                                            .d_model = x.dimension(2)};
     options.rope_percentage = input_.flag() ? input_.real() : 0.5;
     options.rope_value_percentage = input_.flag() ? input_.real() : 0.5;
     options.dropout_prob = input_.rarely() ? input_.real() : 0.25;

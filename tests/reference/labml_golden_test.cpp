@@ -143,13 +143,13 @@ class LabmlRun {
   void run_attention(const std::string& name, bool listing) {
     const Arguments& args = case_.constructor->args;
     if (args.number("dropout_prob", 0) != 0) wrong_data("no test knows which probabilities were dropped");
-    RotaryValueMultiHeadAttentionOptions options;
+    RotaryMultiHeadAttentionOptions options;
     options.heads = args.integer("heads");
     options.d_model = args.integer("d_model");
     options.bias = !listing;
     options.rope_percentage = listing ? 1 : name == "MultiHeadAttention" ? 0 : 0.5;
     if (!listing && name != "MultiHeadAttention")
-      options.rope_percentage = args.number("rope_percentage", options.rope_percentage);
+      options.rope_percentage = args.number("rope_percentage", 0.5);
     const bool with_values = name == "RotaryValuePEMultiHeadAttention" && !listing;
     if (with_values) options.rope_value_percentage = args.number("rope_value_percentage", 0.5);
     std::vector<AttentionCall> calls;

@@ -75,22 +75,24 @@ struct AttentionWeights {
     for_each([](const char*, auto& parameter) { parameter.setZero(); });
   }
 
-  /// Weights uniform within ±sqrt(6 / (in + out)) (Glorot and Bengio, 2010), biases 0. A seed gives the same
-  /// weights on every machine.
+  /// Draws weights and biases uniformly from ±1/√in, as PyTorch's nn.Linear: kaiming_uniform_ with a = √5 (He et al.,
+  /// 2015). A seed gives the same weights on every machine.
   void initialize(std::uint64_t seed) {
     std::uint64_t state = seed;
-    for (Linear* linear : {&query, &key, &value, &output}) {
-      const double bound =
-          std::sqrt(6.0 / static_cast<double>(linear->weight.rows() + linear->weight.cols()));
-      for (Index i = 0; i < linear->weight.size(); ++i) {
+    const auto draw = [&state](double bound, auto& parameter) {
+      for (Index i = 0; i < parameter.size(); ++i) {
         // splitmix64 (Steele, Lea and Flood, 2014); its upper 53 bits are a number in [0, 1)
         std::uint64_t z = (state += 0x9e3779b97f4a7c15u);
         z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
         z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
         const double uniform = static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
-        linear->weight.data()[i] = static_cast<T>(bound * (2 * uniform - 1));
+        parameter.data()[i] = static_cast<T>(bound * (2 * uniform - 1));
       }
-      linear->bias.setZero();
+    };
+    for (Linear* linear : {&query, &key, &value, &output}) {
+      const double bound = 1 / std::sqrt(static_cast<double>(linear->weight.cols()));
+      draw(bound, linear->weight);
+      draw(bound, linear->bias);
     }
   }
 

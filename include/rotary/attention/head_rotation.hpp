@@ -3,8 +3,9 @@
 
 #include <optional>
 
-#include "../labml.hpp"
+#include "../rotary_embedding.hpp"
 #include "../xpos.hpp"
+#include "multi_head_options.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
@@ -19,37 +20,68 @@ inline Index rotating_features(Index d_k, const double& percentage, const char* 
   return features;
 }
 
+/// The frequencies of queries and keys. Throws if the options say twice which features rotate.
+inline Frequencies query_frequencies(const RotaryMultiHeadAttentionOptions& options) {
+  const Index d_k = options.d_model / options.heads;
+  if (!options.frequencies)
+    return language_frequencies(
+        rotating_features(d_k, options.rope_percentage.value_or(0.5), "rope_percentage"),
+        options.base.value_or(10000));
+  check(*options.frequencies);
+  if (options.rope_percentage || options.base)
+    fail("both frequencies and ", options.base ? "base" : "rope_percentage", " are given, there must be one");
+  const Index features = checked_product(options.frequencies->pairs(), 2);
+  if (features > d_k) fail("found frequencies of ", features, " features, a head has ", d_k);
+  return *options.frequencies;
+}
+
+/// The frequencies of values: those of queries where the options have `frequencies`. Their magnitude is 1, since the
+/// outputs of heads are rotated back.
+inline Frequencies value_frequencies(const RotaryMultiHeadAttentionOptions& options) {
+  const Index features = rotating_features(
+      options.d_model / options.heads, options.rope_value_percentage.value_or(0), "rope_value_percentage");
+  if (!options.frequencies || features == 0)
+    return language_frequencies(features, options.base.value_or(10000));
+  Frequencies frequencies = *options.frequencies;
+  if (features != 2 * frequencies.pairs())
+    fail("rope_value_percentage is ", *options.rope_value_percentage, ", so that ", features,
+         " features of values would rotate; the frequencies are of ", 2 * frequencies.pairs());
+  frequencies.magnitude = 1;
+  return frequencies;
+}
+
 /// The rotations inside multi-head attention. Tensors are row-major [seq, batch, heads, d_k]: all heads of
 /// all sequences share the cos/sin row of their position, and memory is read in order.
 template <RowScalar T>
 class HeadRotation {
  public:
-  HeadRotation(Index d_k, double rope_percentage, double rope_value_percentage, double base,
-               std::optional<double> xpos_scale_base) {
-    const Index features = rotating_features(d_k, rope_percentage, "rope_percentage");
-    const Index value_features = rotating_features(d_k, rope_value_percentage, "rope_value_percentage");
-    if (value_features > 0) value_rope_.emplace(value_features, base);
-    if (features == 0) return;
-    if (xpos_scale_base) {
-      xpos_.emplace(language_frequencies(features, base), HeadLayout{.pairing = Pairing::half, .seq_dim = 0},
-                    XPosOptions{.xpos_scale_base = *xpos_scale_base});
+  explicit HeadRotation(const RotaryMultiHeadAttentionOptions& options) {
+    constexpr HeadLayout kLayout{.pairing = Pairing::half, .seq_dim = 0};
+    Frequencies frequencies = query_frequencies(options), of_values = value_frequencies(options);
+    if (of_values.pairs() > 0) value_rope_.emplace(std::move(of_values), kLayout);
+    if (frequencies.pairs() == 0) {
+      if (options.xpos_scale_base)
+        fail("xpos_scale_base is given, but no features of queries and keys rotate");
+    } else if (options.xpos_scale_base) {
+      xpos_.emplace(std::move(frequencies), kLayout,
+                    XPosOptions{.xpos_scale_base = *options.xpos_scale_base});
     } else {
-      rope_.emplace(features, base);
+      rope_.emplace(std::move(frequencies), kLayout);
     }
   }
 
   void rotate_queries_and_keys(const StridedView<T>& queries, const StridedView<T>& keys,
                                Direction direction) const {
     if (rope_) {
-      rope_->rotate_in_place(queries, direction);
-      rope_->rotate_in_place(keys, direction);
+      rope_->rotate_in_place(queries, {.direction = direction});
+      rope_->rotate_in_place(keys, {.direction = direction});
     } else if (xpos_) {
       xpos_->rotate_queries_and_keys_in_place(queries, keys, {.direction = direction});
     }
   }
 
   void rotate_values(const StridedView<T>& values, Direction direction) const {
-    if (value_rope_) value_rope_->rotate_in_place(values, direction);
+    if (value_rope_) value_rope_->rotate_in_place(values, {.direction = direction});
   }
 
   /// Throws on sizes that cannot be rotated.
@@ -59,7 +91,7 @@ class HeadRotation {
   }
 
  private:
-  std::optional<RotaryPositionalEmbeddings<T>> rope_, value_rope_;
+  std::optional<RotaryEmbedding<T>> rope_, value_rope_;
   std::optional<XPos<T>> xpos_;
 };
 

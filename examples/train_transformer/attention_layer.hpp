@@ -1,23 +1,24 @@
 // Where the model meets the library: self-attention by rotary::RotaryMultiHeadAttention.
 #pragma once
 
+#include <optional>
 #include <rotary/attention.hpp>
 #include <string>
 
 #include "matrix.hpp"
+#include "positions.hpp"
 #include "random.hpp"
 
 namespace train {
-
-/// The position encoding of attention: rotary, rotary with scores that decay with distance, or none.
-enum class PositionKind { rotary, xpos, none };
 
 struct AttentionOptions {
   Index d_model = 128;
   Index heads = 16;
   PositionKind positions = PositionKind::rotary;
   double rope_percentage = 1.0;  ///< share of the features of a head that rotate
-  double dropout = 0.0;          ///< of attention probabilities, in training
+  /// Of the features that rotate, instead of those of training: for longer sequences.
+  std::optional<rotary::Frequencies> frequencies = {};
+  double dropout = 0.0;  ///< of attention probabilities, in training
 };
 
 /// Causal self-attention on tokens [seq * batch, d_model]. The library wants [seq, batch, d_model], which is
@@ -64,10 +65,15 @@ struct AttentionLayer {
     rotary::RotaryMultiHeadAttentionOptions wanted{.heads = options.heads,
                                                    .d_model = options.d_model,
                                                    .rope_percentage = options.rope_percentage,
-                                                   .dropout_prob = options.dropout,
-                                                   .bias = false};
-    if (options.positions == PositionKind::none) wanted.rope_percentage = 0;
+                                                   .dropout_prob = options.dropout};
+    if (!rotates(options.positions)) wanted.rope_percentage = 0;
+    if (options.positions == PositionKind::rotary_value)
+      wanted.rope_value_percentage = options.rope_percentage;
     if (options.positions == PositionKind::xpos) wanted.xpos_scale_base = 512;
+    if (options.frequencies) {
+      wanted.rope_percentage = std::nullopt;
+      wanted.frequencies = options.frequencies;
+    }
     return wanted;
   }
 

@@ -24,7 +24,7 @@ namespace train {
 ///     __metadata__                format, options (JSON), alphabet, fingerprint of the data, steps, checksum
 ///
 /// Random numbers have no state beyond the seed and the step (see random.hpp), nor has the order of the data.
-inline constexpr const char* kCheckpointFormat = "train_transformer 1";
+inline constexpr const char* kCheckpointFormat = "train_transformer 2";
 
 namespace detail {
 

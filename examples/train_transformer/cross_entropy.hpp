@@ -51,4 +51,20 @@ Loss cross_entropy(Matrix<Scalar>& logits, const std::vector<int>& targets, doub
   return loss;
 }
 
+/// `cross_entropy` of rows first to last - 1 alone, without the gradient.
+template <class Scalar>
+Loss loss_of_rows(const Matrix<Scalar>& logits, const std::vector<int>& targets, Index first, Index last) {
+  Loss loss;
+  for (Index t = first; t < last; ++t) {
+    const int target = targets[static_cast<std::size_t>(t)];
+    if (target == kNotGraded) continue;
+    const auto row = logits.row(t).array();
+    const Scalar largest = row.maxCoeff();
+    loss.sum += std::log(static_cast<double>((row - largest).exp().sum())) -
+                static_cast<double>(row(target) - largest);
+    ++loss.graded;
+  }
+  return loss;
+}
+
 }  // namespace train

@@ -22,12 +22,15 @@ struct Linear {
 
   Linear(Index in, Index out) : weight(Matrix<Scalar>::Zero(in, out)), bias(RowVector<Scalar>::Zero(out)) {}
 
-  /// Uniform weights within ±sqrt(6 / (in + out)) (Glorot and Bengio 2010), bias 0.
+  /// Weights and bias uniform within ±1/sqrt(in), as PyTorch's nn.Linear.
   void initialize(Random& random) {
-    const double bound = std::sqrt(6.0 / static_cast<double>(weight.rows() + weight.cols()));
-    for (Index i = 0; i < weight.size(); ++i)
-      weight.data()[i] = static_cast<Scalar>(random.uniform(-bound, bound));
-    bias.setZero();
+    const double bound = 1 / std::sqrt(static_cast<double>(weight.rows()));
+    const auto draw = [&](auto& parameter) {
+      for (Index i = 0; i < parameter.size(); ++i)
+        parameter.data()[i] = static_cast<Scalar>(random.uniform(-bound, bound));
+    };
+    draw(weight);
+    draw(bias);
   }
 
   void forward(const Matrix<Scalar>& x, Matrix<Scalar>& y) const {

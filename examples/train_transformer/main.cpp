@@ -5,6 +5,7 @@
 #include <new>
 
 #include "demo.hpp"
+#include "evaluate.hpp"
 #include "options.hpp"
 #include "run.hpp"
 
@@ -14,7 +15,12 @@ int main(int argc, char** argv) {
   try {
     train::parse_options(app, argc, argv, options);
     std::signal(SIGINT, [](int) { train::interrupted = 1; });
-    options.demo ? train::demo(options) : train::run(options);
+    if (options.demo)
+      train::demo(options);
+    else if (options.evaluate)
+      train::evaluate(options);
+    else
+      train::run(options);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 1;
   } catch (const std::bad_alloc&) {

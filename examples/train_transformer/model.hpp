@@ -99,6 +99,7 @@ class Model {
   struct Activations {
     std::vector<typename TransformerLayer<Scalar>::Activations> layers;
     typename LayerNorm<Scalar>::Activations norm;
+    Matrix<Scalar> encodings;  // sinusoidal, of the longest sequence so far
     Matrix<Scalar> x, head_in, logits, d_in;
   };
 
@@ -112,6 +113,8 @@ class Model {
 
   const ModelOptions& options() const { return options_; }
 
+  /// Draws the weights as PyTorch does: the embedding from a normal distribution of deviation 1, linear maps as
+  /// Linear::initialize. Gains are 1, their biases 0.
   void initialize(std::uint64_t seed) {
     Random random({seed, kInitialWeights});
     for (Index i = 0; i < embedding_.size(); ++i) embedding_.data()[i] = static_cast<Scalar>(random.normal());
@@ -127,6 +130,11 @@ class Model {
     a.x.resize(batch.tokens(), embedding_.cols());
     for (Index t = 0; t < batch.tokens(); ++t)
       a.x.row(t) = embedding_.row(batch.inputs[static_cast<std::size_t>(t)]);
+    if (options_.attention.positions == PositionKind::sinusoidal) {
+      if (a.encodings.rows() < batch.seq)
+        a.encodings = sinusoidal_encodings<Scalar>(batch.seq, embedding_.cols());
+      for (Index t = 0; t < batch.tokens(); ++t) a.x.row(t) += a.encodings.row(t / batch.batch);
+    }
     const Dropout dropout{options_.attention.dropout,
                           options_.attention.dropout > 0 ? dropout_random : nullptr};
     for (std::size_t l = 0; l < layers_.size(); ++l)

@@ -22,6 +22,9 @@ struct Options {
   std::string out = "train_transformer.out";
   bool resume = false;
   bool demo = false;
+  bool evaluate = false;
+  std::string rescale = "none";
+  double factor = 0;   ///< of `rescale`; 0 for the sequence length over that of training
   double minutes = 0;  ///< 0 for no limit
   Index threads = 1;
   Index checkpoint_every = 100;
@@ -35,6 +38,18 @@ struct Options {
 inline std::string option_name(std::string member) {
   std::replace(member.begin(), member.end(), '_', '-');
   return "--" + member;
+}
+
+/// Throws OptionError if options do not go with --evaluate.
+inline void check_evaluation(const Options& options) {
+  if (options.demo || options.resume)
+    throw OptionError(std::string(options.demo ? "--demo" : "--resume") +
+                      " and --evaluate do not go together");
+  for (const std::string& member : options.given)
+    if (member != "seq_len" && member != "text")
+      throw OptionError(option_name(member) +
+                        " does not go with --evaluate, which takes it from the checkpoint");
+  if (options.factor > 0 && options.rescale == "none") throw OptionError("--factor goes with --rescale");
 }
 
 /// Reads the command line. Throws CLI::ParseError, to be given to `CLI::App::exit`, or OptionError.
@@ -55,7 +70,7 @@ inline void parse_options(CLI::App& app, int argc, const char* const* argv, Opti
   };
   add("text", run.text, "text file to learn to continue; without it, additions are learned");
   add("digits", run.digits, "digits of the numbers to add");
-  add("positions", run.positions, "what attention knows of positions: rotary, xpos or none");
+  add("positions", run.positions, std::string("how the model knows positions: ") + kPositionList);
   add("rope-percentage", run.rope_percentage, "share of the features of a head that rotate");
   add("seq-len", run.seq_len, "characters of a sequence of the text; an addition is one sequence");
   add("batch", run.batch, "sequences of a step; for additions " + std::to_string(kAdditionBatch));
@@ -76,6 +91,13 @@ inline void parse_options(CLI::App& app, int argc, const char* const* argv, Opti
   app.add_flag("--resume", options.resume, "go on from the checkpoint in --out")->group("How");
   app.add_flag("--demo", options.demo, "learn to add with rotary positions and with none, and compare")
       ->group("How");
+  app.add_flag("--evaluate", options.evaluate,
+               "print the validation loss of the checkpoint in --out, also at another --seq-len")
+      ->group("How");
+  how("rescale", options.rescale,
+      "with --evaluate: rescales frequencies for longer sequences: none, interpolate, ntk or yarn");
+  how("factor", options.factor, "factor of --rescale (0: --seq-len over that of training)")
+      ->check(CLI::Range(0.0, 1e6));
   how("minutes", options.minutes, "stop after so many minutes (0: no limit)")->check(CLI::NonNegativeNumber);
   how("threads", options.threads, "threads; the numbers do not depend on it")->check(CLI::Range(1, 1024));
   how("checkpoint-every", options.checkpoint_every, "steps from one checkpoint to the next")
@@ -94,6 +116,9 @@ inline void parse_options(CLI::App& app, int argc, const char* const* argv, Opti
     throw OptionError("--text is empty, wanted the name of a file");
   if (options.given.count("text") && options.given.count("digits"))
     throw OptionError("--digits goes without --text");
+  if (options.evaluate) return check_evaluation(options);
+  if (options.rescale != "none" || options.factor > 0)
+    throw OptionError("--rescale and --factor go with --evaluate");
   if (!options.given.count("text") && !options.resume) {
     // An addition is one short sequence: many of them make a step of as many tokens as 4 sequences of text.
     if (options.given.count("seq_len"))

@@ -3,15 +3,18 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "matrix.hpp"
+#include "positions.hpp"
 
 namespace train {
 
 /// Everything that the numbers of a run depend on. It goes into every checkpoint, so that `--resume` needs no
-/// options. The defaults are those of labml's annotated experiment with rotary positions on Tiny Shakespeare.
+/// options. The defaults are those of labml's annotated experiment with rotary positions on Tiny Shakespeare, as it is in
+/// their repository since June 2022: all features of a head rotate, and projections have a bias.
 struct RunOptions {
   std::string text;  ///< a file to learn to continue; empty for the addition task
   Index digits = 3;
@@ -65,14 +68,14 @@ inline void validate(const RunOptions& run) {
   in("validate-every", run.validate_every, 1, 1'000'000'000);
   require(run.d_model % run.heads == 0, "--d-model " + std::to_string(run.d_model) +
                                             " does not divide into --heads " + std::to_string(run.heads));
-  require(run.positions == "rotary" || run.positions == "xpos" || run.positions == "none",
-          "--positions is \"" + run.positions + "\", wanted rotary, xpos or none");
+  const std::optional<PositionKind> positions = position_kind(run.positions);
+  require(positions.has_value(), "--positions is \"" + run.positions + "\", wanted " + kPositionList);
   require(run.rope_percentage > 0 && run.rope_percentage <= 1,
           "--rope-percentage must be above 0 and at most 1");
   const auto rotating =
       static_cast<Index>(static_cast<double>(run.d_model / run.heads) * run.rope_percentage);
   require(
-      run.positions == "none" || (rotating >= 2 && rotating % 2 == 0),
+      !rotates(*positions) || (rotating >= 2 && rotating % 2 == 0),
       "a head has " + std::to_string(run.d_model / run.heads) + " features, of which " +
           std::to_string(rotating) +
           " would rotate; that must be an even number above 0 (see --d-model, --heads, --rope-percentage)");

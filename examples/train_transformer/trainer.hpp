@@ -29,7 +29,9 @@ struct History {
   std::vector<Validation> validations;
 };
 
-inline ModelOptions model_options(const RunOptions& run, const Task& task) {
+/// The model of a run. `frequencies`, if given, replace those of training.
+inline ModelOptions model_options(const RunOptions& run, const Task& task,
+                                  std::optional<rotary::Frequencies> frequencies = {}) {
   ModelOptions options;
   options.vocabulary = task.tokenizer().size();
   options.layers = run.layers;
@@ -38,9 +40,8 @@ inline ModelOptions model_options(const RunOptions& run, const Task& task) {
   options.attention.d_model = run.d_model;
   options.attention.heads = run.heads;
   options.attention.rope_percentage = run.rope_percentage;
-  options.attention.positions = run.positions == "rotary" ? PositionKind::rotary
-                                : run.positions == "xpos" ? PositionKind::xpos
-                                                          : PositionKind::none;
+  options.attention.positions = position_kind(run.positions).value();
+  options.attention.frequencies = std::move(frequencies);
   return options;
 }
 
@@ -51,11 +52,13 @@ inline ModelOptions model_options(const RunOptions& run, const Task& task) {
 /// same bits.
 class Trainer {
  public:
-  Trainer(const RunOptions& run, const Task& task, Workers& workers)
+  /// `frequencies`, if given, replace those of the run: for validation at another length.
+  Trainer(const RunOptions& run, const Task& task, Workers& workers,
+          std::optional<rotary::Frequencies> frequencies = {})
       : run_(run),
         task_(task),
         workers_(workers),
-        model_(model_options(run, task)),
+        model_(model_options(run, task, std::move(frequencies))),
         parameters_(model_.parameters()),
         adam_(parameters_, {}),
         activations_(static_cast<std::size_t>(workers.count())) {
@@ -118,21 +121,13 @@ class Trainer {
 
   /// Validates with up to `most` sequences, spread evenly over those of the task.
   Validation validate(Index most = std::numeric_limits<Index>::max()) {
-    const Index all = task_.validation_sequences();
-    const Index sequences = std::min(most, all);
-    const Index chunk = std::max<Index>(1, kValidationTokens / task_.seq_len());
-    const Index chunks = (sequences + chunk - 1) / chunk;
-    std::vector<Loss> losses(static_cast<std::size_t>(chunks));
-    std::vector<Index> exact(static_cast<std::size_t>(chunks));
-    workers_.run(chunks, [&](Index piece, Index worker) {
-      const Index first = piece * chunk, count = std::min(chunk, sequences - first);
-      Batch batch = task_.empty_batch(count);
-      for (Index i = 0; i < count; ++i) task_.validation_sequence((first + i) * all / sequences, i, batch);
-      auto& activations = activations_[static_cast<std::size_t>(worker)];
-      model_.forward(batch, activations);
-      const auto p = static_cast<std::size_t>(piece);
-      exact[p] = exact_answers(batch, activations.logits);
-      losses[p] = cross_entropy(activations.logits, batch.targets, 0.0);
+    const Index sequences = std::min(most, task_.validation_sequences());
+    const auto chunks = static_cast<std::size_t>(validation_chunks(sequences));
+    std::vector<Loss> losses(chunks);
+    std::vector<Index> exact(chunks);
+    run_validation(sequences, [&](std::size_t p, const Batch& batch, Matrix<float>& logits) {
+      exact[p] = exact_answers(batch, logits);
+      losses[p] = cross_entropy(logits, batch.targets, 0.0);
     });
     Loss loss;
     Index right = 0;
@@ -146,6 +141,23 @@ class Trainer {
     if (task_.has_exact_answers())
       found.exact_answers = static_cast<double>(right) / static_cast<double>(sequences);
     return found;
+  }
+
+  /// Validates with all sequences of the task. Returns the losses of tokens 0 to `part` - 1 of the sequences, of the next
+  /// `part` tokens, and so on.
+  std::vector<Loss> validate_by_position(Index part) {
+    const Index sequences = task_.validation_sequences();
+    const auto parts = static_cast<std::size_t>((task_.seq_len() + part - 1) / part);
+    std::vector<std::vector<Loss>> losses(static_cast<std::size_t>(validation_chunks(sequences)));
+    run_validation(sequences, [&](std::size_t p, const Batch& batch, const Matrix<float>& logits) {
+      for (Index first = 0; first < batch.seq; first += part)
+        losses[p].push_back(loss_of_rows(logits, batch.targets, first * batch.batch,
+                                         std::min(first + part, batch.seq) * batch.batch));
+    });
+    std::vector<Loss> sums(parts);
+    for (const auto& of_chunk : losses)
+      for (std::size_t i = 0; i < parts; ++i) sums[i] += of_chunk[i];
+    return sums;
   }
 
   /// The number of sequences of the batch in whose answer the likeliest token is right everywhere. Each token
@@ -169,6 +181,26 @@ class Trainer {
  private:
   static constexpr Index kMostShards = 8;
   static constexpr Index kValidationTokens = 512;  ///< in one forward pass: they stay in the cache
+
+  Index validation_chunk() const { return std::max<Index>(1, kValidationTokens / task_.seq_len()); }
+  Index validation_chunks(Index sequences) const {
+    return (sequences + validation_chunk() - 1) / validation_chunk();
+  }
+
+  /// Runs the model on `sequences` validation sequences, spread evenly over those of the task. Calls body(chunk, batch,
+  /// logits) for chunks of them, on the threads of the workers.
+  template <class Body>
+  void run_validation(Index sequences, const Body& body) {
+    const Index all = task_.validation_sequences(), chunk = validation_chunk();
+    workers_.run(validation_chunks(sequences), [&](Index piece, Index worker) {
+      const Index first = piece * chunk, count = std::min(chunk, sequences - first);
+      Batch batch = task_.empty_batch(count);
+      for (Index i = 0; i < count; ++i) task_.validation_sequence((first + i) * all / sequences, i, batch);
+      auto& activations = activations_[static_cast<std::size_t>(worker)];
+      model_.forward(batch, activations);
+      body(static_cast<std::size_t>(piece), batch, activations.logits);
+    });
+  }
 
   static Index graded_tokens(const Batch& batch) {
     return static_cast<Index>(batch.targets.size()) -

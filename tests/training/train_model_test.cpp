@@ -50,7 +50,7 @@ TEST_P(ModelGradient, IsTheDifferenceOfTheLoss) {
   train::Model<double> model(small_model(positions, dropout)), gradient(model.options());
   model.initialize(random.bits());
   const train::Parameters<double> parameters = model.parameters(), gradients = gradient.parameters();
-  // Biases and gains start at 0 and 1; moved from there, no term of a gradient vanishes.
+  // Gains start at 1 and their biases at 0; moved from there, no term of a gradient vanishes.
   for (const auto& parameter : parameters)
     for (double& value : parameter.values()) value += random.uniform(-0.1, 0.1);
   const train::Batch batch = random_batch(random, 5, 3, 7);
@@ -82,11 +82,12 @@ TEST_P(ModelGradient, IsTheDifferenceOfTheLoss) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ModelGradient,
-                         testing::Combine(testing::Values(train::PositionKind::rotary,
-                                                          train::PositionKind::xpos,
-                                                          train::PositionKind::none),
-                                          testing::Values(0.0, 0.3)));
+INSTANTIATE_TEST_SUITE_P(
+    All, ModelGradient,
+    testing::Combine(testing::Values(train::PositionKind::rotary, train::PositionKind::rotary_value,
+                                     train::PositionKind::xpos, train::PositionKind::sinusoidal,
+                                     train::PositionKind::none),
+                     testing::Values(0.0, 0.3)));
 
 TEST(Model, ParametersOfWeightsAndGradientGoTogether) {
   train::Model<double> model(small_model(train::PositionKind::rotary, 0)), gradient(model.options());
@@ -99,9 +100,89 @@ TEST(Model, ParametersOfWeightsAndGradientGoTogether) {
     EXPECT_NE(parameters[i].data, gradients[i].data);
     numbers += parameters[i].size();
   }
-  // Embedding 7·8; per layer two norms 2·2·8, attention 4·8·8 + 2·8 (values and output have a bias),
-  // feed-forward 8·12 + 12 + 12·8 + 8; last norm 2·8; head 8·7 + 7.
-  EXPECT_EQ(numbers, 56 + 2 * (32 + 272 + 212) + 16 + 63);
+  // Embedding 7·8; per layer two norms 2·2·8, attention 4·8·8 + 4·8, feed-forward 8·12 + 12 + 12·8 + 8; last norm 2·8;
+  // head 8·7 + 7.
+  EXPECT_EQ(numbers, 56 + 2 * (32 + 288 + 212) + 16 + 63);
+}
+
+// nn.Embedding is normal of deviation 1, nn.Linear uniform within ±1/√in, nn.LayerNorm 1 and 0. The bounds are five
+// deviations of a mean and of a variance.
+TEST(Model, StartsAsPyTorchDoes) {
+  train::ModelOptions options = small_model(train::PositionKind::rotary, 0);
+  options.vocabulary = 60;
+  options.d_ff = 200;
+  options.attention.d_model = 48;
+  train::Model<double> model(options);
+  model.initialize(3);
+  for (const auto& parameter : model.parameters()) {
+    const auto values = parameter.values();
+    const double count = static_cast<double>(values.size());
+    const auto ends_with = [&](const char* end) { return parameter.name.ends_with(end); };
+    SCOPED_TRACE(parameter.name);
+    const double mean = values.mean(), variance = values.square().mean();
+    if (parameter.name == "embedding.weight") {
+      EXPECT_NEAR(mean, 0, 5 / std::sqrt(count));
+      EXPECT_NEAR(variance, 1, 5 * std::sqrt(2 / count));
+      EXPECT_GT(values.abs().maxCoeff(), 3);
+    } else if (ends_with("gain")) {
+      EXPECT_TRUE((values == 1).all());
+    } else if (parameter.name.find("norm") != std::string::npos) {
+      EXPECT_TRUE((values == 0).all());
+    } else {
+      const double bound = 1 / std::sqrt(ends_with("layer2.weight") || ends_with("layer2.bias") ? 200. : 48.);
+      EXPECT_LE(values.abs().maxCoeff(), bound);
+      EXPECT_GT(values.abs().maxCoeff(), bound * (1 - 10 / count));
+      EXPECT_NEAR(mean, 0, 5 * bound / std::sqrt(3 * count));
+      EXPECT_NEAR(variance, bound * bound / 3, 5 * bound * bound * std::sqrt(4 / 45. / count));
+    }
+  }
+}
+
+TEST(Model, SinusoidalEncodingsAreThoseOfThePaper) {
+  const auto encodings = train::sinusoidal_encodings<double>(50, 6);
+  for (Index position = 0; position < 50; ++position)
+    for (Index i = 0; i < 3; ++i) {
+      const double angle = static_cast<double>(position) / std::pow(10000.0, static_cast<double>(i) / 3);
+      EXPECT_NEAR(encodings(position, 2 * i), std::sin(angle), 1e-14);
+      EXPECT_NEAR(encodings(position, 2 * i + 1), std::cos(angle), 1e-14);
+    }
+  EXPECT_EQ(train::sinusoidal_encodings<double>(2, 3)(1, 2), 0);
+}
+
+// The first layer's input is an embedding plus an encoding, whatever was read before with these activations.
+TEST(Model, AddsSinusoidalEncodingsToEmbeddings) {
+  train::ModelOptions options = small_model(train::PositionKind::sinusoidal, 0);
+  options.layers = 0;
+  train::Model<double> model(options);
+  model.initialize(8);
+  const auto encodings = train::sinusoidal_encodings<double>(5, 8);
+  const Eigen::Map<const train::Matrix<double>> embedding(model.parameters()[0].data, 7, 8);
+  train::Model<double>::Activations a;
+  for (const Index seq : {3, 5, 2}) {
+    train::Batch batch{seq, 2, {}, {}};
+    for (Index t = 0; t < 2 * seq; ++t) batch.inputs.push_back(static_cast<int>(t % 7));
+    model.forward(batch, a);
+    for (Index t = 0; t < 2 * seq; ++t)
+      EXPECT_EQ(a.x.row(t), embedding.row(t % 7) + encodings.row(t / 2)) << t;
+  }
+}
+
+TEST(Model, TakesOtherFrequenciesThanThoseOfTraining) {
+  const train::Batch batch{5, 1, {1, 2, 3, 4, 5}, {}};
+  for (const auto positions :
+       {train::PositionKind::rotary, train::PositionKind::rotary_value, train::PositionKind::xpos}) {
+    const auto logits = [&](std::optional<rotary::Frequencies> frequencies) {
+      train::ModelOptions options = small_model(positions, 0);
+      options.attention.frequencies = std::move(frequencies);
+      train::Model<double> model(options);
+      model.initialize(4);
+      train::Model<double>::Activations a;
+      model.forward(batch, a);
+      return a.logits;
+    };
+    EXPECT_EQ(logits(std::nullopt), logits(rotary::language_frequencies(4)));
+    EXPECT_NE(logits(std::nullopt), logits(rotary::scaled(rotary::language_frequencies(4), 2)));
+  }
 }
 
 TEST(Model, SeesNoLaterToken) {
@@ -161,6 +242,22 @@ TEST(CrossEntropy, KnownValues) {
   train::Matrix<double> gradient(3, 2);
   gradient << -0.25, 0.25, 0.5, -0.5, 0, 0;
   EXPECT_LT((logits - gradient).cwiseAbs().maxCoeff(), 1e-12);
+}
+
+TEST(CrossEntropy, OfSomeRowsIsThatPartOfAll) {
+  rotary::testing::Random random(6);
+  SCOPED_TRACE(random.replay());
+  train::Matrix<double> logits(5, 3);
+  random.fill(logits);
+  logits.row(1) *= 1000;
+  const std::vector<int> targets{0, 2, train::kNotGraded, 1, 2};
+  train::Loss sum = train::loss_of_rows(logits, targets, 0, 2);
+  EXPECT_EQ(sum.graded, 2);
+  EXPECT_EQ(train::loss_of_rows(logits, targets, 2, 3).graded, 0);
+  sum += train::loss_of_rows(logits, targets, 2, 5);
+  const train::Loss all = train::cross_entropy(logits, targets, 1);
+  EXPECT_EQ(sum.graded, all.graded);
+  EXPECT_NEAR(sum.sum, all.sum, 1e-12);
 }
 
 TEST(Noam, RisesToTheWarmupAndFallsWithTheRoot) {

@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -259,7 +261,7 @@ TEST_F(TrainTransformer, RefusesOptionsThatMakeNoSense) {
   expect_refused(small("out", {"--prompt", "It is ü"}), "--prompt: the character 'ü' (U+00FC) is not among");
   expect_refused(small("out", {"--prompt", ""}), "--prompt is empty");
   expect_refused(small("out", {"--positions", "learned"}),
-                 "--positions is \"learned\", wanted rotary, xpos or none");
+                 "--positions is \"learned\", wanted rotary, rotary_value, xpos, sinusoidal or none");
   expect_refused({"--heads", "3", "--out", path("out").string()},
                  "--d-model 128 does not divide into --heads 3");
   expect_refused({"--seq-len", "9", "--out", path("out").string()}, "--seq-len goes with --text");
@@ -306,6 +308,84 @@ TEST_F(TrainTransformer, RefusesDamagedCheckpointsAndLeavesThemAlone) {
   std::ofstream(path("text.txt"), std::ios::app) << "more";
   expect_refused(resume, "was trained on other data");
   EXPECT_EQ(read(checkpoint), good);
+}
+
+/// The number after "validation loss" in the last line.
+double loss_in(const std::string& output) {
+  const std::string words = "validation loss ";
+  const std::size_t place = output.rfind(words);
+  return place == std::string::npos ? -1 : std::stod(output.substr(place + words.size()));
+}
+
+// Each kind of positions is trained, named by its checkpoint, resumed and validated.
+TEST_F(TrainTransformer, TrainsWithEveryKindOfPositions) {
+  std::set<double> losses;
+  for (const std::string positions : {"rotary", "rotary_value", "xpos", "sinusoidal", "none"}) {
+    const Outcome trained = run(small(positions, {"--positions", positions, "--steps", "20"}));
+    ASSERT_EQ(trained.code, 0) << trained.output;
+    EXPECT_NE(trained.output.find("positions " + positions + ": validation"), std::string::npos);
+    const Outcome resumed = run({"--resume", "--out", path(positions).string(), "--steps", "25"});
+    ASSERT_EQ(resumed.code, 0) << resumed.output;
+    EXPECT_NE(resumed.output.find("Going on after step 20 of 25"), std::string::npos) << resumed.output;
+    EXPECT_NE(resumed.output.find(positions + " positions, "), std::string::npos) << resumed.output;
+
+    const Outcome evaluated = run({"--evaluate", "--out", path(positions).string()});
+    ASSERT_EQ(evaluated.code, 0) << evaluated.output;
+    EXPECT_NE(evaluated.output.find("positions " + positions + ": validation loss"), std::string::npos);
+    const std::string last = "validation loss ";  // of the training, over the same sequences
+    EXPECT_NEAR(loss_in(evaluated.output),
+                std::stod(resumed.output.substr(resumed.output.rfind("validation loss ") + last.size())),
+                1e-4);
+    losses.insert(loss_in(evaluated.output));
+  }
+  EXPECT_EQ(losses.size(), 5u);
+}
+
+TEST_F(TrainTransformer, EvaluatesAtAnotherLengthWithRescaledFrequencies) {
+  // A head of 16 features, so that YaRN's rescaling of a context of 16 tokens has pairs to rescale.
+  ASSERT_EQ(run(small("out", {"--steps", "60", "--heads", "1"})).code, 0);
+  const std::string before = everything_in("out");
+  std::map<std::string, double> losses;
+  for (const std::string rescale : {"none", "interpolate", "ntk", "yarn"}) {
+    const Outcome outcome =
+        run({"--evaluate", "--out", path("out").string(), "--seq-len", "64", "--rescale", rescale});
+    ASSERT_EQ(outcome.code, 0) << outcome.output;
+    EXPECT_NE(outcome.output.find("| 1 to 16 | "), std::string::npos) << outcome.output;
+    EXPECT_NE(outcome.output.find("| 49 to 64 | "), std::string::npos) << outcome.output;
+    EXPECT_NE(outcome.output.find(" at 64 tokens (step 60, "), std::string::npos) << outcome.output;
+    EXPECT_EQ(outcome.output.find(rescale + " by 4") != std::string::npos, rescale != "none");
+    losses[rescale] = loss_in(outcome.output);
+  }
+  EXPECT_EQ(everything_in("out"), before);
+  std::set<double> different;
+  for (const auto& [rescale, loss] : losses) different.insert(loss);
+  EXPECT_EQ(different.size(), 4u);
+  // Factor 1 changes no frequency.
+  for (const std::string rescale : {"interpolate", "ntk", "yarn"})
+    EXPECT_EQ(loss_in(run({"--evaluate", "--out", path("out").string(), "--seq-len", "64", "--rescale",
+                           rescale, "--factor", "1"})
+                          .output),
+              losses["none"]);
+}
+
+TEST_F(TrainTransformer, RefusesToEvaluateWhatIsNotThere) {
+  const std::vector<std::string> evaluate{"--evaluate", "--out", path("out").string()};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = evaluate;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  expect_refused(evaluate, "there is no checkpoint");
+  ASSERT_EQ(run(small("out", {"--steps", "1", "--positions", "none"})).code, 0);
+  expect_refused(with({"--rescale", "yarn"}),
+                 "--rescale goes with rotary positions, but the checkpoint was trained with none");
+  expect_refused(with({"--rescale", "more"}), "--rescale is \"more\", wanted none, interpolate, ntk or yarn");
+  expect_refused(with({"--factor", "2"}), "--factor goes with --rescale");
+  expect_refused(with({"--layers", "3"}), "--layers does not go with --evaluate");
+  expect_refused(with({"--resume"}), "--resume and --evaluate do not go together");
+  expect_refused(with({"--seq-len", "4000"}), "--seq-len");
+  expect_refused(small("other", {"--rescale", "ntk"}), "--rescale and --factor go with --evaluate");
+  EXPECT_FALSE(fs::exists(path("other")));
 }
 
 TEST_F(TrainTransformer, KeepsTheCheckpointOfTheRunBefore) {

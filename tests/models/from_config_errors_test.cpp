@@ -227,6 +227,101 @@ TEST(FromConfigErrors, Contradictions) {
                  {"text_config.rope_scaling.factor stands twice"});
 }
 
+// Refusals that belong to a model type or to one kind of list, a row each.
+TEST(FromConfigErrors, KeysOfOneModelType) {
+  struct Row {
+    const char* keys;  // of the model, beside those of model_with; null takes one away
+    std::vector<std::string_view> parts;
+  };
+  const Row rows[] = {
+      // Scaling.
+      {R"({"max_position_embeddings": null,
+           "rope_scaling": {"rope_type": "yarn", "factor": null, "original_max_position_embeddings": 2048}})",
+       {"rope_scaling.factor is null", "max_position_embeddings"}},
+      {R"({"rope_scaling": {"extra_method": "original", "original_max_position_embeddings": 2048}})",
+       {"rope_scaling.factor is missing or not positive", "extra_method"}},
+      {R"({"rope_scaling": {"extra_method": "original", "original_max_position_embeddings": 2048, "factor": 0}})",
+       {"rope_scaling.factor is missing or not positive", "extra_method"}},
+      {R"({"max_position_embeddings": null, "rope_scaling": {"rope_type": "dynamic", "factor": 2}})",
+       {"max_position_embeddings is missing", "rope_type dynamic"}},
+      {R"({"model_type": "nomic_bert", "rotary_scaling_factor": 2})",
+       {"max_trained_positions is missing", "rotary_scaling_factor"}},
+      {R"({"model_type": "internlm", "rotary": {"base": 10000, "type": "linear"}})",
+       {"rotary.type is linear", "origin and dynamic"}},
+      {R"({"model_type": "internlm", "max_position_embeddings": null, "rotary": {"type": "dynamic"}})",
+       {"max_position_embeddings is missing", "rotary.type"}},
+      {R"({"model_type": "internlm", "rotary": {"type": "dynamic"},
+           "rope_scaling": {"rope_type": "linear", "factor": 2}})",
+       {"rope_scaling.rope_type is linear", "internlm", "only one of them"}},
+      {R"({"model_type": "internlm", "rotary": {"base": 500000}})",
+       {"rope_theta is 10000", "rotary.base is 500000", "agree"}},
+      {R"({"model_type": "internlm", "rotary": {"trick": 1}})", {"rotary.trick is 1", "does not read"}},
+      {R"({"rope_scaling": {"rope_type": "video_rope"}})", {"rope_type is video_rope", "sections"}},
+      // Sizes.
+      {R"({"hidden_size": 4294967296, "num_attention_heads": 1})", {"hidden_size is 4294967296", "65536"}},
+      {R"({"head_dim": 63, "rope_scaling": {"rope_type": "proportional"}})", {"head_dim is 63", "even"}},
+      {R"({"model_type": "phi4mm"})", {"partial_rotary_factor is missing", "phi4mm", "not known"}},
+      {R"({"model_type": "deepseek_v3", "qk_rope_head_dim": 64})", {"qk_nope_head_dim is missing"}},
+      {R"({"model_type": "deepseek_v3", "qk_nope_head_dim": 64})", {"qk_rope_head_dim is missing"}},
+      {R"({"model_type": "deepseek_v4", "head_dim": 64, "qk_rope_head_dim": 66, "compress_ratios": [0, 4, 128, 0]})",
+       {"qk_rope_head_dim is 66", "even and at most head_dim, 64"}},
+      {R"({"model_type": "deepseek_v4", "head_dim": 64, "qk_rope_head_dim": 0, "compress_ratios": [0, 4, 128, 0]})",
+       {"qk_rope_head_dim is 0", "even and at most head_dim, 64"}},
+      // Layers.
+      {R"({"layer_types": ["full_attention", "chunked_attention", "cubic", "full_attention"]})",
+       {"layer_types has an entry cubic", "llama"}},
+      {R"({"model_type": "baichuan_m1", "sliding_window_layers": [1, 2, 1]})",
+       {"sliding_window_layers has 1 twice"}},
+      {R"({"model_type": "baichuan_m1", "num_hidden_layers": null, "sliding_window_layers": [1]})",
+       {"num_hidden_layers is missing", "sliding_window_layers"}},
+      {R"({"model_type": "recurrent_gemma", "block_types": []})",
+       {"block_types has 0 entries", "1 at least"}},
+      {R"({"model_type": "deepseek_v4", "head_dim": 64, "compress_ratios": [0, 4, 5, 0]})",
+       {"compress_ratios has an entry 5", "0, 4 and 128"}},
+      {R"({"model_type": "granite_swa", "layer_rope_theta": [10000, -1, 0, 10000]})",
+       {"layer_rope_theta has an entry -1", "negative"}},
+      {R"({"model_type": "granite_swa", "layer_rope_theta": [10000, 5, 0, 10000],
+           "rope_scaling": {"full_attention": {}, "sliding_attention": {}}})",
+       {"rope_scaling has bases for types of layers", "every layer"}},
+      {R"({"model_type": "step3p5", "rope_theta": [10000, 0, 10000, 10000]})",
+       {"rope_theta has an entry 0", "positive"}},
+      {R"({"model_type": "step3p5", "num_hidden_layers": null, "rope_theta": [10000, 5]})",
+       {"num_hidden_layers is missing", "rope_theta"}},
+      {R"({"rope_scaling": {"full_attention": {"factor": 2, "trick": 1}}})",
+       {"rope_scaling.full_attention.trick is 1", "does not read"}},
+      {R"({"rope_scaling": {"full_attention": {}, "extra_method": "original"}})",
+       {"rope_scaling.extra_method", "does not read"}},
+      {R"({"model_type": "deepseek_v4", "head_dim": 64, "compress_ratios": [0, 4, 128, 0],
+           "rope_parameters": {"main": {}, "compress": {}, "other": {}}})",
+       {"rope_parameters.other", "does not read"}},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.keys);
+    const std::string message = error_of_call([&] { from_config(model_with(Json::parse(row.keys))); });
+    EXPECT_NE(message, kNoError);
+    for (const std::string_view part : row.parts) EXPECT_NE(message.find(part), message.npos) << message;
+  }
+}
+
+TEST(FromConfigErrors, LayersWithoutNumber) {
+  const auto olmo = [](const Json& keys) {
+    Json config = model_with(keys);
+    config["model_type"] = "olmo";
+    config["num_hidden_layers"] = nullptr;
+    return config;
+  };
+  expect_error([&] { from_config(olmo(Json::object()), {.assume = {.rotating_layers = {{0}}}}); },
+               {"num_hidden_layers is missing", "assume.rotating_layers"});
+  expect_refused(olmo({{"layer_types", std::vector<std::string>(100001, "full_attention")}}),
+                 {"layer_types has 100001 entries", "100000"});
+  expect_refused(olmo({{"layer_types", Json::array()}}), {"layer_types has 0 entries"});
+  // A model of more types of layers than anybody has.
+  std::vector<double> thetas;
+  for (int layer = 0; layer < 101; ++layer) thetas.push_back(10000 + layer);
+  expect_refused(model_with({{"model_type", "step3p5"}, {"num_hidden_layers", 101}, {"rope_theta", thetas}}),
+                 {"more than 100 types of layers"});
+}
+
 TEST(FromConfigErrors, ModelsThatDoNotRotate) {
   expect_wrong({{"alibi", true}}, {"alibi"});
   expect_wrong({{"use_rope", false}}, {"use_rope"});

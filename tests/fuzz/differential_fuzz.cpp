@@ -1,13 +1,14 @@
 // A libFuzzer target: every instruction set and every way of naming positions gives the bits of the scalar reference.
 //
-// The reference makes one row for each token, and rotates one head after the other, in plain loops. See
-// tests/fuzz/README.md for how to run it.
+// The reference makes one row for each token, and rotates one head after the other, in plain loops. So it does for XPos,
+// with rows whose pairs have a scale each. See tests/fuzz/README.md for how to run it.
 #include <array>
 #include <optional>
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/kernels/testing.hpp>
 #include <rotary/positions/token_positions.hpp>
 #include <rotary/rotary_embedding.hpp>
+#include <rotary/xpos.hpp>
 
 #include "../support/compiled_kernels.hpp"
 #include "fuzzed_input.hpp"
@@ -97,17 +98,29 @@ class Problem {
     k_.emplace(input, shape(1));
     q_out_.emplace(input, shape(heads_));
     k_out_.emplace(input, shape(1));
+    with_xpos_ = input.flag() && axes_ == 1;
+    scale_base_ = input.rarely() ? input.real() : input.pick({512.0, 64.0, 1000.0, 3.0});
+    if (input.flag()) centre_ = input.rarely() ? input.real() : static_cast<double>(input.position());
+    centre_on_last_query_ = input.byte() % 4 == 1;
+    queries_ = input.integer(1, 12);
   }
 
   void check() {
     if (!succeeds([&] { embedding_.emplace(frequencies_, layout_, cached_); })) return;
+    check_plain();
+    if (with_xpos_) check_xpos();
+  }
+
+ private:
+  void check_plain() {
     const double forward = frequencies_.magnitude * scale_;
     factor_ = direction_ == Direction::inverse ? 1 / forward : forward;
     valid_ = kernels::is_magnitude<T>(factor_) &&
              (direction_ != Direction::inverse || (std::isfinite(forward) && forward != 0));
     if (valid_) {
-      q_wanted_ = rotated(*q_);
-      k_wanted_ = rotated(*k_);
+      const auto at = [&](Index b, Index n) { return places_[token(b, n)]; };
+      q_wanted_ = rotated(elements(*q_), heads_, seq_, {.factor = factor_}, at);
+      k_wanted_ = rotated(elements(*k_), 1, seq_, {.factor = factor_}, at);
     }
     with_every_instruction_set([&] {
       // A new one each time, since an embedding keeps the rows it has made.
@@ -116,7 +129,6 @@ class Problem {
     });
   }
 
- private:
   std::vector<Index> shape(Index heads) const {
     return seq_axis_ == 2 ? std::vector<Index>{batch_, heads, seq_, features_}
                           : std::vector<Index>{batch_, seq_, heads, features_};
@@ -159,11 +171,18 @@ class Problem {
     }
   }
 
-  /// `x` rotated by the reference, its elements in row-major order.
-  std::vector<X> rotated(const FuzzedTensor<X>& x) const {
-    std::vector<X> result;
-    for (Index n = 0; n < x.size(); ++n) result.push_back(x[n]);
-    const Index heads = x.extents()[seq_axis_ == 2 ? 1 : 2];
+  /// The elements of a tensor in row-major order.
+  static std::vector<X> elements(const FuzzedTensor<X>& x) {
+    std::vector<X> all;
+    for (Index n = 0; n < x.size(); ++n) all.push_back(x[n]);
+    return all;
+  }
+
+  /// Elements in row-major order, rotated by the reference: `seq` tokens of `heads` heads, the token n of a sequence b at
+  /// the coordinates at(b, n).
+  template <class At>
+  std::vector<X> rotated(std::vector<X> x, Index heads, Index seq, const kernels::Magnitude& magnitude,
+                         const At& at) const {
     const TurnSteps steps(frequencies_);
     std::vector<T> row(static_cast<std::size_t>(2 * pairs_));
     std::vector<X> window(row.size()), out(row.size());
@@ -175,24 +194,26 @@ class Problem {
     job.negate_sin = !forward;
     job.pairs = pairs_;
     for (Index b = 0; b < batch_; ++b) {
-      for (Index n = 0; n < seq_; ++n) {
-        kernels::cos_sin_row_reference<T>(steps, {places_[token(b, n)].data(), std::size_t(axes_)},
-                                          {.factor = factor_}, layout_.pairing, row.data());
+      for (Index n = 0; n < seq; ++n) {
+        const Place place = at(b, n);
+        kernels::cos_sin_row_reference<T>(steps, {place.data(), std::size_t(axes_)}, magnitude,
+                                          layout_.pairing, row.data());
         for (Index h = 0; h < heads; ++h) {
-          const Index head = seq_axis_ == 2 ? (b * heads + h) * seq_ + n : (b * seq_ + n) * heads + h;
-          X* const at = result.data() + head * features_ + start_;
-          std::copy_n(at, window.size(), window.data());
+          const Index head = seq_axis_ == 2 ? (b * heads + h) * seq + n : (b * seq + n) * heads + h;
+          X* const features = x.data() + head * features_ + start_;
+          std::copy_n(features, window.size(), window.data());
           kernels::rotate_pairs_reference(job, 0, pairs_, window.data(), out.data(), row.data());
-          std::copy_n(out.data(), out.size(), at);
+          std::copy_n(out.data(), out.size(), features);
         }
       }
     }
-    return result;
+    return x;
   }
 
   /// Has every element the bits that are wanted? A NaN among rotated features may be any NaN.
-  void require_bits(const FuzzedTensor<X>& found, const std::vector<X>& wanted, const char* what) const {
-    for (Index n = 0; n < found.size(); ++n) {
+  template <class Elements>
+  void require_bits(const Elements& found, const std::vector<X>& wanted, const char* what) const {
+    for (Index n = 0; n < static_cast<Index>(wanted.size()); ++n) {
       const X& right = wanted[static_cast<std::size_t>(n)];
       const bool outside = n % features_ < start_ || n % features_ >= start_ + 2 * pairs_;
       require(std::memcmp(&found[n], &right, sizeof right) == 0 ||
@@ -445,6 +466,151 @@ class Problem {
                      AxisPositions::listed(std::span<const P>(spaced.data(), spaced.size()), {}, 2));
   }
 
+  // ---- XPos
+
+  /// The magnitude of the rows of XPos, whose centre is `centre`: the sign is 1 for queries, −1 for keys.
+  kernels::Magnitude scales(double centre, int sign) const {
+    using detail::rounded;
+    const double slope = sign / rounded(scale_base_);
+    if (direction_ == Direction::inverse)
+      return {1 / frequencies_.magnitude, {log_zeta_.data(), log_zeta_.size()}, -slope, centre};
+    return {frequencies_.magnitude, {log_zeta_.data(), log_zeta_.size()}, slope, centre};
+  }
+
+  /// How far the logarithms of the scales at a position are from 0; only how far above, where scales may vanish.
+  double log_scale(const kernels::Magnitude& scales, const FixedPosition& position) const {
+    double worst = 0;
+    for (const double& log_zeta : log_zeta_) {
+      const double log_of = log_zeta * scales.exponent(static_cast<double>(position));
+      if (!detail::finite_bits(log_of)) return HUGE_VAL;
+      worst = std::max(
+          worst, centre_on_last_query_ && direction_ != Direction::inverse ? log_of : std::fabs(log_of));
+    }
+    return worst;
+  }
+
+  /// Does a call take scales whose logarithms are at most `worst` from 0? Empty close to the limit.
+  std::optional<bool> takes_scales(double worst) const {
+    const double limit = std::log(std::min(static_cast<double>(std::numeric_limits<T>::max()),
+                                           static_cast<double>(std::numeric_limits<X>::max()))) -
+                         1;
+    if (std::fabs(worst - limit) < 0.01) return {};
+    return worst < limit && !(centre_ && (centre_on_last_query_ || !detail::finite_bits(*centre_))) &&
+           (direction_ != Direction::inverse || !detail::is_equal(frequencies_.magnitude, 0.0));
+  }
+
+  void check_xpos() {
+    std::optional<XPos<T>> xpos;
+    if (!succeeds([&] { xpos.emplace(frequencies_, layout_, XPosOptions{scale_base_}); })) return;
+    log_zeta_.clear();
+    for (const double& zeta : xpos->scale()) log_zeta_.push_back(std::log(zeta));
+    check_xpos_together(*xpos);
+    check_xpos_with_cached_keys(*xpos);
+  }
+
+  /// Queries and keys of the same positions, in every way of naming these.
+  void check_xpos_together(const XPos<T>& xpos) {
+    FixedPosition last = places_[0][0];
+    for (const Place& place : places_)
+      if (std::pair(place[0].whole, place[0].fraction) > std::pair(last.whole, last.fraction))
+        last = place[0];
+    const double centre = centre_on_last_query_
+                              ? static_cast<double>(last)
+                              : centre_.value_or(static_cast<double>(places_[0][0]) + double(seq_ / 2));
+    const kernels::Magnitude of_queries = scales(centre, 1), of_keys = scales(centre, -1);
+    double worst = 0;
+    for (const Place& place : places_)
+      worst = std::max({worst, log_scale(of_queries, place[0]), log_scale(of_keys, place[0])});
+    const auto takes = takes_scales(worst);
+    if (!takes) return;
+    valid_ = *takes;
+    if (valid_) {
+      const auto at = [&](Index b, Index n) { return places_[token(b, n)]; };
+      q_wanted_ = rotated(elements(*q_), heads_, seq_, of_queries, at);
+      k_wanted_ = rotated(elements(*k_), 1, seq_, of_keys, at);
+    }
+    XPosRotateOptions options{
+        .centre = centre_, .centre_on_last_query = centre_on_last_query_, .direction = direction_};
+    with_every_instruction_set([&] {
+      if (shared_ && consecutive_) {
+        const auto expect_offset = [&](const char* what, const auto& device) {
+          XPosRotateOptions from = options;
+          from.offset = places_[0][0];
+          expect(what, true, false, [&](const auto& q, const auto& k, const auto&, const auto&) {
+            xpos.rotate_queries_and_keys_in_place(q, k, from, device);
+          });
+        };
+        expect_offset("XPos from an offset", CallingThread());
+        expect_offset("XPos from an offset, with threads", ThreeParts());
+      }
+      check_xpos_lists<std::int64_t>(xpos, options);
+      check_xpos_lists<double>(xpos, options);
+    });
+  }
+
+  /// Lists of numbers of the type P, where positions are such.
+  template <class P>
+  void check_xpos_lists(const XPos<T>& xpos, const XPosRotateOptions& options) {
+    const auto list = as_list<P>(coordinates(0, shared_ ? 1 : batch_));
+    if (!list) return;
+    const auto expect_positions_of_xpos = [&](const char* what, const auto& at) {
+      expect(what, true, false, [&](const auto& q, const auto& k, const auto&, const auto&) {
+        xpos.rotate_queries_and_keys_in_place(q, k, at, options, ThreeParts());
+      });
+    };
+    if (shared_) {
+      expect_positions_of_xpos("XPos at a list", *list);
+    } else {
+      expect_positions_of_xpos("XPos at a list in batches", Positions::listed(*list).in_batches(batch_));
+    }
+    if (!consecutive_) return;
+    std::vector<P> starts;
+    for (Index b = 0; b < batch_; ++b)
+      starts.push_back((*list)[static_cast<std::size_t>(shared_ ? 0 : b * seq_)]);
+    expect_positions_of_xpos("XPos at a start for every sequence", Positions::per_sequence(starts));
+  }
+
+  /// The last tokens as queries, all as keys: keys from position 0 on, queries moved by an offset.
+  void check_xpos_with_cached_keys(const XPos<T>& xpos) {
+    const Index q_len = std::min(queries_, seq_);
+    const FixedPosition offset = places_[0][0];
+    double of_keys = centre_.value_or(static_cast<double>(seq_ / 2));
+    double of_queries = of_keys + static_cast<double>(offset);
+    if (centre_on_last_query_) of_queries = of_keys = static_cast<double>(offset + FixedPosition(seq_ - 1));
+    const auto key_at = [](Index, Index n) { return Place{FixedPosition(n)}; };
+    const auto query_at = [&](Index, Index n) { return Place{offset + FixedPosition(seq_ - q_len + n)}; };
+    const kernels::Magnitude q_scales = scales(of_queries, 1), k_scales = scales(of_keys, -1);
+    double worst = 0;
+    for (Index n = 0; n < seq_; ++n) worst = std::max(worst, log_scale(k_scales, key_at(0, n)[0]));
+    for (Index n = 0; n < q_len; ++n) worst = std::max(worst, log_scale(q_scales, query_at(0, n)[0]));
+    const auto takes = takes_scales(worst);
+    if (!takes) return;
+
+    const auto copied = [&](const FuzzedTensor<X>& x, Index heads, Index seq) {
+      Tensor<X, 4> copy(batch_, seq_axis_ == 2 ? heads : seq, seq_axis_ == 2 ? seq : heads, features_);
+      for (Index n = 0; n < copy.size(); ++n) copy.data()[n] = x[n];
+      return copy;
+    };
+    const auto elements_of = [](const Tensor<X, 4>& x) {
+      return std::vector<X>(x.data(), x.data() + x.size());
+    };
+    const Tensor<X, 4> q = copied(*q_, heads_, q_len), k = copied(*k_, 1, seq_);
+    const auto q_wanted = rotated(elements_of(q), heads_, q_len, q_scales, query_at);
+    const auto k_wanted = rotated(elements_of(k), 1, seq_, k_scales, key_at);
+    const XPosRotateOptions options{.offset = offset,
+                                    .centre = centre_,
+                                    .centre_on_last_query = centre_on_last_query_,
+                                    .direction = direction_};
+    with_every_instruction_set([&] {
+      const bool done = succeeds([&] {
+        const auto [q_found, k_found] = xpos.rotate_queries_with_cached_keys(q, k, options);
+        require_bits(q_found.data(), q_wanted, "XPos, queries with cached keys");
+        require_bits(k_found.data(), k_wanted, "XPos, cached keys");
+      });
+      require(done == *takes, "XPos takes cached keys where no scale overflows");
+    });
+  }
+
   Index pairs_, start_, features_, batch_, heads_, seq_;
   int axes_, seq_axis_;
   Index cached_;
@@ -459,6 +625,12 @@ class Problem {
   std::array<std::vector<FixedPosition>, kMaxPositionAxes> lists_;
   std::optional<FuzzedTensor<X>> q_, k_, q_out_, k_out_;
   std::optional<RotaryEmbedding<T>> embedding_;
+  // Of XPos.
+  bool with_xpos_ = false, centre_on_last_query_ = false;
+  double scale_base_ = 512;
+  std::optional<double> centre_;
+  Index queries_ = 1;
+  std::vector<double> log_zeta_;
   std::vector<X> q_wanted_, k_wanted_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 
+#include "key_cache/key_rows.hpp"
 #include "key_cache/key_scales.hpp"
 #include "key_cache/token_log.hpp"
 #include "key_cache/token_store.hpp"
@@ -64,13 +65,15 @@ class KeyCache {
   /// For keys of queries that `embedding` rotates, with its layout.
   template <class Row>
   KeyCache(const RotaryEmbedding<Row>& embedding, const KeyCacheOptions& options)
-      : KeyCache(interpolated(embedding), detail::KeyScales(), options, embedding.layout()) {}
+      : KeyCache(detail::interpolated_frequencies(embedding), detail::KeyScales(), options,
+                 embedding.layout()) {}
 
   /// For keys of queries that `xpos` rotates with the same centre, the position of scale 1. The centre is
   /// fixed at construction, so that decoding agrees with a full pass; `change_centre` changes it.
   template <class Row>
   KeyCache(const XPos<Row>& xpos, double centre, const KeyCacheOptions& options)
-      : KeyCache(interpolated(xpos.rotary()), detail::KeyScales(xpos, centre), options, xpos.layout()) {}
+      : KeyCache(detail::interpolated_frequencies(xpos.rotary()), detail::KeyScales(xpos, centre), options,
+                 xpos.layout()) {}
 
   [[nodiscard]] Index size() const { return tokens_.size(); }  ///< tokens held
   [[nodiscard]] Index capacity() const {
@@ -186,10 +189,8 @@ class KeyCache {
   /// or passes from LongRoPE's short factors to its long ones. The numbers of pairs and axes must not change;
   /// XPos's scales do not change.
   void change_frequencies(const Frequencies& frequencies) {
-    if (frequencies.axes != axes() || frequencies.pairs() != rows_.pairs())
-      detail::fail("found frequencies of ", frequencies.pairs(), " pairs on ", frequencies.axes,
-                   " axes, the keys are rotated by ", rows_.pairs(), " pairs on ", axes());
-    rows_ = make_rows(frequencies, layout_.pairing);
+    detail::check_like(frequencies, rows_);
+    rows_ = detail::key_rows<T>(frequencies, layout_.pairing);
     rotate(0, size());
   }
 
@@ -207,7 +208,7 @@ class KeyCache {
            const HeadLayout& layout)
       : layout_(checked_layout(layout, frequencies)),
         grows_(options.grows),
-        rows_(make_rows(frequencies, layout.pairing)),
+        rows_(detail::key_rows<T>(frequencies, layout.pairing)),
         scales_(std::move(scales)),
         tokens_(frequencies.axes),
         raw_(options.heads, options.head_dim),
@@ -221,23 +222,11 @@ class KeyCache {
     tokens_.reserve(options.capacity);
   }
 
-  template <class Row>
-  static Frequencies interpolated(const RotaryEmbedding<Row>& embedding) {
-    return scaled(embedding.frequencies(), embedding.interpolate_factor());
-  }
-
   static HeadLayout checked_layout(const HeadLayout& layout, const Frequencies& frequencies) {
     if (layout.seq_dim != -2 && layout.seq_dim != -3)
       detail::fail("seq_dim is ", layout.seq_dim,
                    ", a key cache takes -2, [heads, tokens, head_dim], or -3, [tokens, heads, head_dim]");
     return detail::completed(layout, frequencies.pairs());
-  }
-
-  static detail::RowCache<T> make_rows(const Frequencies& frequencies, Pairing pairing) {
-    detail::check(frequencies);
-    if (std::fabs(frequencies.magnitude) > static_cast<double>(std::numeric_limits<T>::max()))
-      detail::fail("the magnitude is ", frequencies.magnitude, ", it must be finite in the type of the rows");
-    return detail::RowCache<T>(frequencies, pairing, 0);
   }
 
   void check_range(Index first, Index last) const {

@@ -69,6 +69,7 @@
 #include "xpos.hpp"                           // XPos: scores that decay with distance
 #include "polar_embedding.hpp"                // PolarEmbedding: features are lengths, positions angles
 #include "key_cache.hpp"                      // rotated keys while decoding: append, shift, drop, fork
+#include "key_cache/key_value_cache.hpp"      // keys and values of many sequences, in shared pages
 #include "labml.hpp"                          // labml's module
 #include "attention.hpp"                      // attend, and labml's attention
 // clang-format on

@@ -45,6 +45,13 @@ class TokenLog {
 
   void reserve(Index tokens) { positions_.reserve(checked_elements<FixedPosition>(tokens, axes_)); }
 
+  /// Reserves memory to append to `tokens` tokens, at least twice what was reserved, so that appending token by token copies
+  /// little.
+  void reserve_to_append(Index tokens) {
+    const auto wanted = checked_elements<FixedPosition>(tokens, axes_);
+    if (wanted > positions_.capacity()) positions_.reserve(std::max(wanted, 2 * positions_.capacity()));
+  }
+
   void append(const Positions& positions) {
     for (Index n = 0; n < positions.count(); ++n)
       for (int axis = 0; axis < axes_; ++axis) positions_.push_back(positions.at(n, axis));

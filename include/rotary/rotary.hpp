@@ -72,4 +72,5 @@
 #include "key_cache/key_value_cache.hpp"      // keys and values of many sequences, in shared pages
 #include "labml.hpp"                          // labml's module
 #include "attention.hpp"                      // attend, and labml's attention
+#include "attention/attend_cached.hpp"        // attend to the sequences of a cache
 // clang-format on

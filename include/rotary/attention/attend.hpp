@@ -38,23 +38,30 @@ void run_pass(Pass& pass, const Device& device) {
   });
 }
 
-template <class T, class Q, class K, class V, class Y, class Device>
-void run_attention(const StridedView<const Q>& q, const StridedView<const K>& k,
-                   const StridedView<const V>& v, const StridedView<Y>& out, const StridedView<T>* log_sum,
-                   const AttentionOptions<T>& options, const Device& device) {
-  const AttentionCall<T> call = attention_call<T>(q, k, v, options);
+/// Runs a checked call on queries `q`; `inputs` are the tensors that the results must not share memory with.
+template <class T, class Q, class Y, class Device, class... Inputs>
+void run_attention_call(const AttentionCall<T>& call, const StridedView<const Q>& q,
+                        const StridedView<Y>& out, const StridedView<T>* log_sum, const Device& device,
+                        const StridedView<Inputs>&... inputs) {
   check_shape_like(out, q, call.sizes.d_v, "the result");
-  check_separate("the result", out, q, k, v);
+  check_separate("the result", out, q, inputs...);
   std::optional<TokenOutput<T>> sums;
   if (log_sum) {
     const StridedView<T> view = with_one_feature(*log_sum, q);
-    check_separate("log_sum", *log_sum, q, k, v, out);
+    check_separate("log_sum", *log_sum, q, inputs..., out);
     sums = TokenOutput<T>::of(view);
   }
   if (call.sizes.batch == 0 || call.sizes.seq_q == 0) return;
   const TokenOutput<T> output = TokenOutput<T>::of(out);
   AttendForward<T> pass(call, output, sums ? &*sums : nullptr);
   run_pass(pass, device);
+}
+
+template <class T, class Q, class K, class V, class Y, class Device>
+void run_attention(const StridedView<const Q>& q, const StridedView<const K>& k,
+                   const StridedView<const V>& v, const StridedView<Y>& out, const StridedView<T>* log_sum,
+                   const AttentionOptions<T>& options, const Device& device) {
+  run_attention_call(attention_call<T>(q, k, v, options), q, out, log_sum, device, k, v);
 }
 
 template <class T, class Q, class K, class V, class G, class GQ, class GK, class GV, class Device>

@@ -23,10 +23,10 @@ class AttendForward {
   AttendForward(const AttentionCall<T>& call, const TokenOutput<T>& out, const TokenOutput<T>* log_sum)
       : call_(call), out_(out), log_sum_(log_sum), blocks_(call.sizes, kQueryRows) {
     block_count_ = call.sizes.batch * call.sizes.kv_heads * blocks_.per_head;
-    const Index keys = call.most_keys(blocks_.tokens);
-    if (block_count_ < kSplitBelowBlocks) parts_ = std::clamp<Index>(keys / kPartKeys, 1, kMostKeyParts);
-    part_keys_ = (keys + parts_ - 1) / parts_;
-    part_keys_ = (part_keys_ + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+    // With sequences of a cache the batch does not count, so that a sequence has the same bits in any batch.
+    const Index blocks = call.seq_k_of.empty() ? block_count_ : call.sizes.kv_heads * blocks_.per_head;
+    most_parts_ = blocks < kSplitBelowBlocks ? kMostKeyParts : 1;
+    parts_ = key_parts(call.sizes.seq_k).count;
     if (parts_ > 1) partial_.resize(static_cast<std::size_t>(block_count_ * parts_));
   }
 
@@ -35,7 +35,7 @@ class AttendForward {
   /// Of one task.
   Eigen::TensorOpCost cost() const {
     const auto& sizes = call_.sizes;
-    const double keys = static_cast<double>(std::min(part_keys_, sizes.seq_k)),
+    const double keys = static_cast<double>(std::min(key_parts(sizes.seq_k).keys, sizes.seq_k)),
                  width = static_cast<double>(sizes.d + sizes.d_v);
     return {keys * width * sizeof(T), 0,
             keys * width * static_cast<double>(blocks_.tokens * sizes.group()) / 4};
@@ -62,6 +62,16 @@ class AttendForward {
     std::vector<T> factors;
   };
 
+  /// How the keys of a sequence are split: into `count` parts of at most `keys` keys.
+  struct KeyParts {
+    Index count, keys;
+  };
+  KeyParts key_parts(Index seq_k) const {
+    const Index keys = call_.most_keys(blocks_.tokens, seq_k);
+    const Index count = std::clamp<Index>(keys / kPartKeys, 1, most_parts_);
+    return {count, ((keys + count - 1) / count + kKeyBlock - 1) / kKeyBlock * kKeyBlock};
+  }
+
   void run_part(const QueryBlock& block, Index part, Rows& rows, Scratch& scratch) const;
   void add_scores(const QueryBlock& block, Index first, HeadRows<T> scores, Rows& rows,
                   Scratch& scratch) const;
@@ -71,7 +81,8 @@ class AttendForward {
   const TokenOutput<T>& out_;
   const TokenOutput<T>* log_sum_;
   QueryBlocks blocks_;
-  Index block_count_ = 0, parts_ = 1, part_keys_ = 0;
+  Index block_count_ = 0, most_parts_ = 1;
+  Index parts_ = 1;  // of the longest sequence
   std::vector<Rows> partial_;
 };
 
@@ -93,15 +104,17 @@ void AttendForward<T>::run(Index first, Index last) {
 
 template <RowScalar T>
 void AttendForward<T>::run_part(const QueryBlock& block, Index part, Rows& rows, Scratch& scratch) const {
+  const KeyParts parts = key_parts(call_.keys_of(block.b));
+  if (part >= parts.count) return;
   const Index count = call_.rows(block);
   rows.reset(count, call_.sizes.d_v);
-  call_.visible.of_block(block.first, block.count, scratch.seen, scratch.ranges);
+  call_.visible_to(block.b).of_block(block.first, block.count, scratch.seen, scratch.ranges);
   call_.read_heads(call_.queries, block, scratch.queries);
   scratch.queries *= call_.scale;
   if (scratch.scores.rows() < count) scratch.scores.setZero(count, kKeyBlock);  // a group of many heads
   const HeadReader<T> keys = call_.keys.head(block.b, block.kv_head),
                       values = call_.values.head(block.b, block.kv_head);
-  for_each_key_block(std::span<const KeyRange>(scratch.ranges), part * part_keys_, (part + 1) * part_keys_,
+  for_each_key_block(std::span<const KeyRange>(scratch.ranges), part * parts.keys, (part + 1) * parts.keys,
                      kKeyBlock, [&](Index, Index first, Index width) {
                        const HeadRows<T> scores = score_rows(scratch.scores, count, 0, width);
                        multiply_transposed<T>(scratch.queries, keys.read(first, width, scratch.keys), scores);
@@ -144,9 +157,11 @@ void AttendForward<T>::add_scores(const QueryBlock& block, Index first, HeadRows
 template <RowScalar T>
 void AttendForward<T>::merge(Index first, Index last) {
   for (Index n = first; n < last; ++n) {
+    const QueryBlock block = blocks_.block(n);
+    const Index count = key_parts(call_.keys_of(block.b)).count;
     Rows* const parts = partial_.data() + n * parts_;
     Rows& all = parts[0];
-    for (Index part = 1; part < parts_; ++part) {
+    for (Index part = 1; part < count; ++part) {
       Rows& more = parts[part];
       for (std::size_t r = 0; r < all.sum.size(); ++r) {
         const T largest = std::max(all.largest[r], more.largest[r]);
@@ -157,7 +172,7 @@ void AttendForward<T>::merge(Index first, Index last) {
         all.largest[r] = largest;
       }
     }
-    finish(blocks_.block(n), all);
+    finish(block, all);
   }
 }
 

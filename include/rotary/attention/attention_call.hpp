@@ -70,7 +70,13 @@ struct AttentionCall {
   VisibleKeys visible;
   StridedView<const bool> mask;  // [.., heads, seq_q, seq_k], stride 0 where it is broadcast
   T scale;
+  std::span<const Index> seq_k_of = {};  // of each sequence, where they differ; at most sizes.seq_k
 
+  /// The number of keys of a sequence, and what its queries see.
+  Index keys_of(Index b) const {
+    return seq_k_of.empty() ? sizes.seq_k : seq_k_of[static_cast<std::size_t>(b)];
+  }
+  VisibleKeys visible_to(Index b) const { return visible.with_keys(keys_of(b)); }
   bool masked() const { return options.mask.has_value(); }
   AttentionDropout dropout() const { return {options.dropout_prob, options.dropout_seed}; }
   Index head_of(const QueryBlock& block, Index row) const {
@@ -114,12 +120,11 @@ struct AttentionCall {
                       first, count, out);
   }
 
-  /// An upper bound of the keys that a block of queries sees.
-  Index most_keys(Index queries_in_block) const {
-    if (!options.window || !options.cu_seqlens.empty()) return sizes.seq_k;
-    const Index window = std::min(*options.window, sizes.seq_k),
-                sinks = std::min(options.sink_tokens, sizes.seq_k);
-    return std::min(sizes.seq_k, (options.causal ? window : 2 * window) + queries_in_block + sinks);
+  /// An upper bound of the keys that a block of queries sees, of `seq_k`.
+  Index most_keys(Index queries_in_block, Index seq_k) const {
+    if (!options.window || !options.cu_seqlens.empty()) return seq_k;
+    const Index window = std::min(*options.window, seq_k), sinks = std::min(options.sink_tokens, seq_k);
+    return std::min(seq_k, (options.causal ? window : 2 * window) + queries_in_block + sinks);
   }
 };
 

@@ -99,23 +99,34 @@ inline StridedView<const bool> broadcast_mask(const StridedView<const bool>& giv
   return mask;
 }
 
-/// Throws on wrong shapes, options or rows.
-template <RowScalar T, class Q, class K, class V>
-AttentionCall<T> attention_call(const StridedView<const Q>& q, const StridedView<const K>& k,
-                                const StridedView<const V>& v, const AttentionOptions<T>& options) {
-  const auto q_bytes = HeadTensor<const char>::of(q).bytes;
-  const AttentionSizes sizes =
-      attention_sizes(q_bytes, HeadTensor<const char>::of(k).bytes, HeadTensor<const char>::of(v).bytes);
+/// A call without its keys and values. Throws on wrong options or rows of queries.
+template <RowScalar T, class Q>
+AttentionCall<T> attention_call_of(const StridedView<const Q>& q, const AttentionSizes& sizes,
+                                   const AttentionOptions<T>& options) {
   check_attention_options(options, sizes);
   const double scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(sizes.d)));
   return {sizes,
           TokenInput<T>::of(q, options.query_rows, "queries"),
-          TokenInput<T>::of(k, options.key_rows, "keys"),
-          TokenInput<T>::of(v, nullptr, "values"),
+          {},
+          {},
           options,
           VisibleKeys(options, sizes.seq_q, sizes.seq_k),
-          options.mask ? broadcast_mask(*options.mask, q_bytes, sizes) : StridedView<const bool>(),
+          options.mask ? broadcast_mask(*options.mask, HeadTensor<const char>::of(q).bytes, sizes)
+                       : StridedView<const bool>(),
           static_cast<T>(scale)};
+}
+
+/// Throws on wrong shapes, options or rows.
+template <RowScalar T, class Q, class K, class V>
+AttentionCall<T> attention_call(const StridedView<const Q>& q, const StridedView<const K>& k,
+                                const StridedView<const V>& v, const AttentionOptions<T>& options) {
+  const AttentionSizes sizes =
+      attention_sizes(HeadTensor<const char>::of(q).bytes, HeadTensor<const char>::of(k).bytes,
+                      HeadTensor<const char>::of(v).bytes);
+  AttentionCall<T> call = attention_call_of(q, sizes, options);
+  call.keys = TokenInput<T>::of(k, options.key_rows, "keys");
+  call.values = TokenInput<T>::of(v, nullptr, "values");
+  return call;
 }
 
 /// Throws unless `x` has the shape of `like`, but for `width` features.

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "../apply/apply_table.hpp"
-#include "../tensor/convert_tokens.hpp"
+#include "../key_cache/paged_head.hpp"
 #include "token_rows.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
@@ -43,8 +43,7 @@ struct HeadTensor {
   }
 };
 
-/// The tokens of one head, read in T and rotated. What else can be read block by block, such as the pages of a cache, has the
-/// same `read`.
+/// The tokens of one head, read in T: of a tensor, then rotated, or of the pages of a cache.
 template <RowScalar T>
 struct HeadReader {
   using Read = void (*)(const char*, const TokenSteps&, Index, T*, Index);
@@ -56,11 +55,15 @@ struct HeadReader {
   const CosSinTable<T>* table = nullptr;
   const T* rows = nullptr;
   Index row_step = 0;
+  PagedHead<T> paged = {};  // if it has tokens, they are read in place of the tensor's
 
   /// Tokens [first, first + count), in `buffer` or where they are.
   HeadRows<const T> read(Index first, Index count, RowMajorMatrix<T>& buffer) const {
     const Index width = steps.width, scalar = sizeof(T);
-    if (same_scalar && !table && (steps.feature == scalar || width == 1) &&
+    if (paged.tokens && same_scalar && count <= paged.left_in_page(first))
+      return HeadRows<const T>(reinterpret_cast<const T*>(paged.at(first)), count, width,
+                               Eigen::OuterStride<>(width));
+    if (!paged.tokens && same_scalar && !table && (steps.feature == scalar || width == 1) &&
         (steps.token >= width * scalar || count == 1))
       return HeadRows<const T>(reinterpret_cast<const T*>(data + first * steps.token), count, width,
                                Eigen::OuterStride<>(count == 1 ? width : steps.token / scalar));
@@ -70,6 +73,7 @@ struct HeadReader {
   }
 
   void read_to(Index first, Index count, T* to, Index to_stride) const {
+    if (paged.tokens) return paged.read_to(first, count, to, to_stride);
     const char* const from = data + first * steps.token;
     const StridedView<T> out(to, {count, steps.width}, {to_stride, Index{1}});
     if (table && same_scalar) {
@@ -99,14 +103,16 @@ struct HeadReader {
   }
 };
 
-/// A tensor [.., tokens, heads, features] to read.
+/// A tensor [.., tokens, heads, features] to read, or sequences of a cache.
 template <RowScalar T>
 struct TokenInput {
-  HeadTensor<const char> tensor;
-  typename HeadReader<T>::Read copy;
-  bool same_scalar;
+  HeadTensor<const char> tensor = {};
+  typename HeadReader<T>::Read copy = nullptr;
+  bool same_scalar = false;
   const CosSinTable<T>* table = nullptr;
   RowStrides row_strides = {};
+  const PagedTokens<T>* paged = nullptr;               // of a cache, in place of the tensor
+  std::span<const std::span<const Index>> pages = {};  // of each sequence
 
   /// Throws unless the rows fit the tensor.
   template <class X>
@@ -124,6 +130,11 @@ struct TokenInput {
   Index extent(int from_last) const { return tensor.bytes.extent(tensor.bytes.rank - from_last); }
 
   HeadReader<T> head(Index b, Index h) const {
+    if (paged) {
+      HeadReader<T> reader{nullptr, paged->steps, nullptr, paged->same_scalar};
+      reader.paged = {paged, pages[static_cast<std::size_t>(b)].data(), h};
+      return reader;
+    }
     HeadReader<T> reader{tensor.head(b, h), tensor.steps(), copy, same_scalar, table};
     if (!table || tensor.bytes.empty()) return reader;
     const auto stride = [&](int from_last) {

@@ -41,6 +41,13 @@ class VisibleKeys {
         causal_(options.causal),
         align_ends_(options.align_ends) {}
 
+  /// With another number of keys. There are no packed sequences.
+  VisibleKeys with_keys(Index seq_k) const {
+    VisibleKeys visible = *this;
+    visible.seq_k_ = seq_k;
+    return visible;
+  }
+
   SeenKeys of(Index query) const {
     KeyRange queries{0, seq_q_}, keys{0, seq_k_};
     if (!queries_.empty()) {

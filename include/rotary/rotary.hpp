@@ -41,6 +41,7 @@
 #include "frequencies/vision.hpp"             // images and video, model by model
 #include "frequencies/mixed.hpp"              // learned directions for every head
 #include "frequencies/gradients/frequency_gradients.hpp" // gradients of theta, factors, divisors
+#include "frequencies/gradients/ntk_gradients.hpp"       // gradients of NTK-aware scaling
 #include "frequencies/gradients/yarn_gradients.hpp"      // gradients of the parameters of YaRN
 #include "frequencies/embedding_options.hpp"  // the arguments of rotary-embedding-torch
 

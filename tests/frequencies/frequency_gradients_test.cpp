@@ -1,5 +1,6 @@
 // Closed-form gradients of the variants against central differences.
 #include <gtest/gtest.h>
+#include <rotary/frequencies/gradients/ntk_gradients.hpp>
 #include <rotary/frequencies/gradients/yarn_gradients.hpp>
 #include <rotary/frequencies/mrope_axes.hpp>
 

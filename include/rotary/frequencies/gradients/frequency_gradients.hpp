@@ -1,5 +1,5 @@
-// Gradients with respect to the parameters of frequencies: theta, factors, divisors. Those of YaRN and its
-// relatives are in yarn_gradients.hpp.
+// Gradients with respect to the parameters of frequencies: theta, factors, divisors. Those of NTK-aware scaling
+// are in ntk_gradients.hpp, those of YaRN and its relatives in yarn_gradients.hpp.
 //
 // The gradient of `x_frequencies` is `x_gradient`. It takes the arguments of `x_frequencies`, and the gradient
 // with respect to the frequencies; its result names the parameters as the options do.
@@ -9,7 +9,6 @@
 // differentiate the piece in use.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>
@@ -18,7 +17,6 @@
 #include "../linear.hpp"
 #include "../llama3.hpp"
 #include "../longrope.hpp"
-#include "../ntk.hpp"
 #include "../proportional.hpp"
 
 namespace rotary::inline ROTARY_ABI {
@@ -43,7 +41,12 @@ inline double theta_gradient(const Frequencies& frequencies, Index rotary_dim, d
 
 }  // namespace detail
 
-/// ∂L/∂theta for `language_frequencies`: Σ g_i · (−2i/rotary_dim) f_i / theta.
+/// ∂L/∂theta for `language_frequencies`:
+///
+///     Σ g_i · (−2i/rotary_dim) f_i / theta
+///
+/// `grad` holds g_i = ∂L/∂f_i for every pair, as `RotaryEmbedding::frequency_gradient` returns it.
+/// Throws std::invalid_argument unless it has an entry for each pair.
 ///
 /// @code
 ///   const std::vector<double> grad(64, 1.0);   // ∂L/∂f_i, from a rotation
@@ -53,13 +56,24 @@ inline double language_gradient(Index rotary_dim, double theta, std::span<const 
   return detail::theta_gradient(language_frequencies(rotary_dim, theta), rotary_dim, theta, grad);
 }
 
-/// The gradient with respect to the arguments of `scaled`.
+/// The gradient with respect to the arguments of `scaled`, as `scaled_gradient` returns it.
 struct ScaledGradient {
   std::vector<double> frequencies;  ///< before they are scaled
   double factor = 0;
 };
 
-/// The gradient of `scaled`: ∂L/∂f_i = g_i / factor, ∂L/∂factor = −Σ g_i f_i / factor².
+/// The gradient of `scaled`, from g_i = ∂L/∂f'_i for every frequency:
+///
+///     ∂L/∂f_i = g_i / factor,   ∂L/∂factor = −Σ g_i f_i / factor²
+///
+/// `frequencies` are those before they are scaled, [axes, pairs].
+/// Throws std::invalid_argument unless `grad` has an entry for each of them and factor > 0.
+///
+/// @code
+///   const auto frequencies = rotary::language_frequencies(4);   // 1, 0.01
+///   const std::vector<double> grad = {1, 1};
+///   const auto gradient = rotary::scaled_gradient(frequencies, 2, grad);   // .factor: −1.01 / 4
+/// @endcode
 inline ScaledGradient scaled_gradient(const Frequencies& frequencies, double factor,
                                       std::span<const double> grad) {
   detail::check_gradient(grad, frequencies.values.size());
@@ -72,12 +86,23 @@ inline ScaledGradient scaled_gradient(const Frequencies& frequencies, double fac
   return gradient;
 }
 
-/// The gradient with respect to theta and the factor of `linear_frequencies`.
+/// The gradient with respect to theta and the factor of `linear_frequencies`, as `linear_gradient` returns
+/// it.
 struct LinearGradient {
   double theta = 0, factor = 0;
 };
 
-/// The gradient of `linear_frequencies`: ∂L/∂theta, and ∂L/∂factor = −Σ g_i f'_i / factor.
+/// The gradient of `linear_frequencies`, from g_i = ∂L/∂f'_i for every pair:
+///
+///     ∂L/∂theta = Σ g_i · (−2i/rotary_dim) f'_i / theta,   ∂L/∂factor = −Σ g_i f'_i / factor
+///
+/// Throws std::invalid_argument where `linear_frequencies` does, and unless `grad` has an entry for each
+/// pair.
+///
+/// @code
+///   const std::vector<double> grad = {1, 1};   // ∂L/∂f'_i, from a rotation
+///   const auto gradient = rotary::linear_gradient(4, 10000, {.factor = 4}, grad);   // .factor: −0.2525 / 4
+/// @endcode
 inline LinearGradient linear_gradient(Index rotary_dim, double theta, const LinearOptions& options,
                                       std::span<const double> grad) {
   const Frequencies frequencies = linear_frequencies(rotary_dim, theta, options);
@@ -87,82 +112,28 @@ inline LinearGradient linear_gradient(Index rotary_dim, double theta, const Line
   return gradient;
 }
 
-/// The gradient with respect to theta and the options of `ntk_frequencies`.
-struct NtkGradient {
-  double theta = 0, alpha = 0;
-};
-
-/// The gradient of `ntk_frequencies`: ∂L/∂theta, and ∂L/∂alpha = Σ g_i · (−2i/(rotary_dim − 2)) f'_i / alpha.
-inline NtkGradient ntk_gradient(Index rotary_dim, double theta, const NtkOptions& options,
-                                std::span<const double> grad) {
-  const double of_theta =
-      detail::theta_gradient(ntk_frequencies(rotary_dim, theta, options), rotary_dim, theta, grad);
-  const double exponent = static_cast<double>(rotary_dim) / static_cast<double>(rotary_dim - 2);
-  return {of_theta, rotary_dim > 2 ? of_theta * theta * exponent / options.alpha : 0};
-}
-
-/// The gradient with respect to theta and the options of `vllm_ntk_frequencies`.
-struct VllmNtkGradient {
-  double theta = 0, factor = 0;
-  double mixed_b = 0;  ///< taken at 1 if it was left out
-};
-
-/// The gradient of `vllm_ntk_frequencies`, with x_i = (i + 1) / (rotary_dim/2), f'_i being
-/// f_i · factor^(−x_i^mixed_b): ∂L/∂theta, ∂L/∂factor = −Σ g_i x_i^mixed_b f'_i / factor, and
-/// ∂L/∂mixed_b = −Σ g_i x_i^mixed_b ln x_i · f'_i ln factor.
-inline VllmNtkGradient vllm_ntk_gradient(Index rotary_dim, double theta, const VllmNtkOptions& options,
-                                         std::span<const double> grad) {
-  const Frequencies frequencies = vllm_ntk_frequencies(rotary_dim, theta, options);
-  VllmNtkGradient gradient{.theta = detail::theta_gradient(frequencies, rotary_dim, theta, grad)};
-  for (std::size_t i = 0; i < grad.size(); ++i) {
-    const double x = static_cast<double>(2 * (i + 1)) / static_cast<double>(rotary_dim);
-    const double weight = grad[i] * std::pow(x, options.mixed_b.value_or(1)) * frequencies.values[i].hi;
-    gradient.factor -= weight / options.factor;
-    gradient.mixed_b -= weight * std::log(x) * std::log(options.factor);
-  }
-  return gradient;
-}
-
-/// The gradient with respect to theta and the factor of dynamic NTK.
-struct DynamicNtkGradient {
-  double theta = 0, factor = 0;
-};
-
-/// The gradient of `dynamic_ntk_frequencies`: that of `ntk_frequencies`, with ∂alpha/∂factor =
-/// max(length/M − 1, 0).
-inline DynamicNtkGradient dynamic_ntk_gradient(Index rotary_dim, double theta,
-                                               const DynamicNtkOptions& options, double length,
-                                               std::span<const double> grad) {
-  const Frequencies frequencies = dynamic_ntk_frequencies(rotary_dim, theta, options, length);
-  const double excess = std::max(length / options.max_position_embeddings - 1, 0.0);
-  if (detail::is_equal(excess, 0)) return {detail::theta_gradient(frequencies, rotary_dim, theta, grad), 0};
-  const NtkGradient ntk = ntk_gradient(rotary_dim, theta, {.alpha = 1 + options.factor * excess}, grad);
-  return {ntk.theta, ntk.alpha * excess};
-}
-
-/// The gradient of `frozen_dynamic_ntk_frequencies`: that of `ntk_frequencies`, with ∂alpha/∂factor =
-/// 2 factor − 1.
-inline DynamicNtkGradient frozen_dynamic_ntk_gradient(Index rotary_dim, double theta,
-                                                      const FrozenDynamicNtkOptions& options,
-                                                      std::span<const double> grad) {
-  const double factor = options.factor;
-  detail::check_positive("factor", factor);
-  const NtkGradient ntk = ntk_gradient(rotary_dim, theta, {.alpha = 1 + factor * (factor - 1)}, grad);
-  return {ntk.theta, ntk.alpha * (2 * factor - 1)};
-}
-
-/// The gradient with respect to theta and the options of `llama3_frequencies`.
+/// The gradient with respect to theta and the options of `llama3_frequencies`, as `llama3_gradient` returns
+/// it.
 struct Llama3Gradient {
   double theta = 0, factor = 0, low_freq_factor = 0, high_freq_factor = 0;
   double original_max_position_embeddings = 0;
 };
 
-/// The gradient of `llama3_frequencies`, with f'_i = f_i ((1 − t_i) / s + t_i):
+/// The gradient of `llama3_frequencies`, from g_i = ∂L/∂f'_i for every pair, with f'_i = f_i
+/// ((1 − t_i) / s + t_i):
 ///
 ///     ∂L/∂f_i   = g_i ((1 − t_i) / s + t_i + (1 − 1/s) f_i ∂t_i/∂f_i)
 ///     ∂L/∂theta = Σ ∂L/∂f_i · (−2i/rotary_dim) f_i / theta
 ///     ∂L/∂s     = −Σ g_i f_i (1 − t_i) / s²
 ///     ∂L/∂x     = Σ g_i (1 − 1/s) f_i ∂t_i/∂x        x: the two freq_factors, and the original context
+///
+/// Throws std::invalid_argument where `llama3_frequencies` does, and unless `grad` has an entry for each
+/// pair.
+///
+/// @code
+///   const std::vector<double> grad(64, 1.0);   // ∂L/∂f'_i, from a rotation
+///   const auto gradient = rotary::llama3_gradient(128, 500000, {.factor = 8}, grad);
+/// @endcode
 inline Llama3Gradient llama3_gradient(Index rotary_dim, double theta, const Llama3Options& options,
                                       std::span<const double> grad) {
   const Frequencies frequencies = language_frequencies(rotary_dim, theta);
@@ -188,8 +159,17 @@ inline Llama3Gradient llama3_gradient(Index rotary_dim, double theta, const Llam
   return gradient;
 }
 
-/// ∂A/∂s of `longrope_magnitude`: 1 / (2 A s ln L) if A is computed from the factor s, and 0 if A is given or
-/// s ≤ 1.
+/// ∂A/∂s of `longrope_magnitude`, for the factor s and a text of `length` tokens, L being the original
+/// context:
+///
+///     1 / (2 A s ln L)   if A is computed from s > 1,   0 if A is given or s ≤ 1
+///
+/// Throws std::invalid_argument where `longrope_magnitude` does.
+///
+/// @code
+///   const rotary::LongRopeOptions options{.original_max_position_embeddings = 4096, .factor = 32.0};
+///   const double slope = rotary::longrope_magnitude_gradient(options, 8000);   // 0.001578
+/// @endcode
 inline double longrope_magnitude_gradient(const LongRopeOptions& options, double length) {
   const double magnitude = longrope_magnitude(options, length);
   const double original = options.original_max_position_embeddings;
@@ -199,15 +179,30 @@ inline double longrope_magnitude_gradient(const LongRopeOptions& options, double
   return 1 / (2 * magnitude * factor * std::log(original));
 }
 
-/// The gradient with respect to theta, to the divisors of the set in use, and to the factor.
+/// The gradient with respect to theta, to the divisors of the set in use, and to the factor, as
+/// `longrope_gradient` returns it.
 struct LongRopeGradient {
   double theta = 0;
   std::vector<double> divisors;
   double factor = 0;
 };
 
-/// The gradient of `longrope_frequencies`, with e_i its divisors and `grad_magnitude` = ∂L/∂A: ∂L/∂theta,
-/// ∂L/∂e_i = −g_i f'_i / e_i, and ∂L/∂s = grad_magnitude · ∂A/∂s, since no frequency depends on the factor.
+/// The gradient of `longrope_frequencies`, from g_i = ∂L/∂f'_i for every pair and `grad_magnitude` = ∂L/∂A,
+/// with e_i the divisors of the set that `length` selects:
+///
+///     ∂L/∂theta = Σ g_i · (−2i/rotary_dim) f'_i / theta
+///     ∂L/∂e_i   = −g_i f'_i / e_i
+///     ∂L/∂s     = grad_magnitude · ∂A/∂s            `longrope_magnitude_gradient`; no frequency depends on s
+///
+/// Throws std::invalid_argument where `longrope_frequencies` does, and unless `grad` has an entry for each
+/// pair.
+///
+/// @code
+///   const rotary::LongRopeOptions options{.short_factor = {1, 1}, .long_factor = {1, 4},
+///                                         .original_max_position_embeddings = 4096, .factor = 32.0};
+///   const std::vector<double> grad = {1, 1};   // ∂L/∂f'_i, from a rotation
+///   const auto gradient = rotary::longrope_gradient(4, 10000, options, 8000, grad);   // .divisors: −1, −0.000625
+/// @endcode
 inline LongRopeGradient longrope_gradient(Index rotary_dim, double theta, const LongRopeOptions& options,
                                           double length, std::span<const double> grad,
                                           double grad_magnitude = 0) {
@@ -221,13 +216,19 @@ inline LongRopeGradient longrope_gradient(Index rotary_dim, double theta, const 
   return gradient;
 }
 
-/// The gradient with respect to theta and the factor of `proportional_frequencies`.
+/// The gradient with respect to theta and the factor of `proportional_frequencies`, as
+/// `proportional_gradient` returns it.
 struct ProportionalGradient {
   double theta = 0, factor = 0;
 };
 
-/// The gradient of `proportional_frequencies`: ∂L/∂theta and ∂L/∂factor. Pairs of frequency 0 contribute
-/// nothing.
+/// The gradient of `proportional_frequencies`, from g_i = ∂L/∂f'_i for every pair, those of frequency 0
+/// included, which contribute nothing:
+///
+///     ∂L/∂theta = Σ g_i · (−2i/head_dim) f'_i / theta,   ∂L/∂factor = −Σ g_i f'_i / factor
+///
+/// Throws std::invalid_argument where `proportional_frequencies` does, and unless `grad` has an entry for
+/// each pair. Called as `linear_gradient`, which has an example.
 inline ProportionalGradient proportional_gradient(Index head_dim, double theta,
                                                   const ProportionalOptions& options,
                                                   std::span<const double> grad) {
@@ -238,14 +239,25 @@ inline ProportionalGradient proportional_gradient(Index head_dim, double theta,
   return gradient;
 }
 
-/// ∂L/∂theta for `fope_frequencies`. Pairs of frequency 0 contribute nothing.
+/// ∂L/∂theta for `fope_frequencies`, from g_i = ∂L/∂f_i for every pair, those of frequency 0 included, which
+/// contribute nothing:
+///
+///     Σ g_i · (−2i/rotary_dim) f_i / theta
+///
+/// Throws std::invalid_argument where `fope_frequencies` does, and unless `grad` has an entry for each pair.
+/// Called as `linear_gradient`, which has an example.
 inline double fope_gradient(Index rotary_dim, double theta, const FopeOptions& options,
                             std::span<const double> grad) {
   return detail::theta_gradient(fope_frequencies(rotary_dim, theta, options), rotary_dim, theta, grad);
 }
 
-/// The gradient of `on_axes`: from ∂L/∂f(a, i), [axes, pairs], to the frequencies before `on_axes`. That of
-/// pair i is on the pair's own axis.
+/// The gradient of `on_axes`, with respect to the frequencies of one axis that it was given:
+///
+///     ∂L/∂f_i = ∂L/∂f(a, i),   a = axis_of_pair[i]
+///
+/// `grad` is ∂L/∂f(a, i), [axes, pairs], the result [pairs].
+/// Throws std::invalid_argument unless `grad` has axes · pairs entries, and the list has an axis below `axes`
+/// for each pair.
 ///
 /// @code
 ///   const auto axis_of_pair = rotary::mrope_axes_chunked({16, 24, 24});
@@ -268,7 +280,17 @@ inline std::vector<double> on_axes_gradient(std::span<const Index> axis_of_pair,
   return of_pairs;
 }
 
-/// The gradient of `axial`: ∂L/∂f_i = Σ_a ∂L/∂f(a, a·n + i), where n is the number of frequencies of an axis.
+/// The gradient of `axial`, with respect to the n frequencies that it was given:
+///
+///     ∂L/∂f_i = Σ_a ∂L/∂f(a, a·n + i)
+///
+/// `grad` is [axes, axes · n], the result [n].
+/// Throws std::invalid_argument unless axes ≥ 1 and the number of entries is a multiple of axes².
+///
+/// @code
+///   const std::vector<double> grad = {1, 2, 0, 0,  0, 0, 3, 4};                    // 2 axes, n = 2
+///   const std::vector<double> of_frequencies = rotary::axial_gradient(2, grad);   // 4 6
+/// @endcode
 inline std::vector<double> axial_gradient(Index axes, std::span<const double> grad) {
   const Index count = static_cast<Index>(grad.size());
   if (axes < 1 || count % axes != 0 || count / axes % axes != 0)

@@ -12,7 +12,12 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// ∂A/∂factor of `yarn_magnitude`.
+/// ∂A/∂s of `yarn_magnitude`, for the factor s: 0 for s ≤ 1, and where attention_factor gives A.
+/// Throws std::invalid_argument if the factor or an mscale is invalid.
+///
+/// @code
+///   const double slope = rotary::yarn_magnitude_gradient({.factor = 4});   // 0.1 / 4
+/// @endcode
 inline double yarn_magnitude_gradient(const YarnOptions& options) {
   const auto [above, below, times] = detail::yarn_magnitude_terms(options);
   const double s = options.factor, divisor = yarn_mscale(s, below);
@@ -20,7 +25,8 @@ inline double yarn_magnitude_gradient(const YarnOptions& options) {
   return 0.1 * times * (above * divisor - below * yarn_mscale(s, above)) / (s * divisor * divisor);
 }
 
-/// The gradient with respect to the parameters of YaRN, and of the Grok-1 family.
+/// The gradient with respect to theta and the parameters of YaRN and of the Grok-1 family, as `yarn_gradient`
+/// and `grok_gradient` return it.
 struct YarnGradient {
   double theta = 0, factor = 0, extrapolation_factor = 0;
 
@@ -82,14 +88,15 @@ YarnGradient mixture_gradient(const Frequencies& mixed, bool geometric, Index ro
 
 }  // namespace detail
 
-/// The gradient of `yarn_frequencies`, with `grad_magnitude` = ∂L/∂A, d = rotary_dim and
-/// f'_i = f_i ((1 − μ_i) / s + μ_i):
+/// The gradient of `yarn_frequencies`, from g_i = ∂L/∂f'_i for every pair and `grad_magnitude` = ∂L/∂A, with
+/// d = rotary_dim and f'_i = f_i ((1 − μ_i) / s + μ_i):
 ///
 ///     ∂L/∂s     = −Σ g_i f_i (1 − μ_i) / s² + grad_magnitude · ∂A/∂s
 ///     ∂L/∂theta = Σ g_i (−2i/d) f'_i / theta + Σ ∂L/∂μ_i ∂μ_i/∂theta,   ∂L/∂μ_i = g_i (1 − 1/s) f_i
 ///
 /// The extrapolation factor, and without `truncate` the original context and the two betas, act through μ_i
 /// alone.
+/// Throws std::invalid_argument where `yarn_frequencies` does, and unless `grad` has an entry for each pair.
 ///
 /// @code
 ///   const rotary::YarnOptions yarn{.factor = 4, .original_max_position_embeddings = 32768};
@@ -104,13 +111,16 @@ inline YarnGradient yarn_gradient(Index rotary_dim, double theta, const YarnOpti
   return gradient;
 }
 
-/// The gradient of `grok_frequencies`, by method:
+/// The gradient of `grok_frequencies`, from g_i = ∂L/∂f'_i for every pair, by method:
 ///
 ///     original      ∂L/∂theta alone
 ///     yarn_linear   as `yarn_gradient`
 ///     yarn_log      ∂L/∂s = −Σ g_i f'_i (1 − μ_i) / s,   ∂L/∂μ_i = g_i f'_i ln s
 ///     theta_scale   with T = Σ g_i (−2i/rotary_dim) f'_i and k = ln(L s / 2π) / ln(L / 2π):
 ///                   ∂L/∂theta = k T / theta,   ∂L/∂s = T ln theta ∂k/∂s,   ∂L/∂L = T ln theta ∂k/∂L
+///
+/// Throws std::invalid_argument where `grok_frequencies` does, and unless `grad` has an entry for each pair.
+/// Called as `yarn_gradient`, which has an example.
 inline YarnGradient grok_gradient(Index rotary_dim, double theta, const GrokOptions& options,
                                   std::span<const double> grad) {
   const Frequencies frequencies = grok_frequencies(rotary_dim, theta, options);
@@ -126,18 +136,22 @@ inline YarnGradient grok_gradient(Index rotary_dim, double theta, const GrokOpti
           .original_max_position_embeddings = -of_exponent * std::log(s) / (length * turns * turns)};
 }
 
-/// The gradient with respect to the parameters of NTK-by-parts.
+/// The gradient with respect to theta and the options of `ntk_by_parts_frequencies`, as
+/// `ntk_by_parts_gradient` returns it.
 struct NtkByPartsGradient {
   double theta = 0, factor = 0, ntk_factor = 0, extrapolation_factor = 0;
 };
 
-/// The gradient of `ntk_by_parts_frequencies`, whose ranges are rounded, with d = rotary_dim, and
-/// μ, ν, g and ntk as there:
+/// The gradient of `ntk_by_parts_frequencies`, whose ranges are rounded, from grad_i = ∂L/∂f'_i for every
+/// pair, with d = rotary_dim, and μ, ν, g and ntk as there:
 ///
 ///     ∂L/∂theta                = Σ grad_i (−2i/d) f'_i / theta
 ///     ∂L/∂s                    = Σ grad_i (1 − ν_i) (μ_i ntk_i (−2i/(d − 2)) / s − (1 − μ_i) f_i / s²)
 ///     ∂L/∂ntk_factor           = Σ grad_i (1 − ν_i) (ntk_i − f_i / s) ∂μ_i/∂ntk_factor
 ///     ∂L/∂extrapolation_factor = Σ grad_i (f_i − g_i) ∂ν_i/∂extrapolation_factor
+///
+/// Throws std::invalid_argument where `ntk_by_parts_frequencies` does, and unless `grad` has an entry for
+/// each pair. Called as `yarn_gradient`, which has an example.
 inline NtkByPartsGradient ntk_by_parts_gradient(Index rotary_dim, double theta,
                                                 const NtkByPartsOptions& options,
                                                 std::span<const double> grad) {

@@ -12,13 +12,23 @@ namespace rotary::inline ROTARY_ABI {
 
 /// The kinds of frequencies of rotary-embedding-torch.
 ///
-///     lang       theta^(−2i/rotary_dim)                text
-///     pixel      π · linspace(1, max_freq/2, pairs)    coordinates between −1 and 1
-///     constant   1, 1, ...
+///     lang       theta^(−2i/rotary_dim)                text                             `language_frequencies`
+///     pixel      π · linspace(1, max_freq/2, pairs)    coordinates between −1 and 1     `pixel_frequencies`
+///     constant   1, 1, ...                             any                              `constant_frequencies`
 enum class FreqsFor { lang, pixel, constant };
 
-/// The frequencies of all pairs, and a magnitude. A token with coordinates p_a rotates pair i by φ_i = Σ_a
-/// p_a · f(a, i); cos φ_i and sin φ_i are multiplied by the magnitude.
+/// The frequencies of all pairs, and a magnitude: all that one variant of RoPE differs in from another.
+///
+///     φ_i = Σ_a p_a · f(a, i)        the angle of pair i for a token with coordinates p_a
+///     A cos φ_i, A sin φ_i           what the pair is rotated by; A is the magnitude
+///
+/// Functions such as `language_frequencies` return it; it may also be filled in by hand. What takes it throws
+/// std::invalid_argument if a number in it is not finite, or the count is no multiple of `axes`.
+///
+/// @code
+///   const rotary::Frequencies frequencies{.values = {1, 0.1, 0.01, 0.001}, .magnitude = 0.5};
+///   const rotary::RotaryEmbedding<float> rotary_emb(frequencies);   // 8 features rotate
+/// @endcode
 struct Frequencies {
   std::vector<DoubleDouble> values;  ///< [axes, pairs], in radians per unit of position
   Index axes = 1;                    ///< coordinates of a token: 1 for text, 2 for images, 3 for M-RoPE
@@ -74,19 +84,35 @@ inline DoubleDouble rescaled_theta(const DoubleDouble& theta, const DoubleDouble
 
 }  // namespace detail
 
-/// The frequencies of text, for positions 0, 1, 2, ...: f_i = theta^(−2i/rotary_dim) for i < ⌊rotary_dim/2⌋.
+/// The frequencies of text, for positions 0, 1, 2, ..., in radians per position:
 ///
-/// With an odd rotary_dim the last feature does not rotate. Throws unless rotary_dim ≥ 0 and theta > 0.
-/// Source: Su et al. 2021 (RoFormer).
+///     f_i = theta^(−2i/rotary_dim),   i < ⌊rotary_dim/2⌋
+///
+/// `rotary_dim` counts the features of a head that rotate; with an odd number the last one does not.
+/// Throws std::invalid_argument unless rotary_dim ≥ 0 and theta > 0.
+/// Cost: a power of 106 bits for each pair; call it when a model is loaded.
+///
+/// @code
+///   const rotary::Frequencies frequencies = rotary::language_frequencies(4);   // 1, 0.01
+/// @endcode
+///
+/// Source: Su et al. 2021 (RoFormer); `freqs_for = "lang"` of rotary-embedding-torch.
 inline Frequencies language_frequencies(Index rotary_dim, double theta = 10000) {
   return detail::language_frequencies(rotary_dim, theta);
 }
 
-/// The frequencies of images, for coordinates between −1 and 1:
-/// f_i = π · linspace(1, max_freq/2, ⌊rotary_dim/2⌋)_i. A single frequency is π.
+/// The frequencies of images, for coordinates between −1 and 1, in radians per unit of coordinate:
 ///
-/// `rotary_dim` is the number of features that rotate by one axis. Throws unless rotary_dim ≥ 0 and
-/// max_freq > 0. Source: `freqs_for = "pixel"` of rotary-embedding-torch.
+///     f_i = π · linspace(1, max_freq/2, pairs)_i,   pairs = ⌊rotary_dim/2⌋;   a single one is π
+///
+/// `rotary_dim` counts the features that rotate by one axis; `axial` repeats them for the others.
+/// Throws std::invalid_argument unless rotary_dim ≥ 0 and max_freq > 0.
+///
+/// @code
+///   const rotary::Frequencies frequencies = rotary::pixel_frequencies(6, 10);   // π, 3π, 5π
+/// @endcode
+///
+/// Source: `freqs_for = "pixel"` of rotary-embedding-torch.
 inline Frequencies pixel_frequencies(Index rotary_dim, double max_freq = 10) {
   Frequencies frequencies;
   frequencies.values.reserve(detail::checked_count("rotary_dim", rotary_dim) / 2);
@@ -99,27 +125,56 @@ inline Frequencies pixel_frequencies(Index rotary_dim, double max_freq = 10) {
   return frequencies;
 }
 
-/// `count` frequencies of 1 (`freqs_for = "constant"` of rotary-embedding-torch). Throws unless count ≥ 0.
+/// `count` frequencies of 1 radian per position.
+/// Throws std::invalid_argument unless count ≥ 0.
+///
+/// @code
+///   const rotary::Frequencies frequencies = rotary::constant_frequencies(3);   // 1, 1, 1
+/// @endcode
+///
+/// Source: `freqs_for = "constant"` of rotary-embedding-torch.
 inline Frequencies constant_frequencies(Index count = 1) {
   return {.values = std::vector<DoubleDouble>(detail::checked_count("num_freqs", count), DoubleDouble(1))};
 }
 
 /// The given frequencies, in radians per unit of position: learned ones, or those of a variant that is not
-/// part of this library. Throws on infinite values and NaN.
+/// part of this library.
+/// Throws std::invalid_argument on infinite values and NaN.
+///
+/// @code
+///   const std::vector<double> learned = {1, 0.2, 0.03};
+///   const rotary::RotaryEmbedding<float> rotary_emb(rotary::custom_frequencies(learned));   // 6 features rotate
+/// @endcode
 inline Frequencies custom_frequencies(std::span<const double> values) {
   Frequencies frequencies{.values = {values.begin(), values.end()}};
   detail::check(frequencies);
   return frequencies;
 }
 
-/// Position interpolation: frequencies divided by `factor`, which has the effect of positions divided by it.
-/// Throws unless factor > 0. Source: Chen et al. 2023.
+/// Position interpolation of any frequencies: f_i / factor, which has the effect of positions divided by
+/// `factor`.
+/// Throws std::invalid_argument unless factor > 0.
+///
+/// @code
+///   const auto frequencies = rotary::scaled(rotary::language_frequencies(4), 2);   // 0.5, 0.005
+/// @endcode
+///
+/// Source: Chen et al. 2023.
 inline Frequencies scaled(Frequencies frequencies, double factor) {
   return detail::scaled(std::move(frequencies), factor);
 }
 
-/// The frequencies of a token whose coordinates are all equal, such as a text token of M-RoPE: Σ_a f(a, i),
-/// on one axis, with the same magnitude.
+/// The frequencies, on one axis, of a token whose coordinates are all equal, such as a text token of M-RoPE:
+///
+///     f_i = Σ_a f(a, i)
+///
+/// The magnitude stays.
+/// Throws std::invalid_argument on invalid frequencies.
+///
+/// @code
+///   const rotary::Frequencies image = rotary::axial(rotary::language_frequencies(4), 2);   // [2 axes, 4 pairs]
+///   const rotary::Frequencies diagonal = rotary::summed_over_axes(image);                  // 1, 0.01, 1, 0.01
+/// @endcode
 inline Frequencies summed_over_axes(const Frequencies& frequencies) {
   detail::check(frequencies);
   const auto pairs = static_cast<std::size_t>(frequencies.pairs());
@@ -130,13 +185,20 @@ inline Frequencies summed_over_axes(const Frequencies& frequencies) {
 }
 
 /// Frequencies of one axis, assigned to several: pair i rotates by coordinate `axis_of_pair[i]` alone.
-/// frequencies/mrope_axes.hpp has such lists for M-RoPE's sections of (t, h, w).
 ///
 ///     language_frequencies(8) on axes {0, 1, 1, 2}:   f0  0   0   0
 ///                                                     0   f1  f2  0
 ///                                                     0   0   0   f3
 ///
-/// Throws unless the frequencies have one axis, and the list has an axis below `axes` for each pair.
+/// `axis_of_pair` has one entry for each pair; `mrope_axes_chunked` and its relatives return such lists. The
+/// result is [axes, pairs].
+/// Throws std::invalid_argument unless the frequencies have one axis, and the list has an axis below `axes`
+/// for each pair.
+///
+/// @code
+///   const std::vector<rotary::Index> axis_of_pair = {0, 1, 1, 2};
+///   const auto frequencies = rotary::on_axes(rotary::language_frequencies(8), axis_of_pair, 3);   // [3, 4]
+/// @endcode
 inline Frequencies on_axes(const Frequencies& frequencies, std::span<const Index> axis_of_pair, Index axes) {
   detail::check(frequencies);
   if (frequencies.axes != 1)
@@ -158,13 +220,20 @@ inline Frequencies on_axes(const Frequencies& frequencies, std::span<const Index
   return dealt;
 }
 
-/// These n frequencies for every axis, each with its own pairs: axis a rotates pairs [a·n, (a + 1)·n), as in
-/// `get_axial_freqs` of rotary-embedding-torch.
+/// These n frequencies for every axis, each with its own pairs: axis a rotates pairs [a·n, (a + 1)·n).
 ///
 ///     f0 and f1 on 2 axes:   f0  f1  0   0
 ///                            0   0   f0  f1
 ///
-/// Throws unless axes ≥ 1.
+/// Throws std::invalid_argument unless the frequencies have one axis and axes ≥ 1.
+///
+/// @code
+///   const rotary::Frequencies image = rotary::axial(rotary::language_frequencies(32), 2);   // 64 features rotate
+///   const std::array sides{rotary::AxisPositions::consecutive(3), rotary::AxisPositions::consecutive(5)};
+///   const rotary::CosSinTable<float> table(image, rotary::Positions::grid(sides));          // [3, 5] rows
+/// @endcode
+///
+/// Source: `get_axial_freqs` of rotary-embedding-torch.
 inline Frequencies axial(const Frequencies& frequencies, Index axes) {
   detail::check(frequencies);
   if (axes < 1) detail::fail("found ", axes, " axes, there must be at least 1");

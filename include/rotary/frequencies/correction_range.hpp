@@ -9,7 +9,9 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Pairs up to `low` are unchanged, pairs from `high` on are interpolated, and pairs between them in part.
+/// The range of pairs that YaRN interpolates in part, as `correction_range` returns it: pairs up to `low` are
+/// unchanged, pairs from `high` on are interpolated, and pairs between them by the share that
+/// `correction_ramp` returns.
 struct CorrectionRange {
   DoubleDouble low, high;
 };
@@ -23,8 +25,15 @@ struct CorrectionRange {
 /// implementation bounds it by rotary_dim − 1 and not by the last pair. In an empty range `high` becomes
 /// low + 0.001.
 ///
-/// Throws where implementations contradict each other: if L ≤ 2π · beta_slow, so that no pair makes beta_slow
-/// turns, or if `low` would exceed rotary_dim − 1. Source: Peng et al. 2023 (YaRN), and their repository.
+/// Throws std::invalid_argument on an invalid argument, naming it, and where implementations contradict each
+/// other: if L ≤ 2π · beta_slow, so that no pair makes beta_slow turns, or if `low` would exceed
+/// rotary_dim − 1.
+///
+/// @code
+///   const rotary::CorrectionRange range = rotary::correction_range(128, 10000, 4096);   // low 20, high 46
+/// @endcode
+///
+/// Source: Peng et al. 2023 (YaRN), and their repository.
 inline CorrectionRange correction_range(Index rotary_dim, double theta,
                                         double original_max_position_embeddings, double beta_fast = 32,
                                         double beta_slow = 1, bool truncate = true) {
@@ -56,8 +65,15 @@ inline CorrectionRange correction_range(Index rotary_dim, double theta,
   return range;
 }
 
-/// The share by which a pair is interpolated: clamp((pair − low) / (high − low), 0, 1). At 0 its frequency is
-/// unchanged, at 1 it is divided by the factor.
+/// The share by which a pair is interpolated: at 0 its frequency is unchanged, at 1 it is divided by the
+/// factor.
+///
+///     clamp((pair − low) / (high − low), 0, 1)
+///
+/// @code
+///   const rotary::CorrectionRange range = rotary::correction_range(128, 10000, 4096);   // low 20, high 46
+///   const auto share = static_cast<double>(rotary::correction_ramp(range, 33));         // 0.5
+/// @endcode
 inline DoubleDouble correction_ramp(const CorrectionRange& range, Index pair) {
   return std::clamp((pair - range.low) / (range.high - range.low), DoubleDouble(0), DoubleDouble(1));
 }

@@ -9,24 +9,25 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The constructor arguments of rotary-embedding-torch, with its defaults, and the pairing. They are
-/// converted to frequencies, a layout, and the size of a cache. An argument without effect throws.
+/// The constructor arguments of rotary-embedding-torch 0.8.9, with its defaults, and the pairing: for
+/// `RotaryEmbedding`, `XPos` and `AxialFrequencies`. They are converted to frequencies, a layout, and the
+/// size of a cache. An argument without effect throws std::invalid_argument.
 struct RotaryEmbeddingOptions {
   Index dim = 0;                          ///< features that rotate; even
   std::vector<double> custom_freqs = {};  ///< frequencies in radians per position, in place of `freqs_for`
   /// lang: theta^(−2i/dim); pixel: π · linspace(1, max_freq/2); constant: 1.
   FreqsFor freqs_for = FreqsFor::lang;
-  double theta = 10000;              ///< at least 1
-  double max_freq = 10;              ///< of pixel frequencies
-  Index num_freqs = 1;               ///< how many constant frequencies
-  bool learned_freq = false;         ///< whether `set_freqs` may change the frequencies
+  double theta = 10000;       ///< the base of lang frequencies; at least 1
+  double max_freq = 10;       ///< of pixel frequencies: half of it is that of the last pair, in units of π
+  Index num_freqs = 1;        ///< how many constant frequencies
+  bool learned_freq = false;  ///< whether `set_freqs` may change the frequencies
   double interpolate_factor = 1;     ///< positions are divided by it; at least 1
   double theta_rescale_factor = 1;   ///< theta is multiplied by its (dim / (dim − 2))-th power (NTK)
   bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]: the sequence is axis −3
   bool cache_if_possible = true;     ///< cache the rows of positions from 0 on; changes speed, never a result
   Index cache_max_seq_len = 8192;    ///< how many rows may be cached
   bool allow_odd_dim = false;  ///< an odd dim rotates dim − 1 features with frequencies theta^(−2i/dim)
-  Pairing pairing = Pairing::interleaved;
+  Pairing pairing = Pairing::interleaved;  ///< which two features form a pair
 };
 
 namespace detail {
@@ -99,7 +100,7 @@ inline double checked_interpolate_factor(const double& factor) {
 
 }  // namespace detail
 
-/// How an embedding is made from a model's description.
+/// How a `RotaryEmbedding` is constructed from a model's description, such as `RopeParameters`.
 struct ModelEmbeddingOptions {
   double length = 0;                 ///< tokens of the text; matters for dynamic NTK, Qwen-1 and LongRoPE
   bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]

@@ -7,23 +7,27 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Which pairs of FoPE rotate, called as configurations call them.
+/// Which pairs of `fope_frequencies` rotate, under the names of configurations.
 struct FopeOptions {
-  double max_position_embeddings = 0;      ///< pairs of less than one turn over it do not rotate
+  double max_position_embeddings = 0;      ///< pairs of less than one turn over so many tokens do not rotate
   std::optional<Index> num_inv_freq = {};  ///< the first so many pairs rotate, instead
 };
 
-/// f_i = theta^(−2i/rotary_dim), and 0 for pairs that make less than one turn over `max_position_embeddings`
-/// positions. If `num_inv_freq` is given, 0 for all pairs but the first `num_inv_freq` instead.
+/// The frequencies of FoPE, which are 0 for pairs too slow to be trained:
 ///
-/// FoPE (Hua et al. 2024) then multiplies the cosines of a head by a learned matrix, and the sines by
-/// another. That is not a rotation, and not part of this library. Throws unless dim, num_inv_freq ≥ 0 and
-/// theta, max_position_embeddings > 0.
+///     f_i = theta^(−2i/rotary_dim)   if f_i · max_position_embeddings > 2π,   else 0
+///     f_i = theta^(−2i/rotary_dim)   if i < num_inv_freq,                     else 0    where num_inv_freq is given
+///
+/// FoPE then multiplies the cosines of a head by a learned matrix, and the sines by another. That is not a
+/// rotation, and not part of this library.
+/// Throws std::invalid_argument unless rotary_dim, num_inv_freq ≥ 0 and theta, max_position_embeddings > 0.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies =
 ///       rotary::fope_frequencies(64, 10000, {.max_position_embeddings = 512});
 /// @endcode
+///
+/// Source: Hua et al. 2024.
 inline Frequencies fope_frequencies(Index rotary_dim, double theta, const FopeOptions& options) {
   Frequencies frequencies = language_frequencies(rotary_dim, theta);
   if (options.num_inv_freq) {

@@ -6,7 +6,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Grok-1's `extra_method`. With μ_i as in YaRN and s the factor:
+/// Grok-1's `extra_method`, for `grok_frequencies`. With μ_i as in `yarn_frequencies` and s the factor:
 ///
 ///     original      f_i
 ///     yarn_linear   (1 − μ_i) f_i / s + μ_i f_i
@@ -15,25 +15,28 @@ namespace rotary::inline ROTARY_ABI {
 ///                   original context
 enum class GrokMethod { original, yarn_linear, yarn_log, theta_scale };
 
-/// The parameters of the Grok-1 family.
+/// The parameters of the Grok-1 family, for `grok_frequencies`.
 struct GrokOptions {
   double factor = 1;                            ///< s: how many times longer contexts become
-  double original_max_position_embeddings = 0;  ///< L, the context of pretraining; must be given
+  double original_max_position_embeddings = 0;  ///< L, the context of pretraining, in tokens; must be given
   double beta_fast = 32;                        ///< pairs of at least so many turns over L are unchanged
   double beta_slow = 1;                         ///< pairs of at most so many turns over L are interpolated
   bool truncate = true;                         ///< rounds the range between them outwards to whole pairs
   double extrapolation_factor = 1;              ///< multiplies μ
-  GrokMethod method = GrokMethod::yarn_log;
+  GrokMethod method = GrokMethod::yarn_log;     ///< `extra_method`
 };
 
-/// The frequencies of Grok-1 in vLLM, by the formulas of `GrokMethod`. The magnitude is 1: vLLM computes
-/// YaRN's and then does not apply it. Throws on an invalid option, naming it, and where `correction_range`
-/// throws.
+/// The frequencies of Grok-1, by the formula that `GrokMethod` has for `options.method`. The magnitude is 1:
+/// vLLM computes YaRN's and then does not apply it.
+///
+/// Throws std::invalid_argument on an invalid option, naming it, and where `correction_range` throws.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies =
 ///       rotary::grok_frequencies(128, 10000, {.factor = 16, .original_max_position_embeddings = 8192});
 /// @endcode
+///
+/// Source: `extra_method` in vLLM's configurations of Grok-1.
 inline Frequencies grok_frequencies(Index rotary_dim, double theta, const GrokOptions& options) {
   const DoubleDouble factor = options.factor;
   detail::check_positive("factor", factor);

@@ -7,12 +7,13 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The parameters of `llama3`, called as configurations call them; the values of Llama 3.1.
+/// The parameters of `llama3_frequencies`, under the names of configurations; the defaults are those of Llama
+/// 3.1.
 struct Llama3Options {
   double factor = 8;                               ///< s: how many times longer contexts become
   double low_freq_factor = 1;                      ///< pairs of at most so many turns over L: f / s
   double high_freq_factor = 4;                     ///< pairs of at least so many turns over L: f
-  double original_max_position_embeddings = 8192;  ///< L, the context of pretraining
+  double original_max_position_embeddings = 8192;  ///< L, the context of pretraining, in tokens
 };
 
 namespace detail {
@@ -54,13 +55,15 @@ inline Frequencies llama3_scaled(Frequencies frequencies, const Llama3Options& o
 ///     f' = (1 − t) f / s + t f,   t = clamp((L f / 2π − low) / (high − low), 0, 1)
 ///
 /// If both factors are equal, as in Llama 4, waves shorter than L / low are unchanged; all others, also those
-/// of exactly this length, are interpolated. ggml's `freq_factors` are f / f'. Throws on an invalid option,
-/// naming it.
+/// of exactly this length, are interpolated. ggml's `freq_factors` are f / f'.
+/// Throws std::invalid_argument on an invalid option, naming it.
 ///
 /// @code
 ///   const rotary::Frequencies llama31 = rotary::llama3_frequencies(128, 500000, {.factor = 8});
-///   const rotary::CosSinTable<float> table(llama31, rotary::Positions::consecutive(16));
+///   const rotary::RotaryEmbedding<float> rotary_emb(llama31, {.pairing = rotary::Pairing::half});
 /// @endcode
+///
+/// Source: `rope_type` llama3 of Hugging Face's Llama 3.1.
 inline Frequencies llama3_frequencies(Index rotary_dim, double theta, const Llama3Options& options) {
   return detail::llama3_scaled(language_frequencies(rotary_dim, theta), options);
 }

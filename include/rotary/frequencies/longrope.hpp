@@ -9,14 +9,14 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The parameters of LongRoPE, called as configurations call them.
+/// The parameters of `longrope_frequencies`, under the names of configurations.
 struct LongRopeOptions {
   std::vector<double> short_factor = {}, long_factor = {};  ///< rotary_dim/2 divisors each
-  double original_max_position_embeddings = 0;              ///< L, the context of pretraining; must be given
-  double max_position_embeddings = 0;                       ///< M; not needed if the magnitude is given
-  std::optional<double> factor = {};                        ///< s; by default M / L
-  std::optional<double> attention_factor = {};              ///< the magnitude, instead of the formula
-  std::optional<double> short_mscale = {}, long_mscale = {};  ///< the magnitude while that set is in use
+  double original_max_position_embeddings = 0;  ///< L, the context of pretraining, in tokens; must be given
+  double max_position_embeddings = 0;           ///< M, in tokens; not needed if the magnitude is given
+  std::optional<double> factor = {};            ///< s; by default M / L
+  std::optional<double> attention_factor = {};  ///< the magnitude, instead of the formula
+  std::optional<double> short_mscale = {}, long_mscale = {};  ///< attention_factor while that set is in use
 };
 
 namespace detail {
@@ -37,7 +37,19 @@ inline void check_divisors(const char* name, const std::vector<double>& divisors
 
 }  // namespace detail
 
-/// The magnitude A = √(1 + ln s / ln L), and 1 for s ≤ 1, unless `options` gives it.
+/// The magnitude of LongRoPE: cos and sin are multiplied by it, and so scores by its square.
+///
+///     A = √(1 + ln s / ln L),   1 for s ≤ 1
+///
+/// An `attention_factor`, or the mscale of the set that `length` selects, takes its place.
+/// Throws std::invalid_argument on an invalid option, naming it.
+///
+/// @code
+///   const double a = rotary::longrope_magnitude(
+///       {.original_max_position_embeddings = 4096, .max_position_embeddings = 131072}, 8000);   // √(1 + 5/12)
+/// @endcode
+///
+/// Source: Ding et al. 2024, as in Hugging Face's Phi-3.
 inline double longrope_magnitude(const LongRopeOptions& options, double length) {
   const auto& of_set = detail::is_long(options, length) ? options.long_mscale : options.short_mscale;
   if (const auto& given = of_set ? of_set : options.attention_factor) {
@@ -55,13 +67,15 @@ inline double longrope_magnitude(const LongRopeOptions& options, double length) 
   return std::sqrt(1 + std::log(factor) / std::log(original));
 }
 
-/// LongRoPE's frequencies: f'_i = f_i / long_factor_i if `length` is more than
-/// original_max_position_embeddings, else f_i / short_factor_i. The magnitude is `longrope_magnitude`.
-/// Source: Ding et al. 2024; `longrope` or `su` of Phi-3 and later.
+/// LongRoPE's frequencies: every pair has its own divisor, one set for short texts and one for long ones.
 ///
-/// In Hugging Face `length` is one more than the largest position of the call, in vLLM the longest context it
-/// was started for; MLX-LM always takes the long set. Keys rotated with one set do not match queries rotated
-/// with the other. Throws unless both sets have dim/2 positive divisors.
+///     f'_i = theta^(−2i/rotary_dim) / long_factor_i     if length > original_max_position_embeddings
+///     f'_i = theta^(−2i/rotary_dim) / short_factor_i    otherwise
+///
+/// The magnitude is `longrope_magnitude`. `length` is in tokens: in Hugging Face one more than the largest
+/// position of the call, in vLLM the longest context it was started for; MLX-LM always takes the long set.
+/// Keys rotated with one set do not match queries rotated with the other.
+/// Throws std::invalid_argument unless both sets have rotary_dim/2 positive divisors.
 ///
 /// @code
 ///   const rotary::LongRopeOptions options{.short_factor = std::vector<double>(32, 1.0),
@@ -70,6 +84,8 @@ inline double longrope_magnitude(const LongRopeOptions& options, double length) 
 ///                                         .max_position_embeddings = 131072};
 ///   const rotary::Frequencies of_long_texts = rotary::longrope_frequencies(64, 10000, options, 100000);
 /// @endcode
+///
+/// Source: Ding et al. 2024; `longrope` or `su` of Phi-3 and later.
 inline Frequencies longrope_frequencies(Index rotary_dim, double theta, const LongRopeOptions& options,
                                         double length) {
   Frequencies frequencies = language_frequencies(rotary_dim, theta);

@@ -10,23 +10,25 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// How a head of RoPE-Mixed begins.
+/// The start of a head of RoPE-Mixed, for `mixed_frequencies`.
 struct MixedOptions {
   double angle = 0;  ///< ω, the direction of the first half of the pairs, in radians
 };
 
-/// The initial frequencies of a head whose axes are rotated by ω, on axes (y, x): a patch at (y, x)
-/// rotates pair i by y · f(0, i) + x · f(1, i). Training changes them from there.
+/// The initial frequencies of a head of RoPE-Mixed whose axes are rotated by ω, on axes (y, x): a patch at
+/// (y, x) rotates pair i by y · f(0, i) + x · f(1, i). Training changes them from there.
 ///
-///     m_i = theta^(−4i/D), i < D/4
+///     m_i = theta^(−4i/D), i < D/4, D being head_dim
 ///     x:  m_i cos ω   −m_i sin ω        the first D/4 pairs rotate along the direction of ω,
 ///     y:  m_i sin ω    m_i cos ω        the others across it
 ///
-/// Heo et al. 2024 (rope-vit), with theta 10: `Pairing::interleaved`, coordinates from 0.
+/// Throws std::invalid_argument unless head_dim is a multiple of 4, theta > 0, and the angle is finite.
 ///
 /// @code
-///   const rotary::Frequencies head = rotary::mixed_frequencies(64, 10, {.angle = 0.5});
+///   const rotary::Frequencies head = rotary::mixed_frequencies(64, 10, {.angle = 0.5});   // [2 axes, 32 pairs]
 /// @endcode
+///
+/// Source: Heo et al. 2024 (rope-vit), with theta 10, `Pairing::interleaved` and coordinates from 0.
 inline Frequencies mixed_frequencies(Index head_dim, double theta, const MixedOptions& options) {
   if (head_dim < 0 || head_dim % 4 != 0)
     detail::fail("head_dim is ", head_dim, ", it must be a multiple of 4");
@@ -40,7 +42,9 @@ inline Frequencies mixed_frequencies(Index head_dim, double theta, const MixedOp
   return frequencies;
 }
 
-/// `mixed_frequencies` for `heads` heads, with angles drawn evenly from [0, 2π).
+/// `mixed_frequencies` for `heads` heads, with angles drawn evenly from [0, 2π); one entry for each head, as
+/// the constructor of `CosSinTable` takes them.
+/// Throws std::invalid_argument unless heads ≥ 0, head_dim is a multiple of 4, and theta > 0.
 ///
 /// @code
 ///   std::mt19937_64 generator(1);

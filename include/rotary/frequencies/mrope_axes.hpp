@@ -32,15 +32,19 @@ Index checked_pairs(const Sections& sections) {
 
 }  // namespace detail
 
-/// Whole sections, one after the other: Qwen2-VL and Qwen2.5-VL (`mrope_section`), GLM-4.1V, and HunYuan's
-/// XD-RoPE, whose four sections and axes are (plain, width, height, time).
+/// Whole sections, one after the other; `sections[a]` is the number of pairs of axis a. For `on_axes`.
 ///
 ///     [2, 3, 3]:   T T H H H W W W
 ///
+/// Throws std::invalid_argument if there is no section, or one is negative.
+///
 /// @code
-///   const auto text = rotary::language_frequencies(128, 1e6);
-///   const auto image = rotary::on_axes(text, rotary::mrope_axes_chunked({16, 24, 24}), 3);
+///   const auto axes = rotary::mrope_axes_chunked({16, 24, 24});
+///   const auto image = rotary::on_axes(rotary::language_frequencies(128, 1e6), axes, 3);
 /// @endcode
+///
+/// Source: `mrope_section` of Qwen2-VL, Qwen2.5-VL and GLM-4.1V, and HunYuan's XD-RoPE, whose four sections
+/// and axes are (plain, width, height, time).
 inline std::vector<Index> mrope_axes_chunked(const std::vector<Index>& sections) {
   std::vector<Index> axis_of_pair;
   axis_of_pair.reserve(static_cast<std::size_t>(detail::checked_pairs(sections)));
@@ -49,18 +53,21 @@ inline std::vector<Index> mrope_axes_chunked(const std::vector<Index>& sections)
   return axis_of_pair;
 }
 
-/// Axes interleaved pair by pair, for as long as their sections last: Qwen3-VL and later
-/// (`mrope_interleaved`).
-///
-/// Of n axes, axis k > 0 has the pairs k, k + n, k + 2n, ... below n · sections[k]; axis 0 has all others. A
-/// section larger than every n-th pair is cut off, as in the published code.
+/// Axes interleaved pair by pair, for as long as their sections last; `sections[a]` is the number of pairs of
+/// axis a. For `on_axes`.
 ///
 ///     [4, 2, 2]:   T H W T H W T T
 ///
+/// Of n axes, axis k > 0 has the pairs k, k + n, k + 2n, ... below n · sections[k]; axis 0 has all others. A
+/// section larger than every n-th pair is cut off, as in the published code.
+/// Throws std::invalid_argument if there is no section, or one is negative.
+///
 /// @code
 ///   const auto axes = rotary::mrope_axes_interleaved({24, 20, 20});
-///   const auto frequencies = rotary::on_axes(rotary::language_frequencies(128, 5e6), axes, 3);
+///   const auto image = rotary::on_axes(rotary::language_frequencies(128, 5e6), axes, 3);
 /// @endcode
+///
+/// Source: `mrope_interleaved` of Qwen3-VL and later.
 inline std::vector<Index> mrope_axes_interleaved(const std::vector<Index>& sections) {
   const Index pairs = detail::checked_pairs(sections), axes = static_cast<Index>(sections.size());
   std::vector<Index> axis_of_pair(static_cast<std::size_t>(pairs), 0);
@@ -71,10 +78,19 @@ inline std::vector<Index> mrope_axes_interleaved(const std::vector<Index>& secti
   return axis_of_pair;
 }
 
-/// Height and width alternating, then time: ERNIE-4.5-VL, whose configuration lists the sections as (height,
-/// width, time). The axes of the result are (time, height, width), the order of its positions.
+/// Height and width alternating, then time, for sections in the order (height, width, time). The axes of the
+/// result are (time, height, width), the order of its positions. For `on_axes`.
 ///
 ///     {2, 2, 3}:   H W H W T T T
+///
+/// Throws std::invalid_argument unless the sections of height and width are equal, and none is negative.
+///
+/// @code
+///   const auto axes = rotary::mrope_axes_ernie({22, 22, 20});   // 1 2 1 2 ... 0 0
+///   const auto image = rotary::on_axes(rotary::language_frequencies(128, 500000), axes, 3);
+/// @endcode
+///
+/// Source: `mrope_section` of ERNIE-4.5-VL.
 inline std::vector<Index> mrope_axes_ernie(const std::array<Index, 3>& height_width_time) {
   const auto [height, width, time] = height_width_time;
   const Index pairs = detail::checked_pairs(height_width_time);
@@ -86,10 +102,14 @@ inline std::vector<Index> mrope_axes_ernie(const std::array<Index, 3>& height_wi
   return axis_of_pair;
 }
 
-/// Height and width alternating, then time: Ling and Ming (rope_type `video_rope`), whose configurations list
-/// the sections as (time, height, width), the order of the axes.
+/// Height and width alternating, then time, for sections in the order of the axes, (time, height, width). For
+/// `on_axes`; `mrope_axes_chunked` has an example.
 ///
 ///     [3, 2, 2]:   H W H W T T T
+///
+/// Throws std::invalid_argument unless there are three sections, and none is negative.
+///
+/// Source: `rope_type` video_rope of Ling and Ming.
 inline std::vector<Index> mrope_axes_video(const std::vector<Index>& sections) {
   if (sections.size() != 3) detail::fail("video_rope has 3 sections, found ", sections.size());
   const Index pairs = detail::checked_pairs(sections);
@@ -98,10 +118,15 @@ inline std::vector<Index> mrope_axes_video(const std::vector<Index>& sections) {
   return axis_of_pair;
 }
 
-/// Axes interleaved pair by pair, each until its section is used up: GLM (`mrope_interleaved_glm`). Pair i
-/// belongs to axis i mod n of n axes, or to the next axis whose section is not used up.
+/// Axes interleaved pair by pair, each until its section is used up: pair i belongs to axis i mod n of n
+/// axes, or to the next axis whose section is not used up. For `on_axes`; `mrope_axes_interleaved` has an
+/// example.
 ///
 ///     [2, 3, 3]:   T H W T H W H W
+///
+/// Throws std::invalid_argument if there is no section, or one is negative.
+///
+/// Source: `mrope_interleaved_glm` of GLM.
 inline std::vector<Index> mrope_axes_glm(const std::vector<Index>& sections) {
   const Index pairs = detail::checked_pairs(sections);
   std::vector<Index> left = sections, axis_of_pair;
@@ -115,13 +140,18 @@ inline std::vector<Index> mrope_axes_glm(const std::vector<Index>& sections) {
   return axis_of_pair;
 }
 
-/// Each pair goes to the axis of which the smallest share has been placed: openPangu.
+/// Each pair goes to the axis of which the smallest share has been placed. For `on_axes`;
+/// `mrope_axes_interleaved` has an example.
+///
+///     [2, 3, 3]:   T H W H W H W T
 ///
 /// The axis of the previous pair is skipped if another has pairs left; of equal shares the first axis is
 /// taken. With three sections (time, height, width) one pair of time is placed last; two sections are
 /// (height, width).
+/// Throws std::invalid_argument unless there are two or three sections, none is negative, and time has a
+/// pair.
 ///
-///     [2, 3, 3]:   T H W H W H W T
+/// Source: openPangu.
 inline std::vector<Index> mrope_axes_openpangu(const std::vector<Index>& sections) {
   const Index pairs = detail::checked_pairs(sections), axes = static_cast<Index>(sections.size());
   if (axes != 2 && axes != 3) detail::fail("openPangu has 2 or 3 sections, found ", axes);
@@ -152,7 +182,14 @@ inline std::vector<Index> mrope_axes_openpangu(const std::vector<Index>& section
   return axis_of_pair;
 }
 
-/// ggml's MROPE: whole sections of its four streams (t, h, w, e), repeated if there are more pairs.
+/// Whole sections of ggml's four streams (t, h, w, e), repeated if there are more pairs. For `on_axes` with 4
+/// axes; `mrope_axes_chunked` has an example.
+///
+///     [1, 2, 1, 0], 6 pairs:   T H H W T H
+///
+/// Throws std::invalid_argument if a section or `pairs` is negative, or all sections are empty.
+///
+/// Source: GGML_ROPE_TYPE_MROPE.
 inline std::vector<Index> mrope_axes_ggml(const std::array<Index, 4>& sections, Index pairs) {
   const Index period = detail::checked_pairs(sections);
   if (pairs < 0) detail::fail("there cannot be ", pairs, " pairs");
@@ -168,13 +205,17 @@ inline std::vector<Index> mrope_axes_ggml(const std::array<Index, 4>& sections, 
   return axis_of_pair;
 }
 
-/// ggml's IMROPE: t, h and w interleaved for as long as their sections last, then the fourth stream e.
+/// Three of ggml's four streams, t, h and w, interleaved for as long as their sections last, then the fourth
+/// stream e. For `on_axes` with 4 axes; `mrope_axes_interleaved` has an example.
+///
+///     [4, 2, 2, 0], 8 pairs:   T H W T H W T E
 ///
 /// Pairs left over go to e in ggml, but to time in `mrope_axes_interleaved`, Hugging Face and vLLM: with [24,
 /// 20, 20, 0] pairs 61 and 62 differ. Use the order of a model's training; this one is for comparisons with
 /// ggml.
+/// Throws std::invalid_argument if a section or `pairs` is negative, or all sections are empty.
 ///
-///     [4, 2, 2, 0], 8 pairs:   T H W T H W T E
+/// Source: GGML_ROPE_TYPE_IMROPE.
 inline std::vector<Index> mrope_axes_ggml_interleaved(const std::array<Index, 4>& sections, Index pairs) {
   // Only for the number of pairs and its checks: the axes are overwritten.
   std::vector<Index> axis_of_pair = mrope_axes_ggml(sections, pairs);

@@ -29,39 +29,45 @@ inline Frequencies ntk_frequencies_of(const char* name, Index rotary_dim, const 
 
 }  // namespace detail
 
-/// The parameter of NTK-aware scaling: HunYuan's `dynamic` with an `alpha`, and `xdrope`.
+/// The parameter of `ntk_frequencies`: HunYuan's `dynamic` with an `alpha`, and `xdrope`.
 struct NtkOptions {
   double alpha = 1;  ///< how many times slower the last pair becomes
 };
 
-/// NTK-aware frequencies f_i = (theta · alpha^(d/(d − 2)))^(−2i/d), d being rotary_dim: the first pair is
-/// unchanged, the last is alpha times slower.
+/// NTK-aware scaling: a larger theta, so that the first pair is unchanged and the last is alpha times slower.
 ///
-/// The form of the YaRN repository, of rotary-embedding-torch (`theta_rescale_factor`) and of HunYuan
-/// (`alpha`). Throws for alpha other than 1 with rotary_dim 2, where the exponent is undefined.
+///     f_i = (theta · alpha^(d/(d − 2)))^(−2i/d),   d = rotary_dim
+///
+/// Throws std::invalid_argument unless theta, alpha > 0, and for an alpha other than 1 with rotary_dim 2,
+/// where the exponent is undefined.
 ///
 /// @code
-///   const rotary::Frequencies frequencies = rotary::ntk_frequencies(128, 10000, {.alpha = 8});
-///   const rotary::CosSinTable<float> table(frequencies, rotary::Positions::consecutive(16));
+///   const rotary::Frequencies frequencies = rotary::ntk_frequencies(4, 10000, {.alpha = 8});   // 1, 0.00125
 /// @endcode
+///
+/// Source: the YaRN repository; `theta_rescale_factor` of rotary-embedding-torch; `alpha` of HunYuan.
 inline Frequencies ntk_frequencies(Index rotary_dim, double theta, const NtkOptions& options) {
   return detail::ntk_frequencies_of("alpha", rotary_dim, theta, options.alpha);
 }
 
-/// The parameters of vLLM's `ntk`.
+/// The parameters of `vllm_ntk_frequencies`.
 struct VllmNtkOptions {
   double factor = 1;                   ///< how many times slower the last pair becomes
   std::optional<double> mixed_b = {};  ///< how the others follow; 1 if left out
 };
 
-/// vLLM's `ntk`: f_i · factor^(−((i + 1) / (rotary_dim/2))^mixed_b), which slows down even the first pair.
+/// vLLM's `ntk`, which slows down even the first pair:
 ///
-/// `mixed_b` is 1 by default, which makes this (theta · factor)^(−2i/d) / factor^(2/d), d being rotary_dim. Throws
-/// unless factor > 0.
+///     f'_i = f_i · factor^(−((i + 1) / (d/2))^mixed_b),   f_i = theta^(−2i/d),   d = rotary_dim
+///
+/// `mixed_b` is 1 if left out, which makes this (theta · factor)^(−2i/d) / factor^(2/d).
+/// Throws std::invalid_argument unless theta, factor > 0 and mixed_b is finite.
 ///
 /// @code
-///   const rotary::Frequencies frequencies = rotary::vllm_ntk_frequencies(128, 10000, {.factor = 4});
+///   const rotary::Frequencies frequencies = rotary::vllm_ntk_frequencies(4, 10000, {.factor = 4});   // 0.5, 0.0025
 /// @endcode
+///
+/// Source: `rope_type` ntk of vLLM.
 inline Frequencies vllm_ntk_frequencies(Index rotary_dim, double theta, const VllmNtkOptions& options) {
   const DoubleDouble factor = options.factor, exponent = options.mixed_b.value_or(1);
   detail::check_positive("factor", factor);
@@ -73,23 +79,25 @@ inline Frequencies vllm_ntk_frequencies(Index rotary_dim, double theta, const Vl
   return frequencies;
 }
 
-/// The parameters of Hugging Face's `dynamic`.
+/// The parameters of `dynamic_ntk_frequencies`: Hugging Face's `dynamic`.
 struct DynamicNtkOptions {
   double factor = 1;                   ///< how fast alpha grows beyond M
-  double max_position_embeddings = 0;  ///< M, the longest text with plain frequencies; must be given
+  double max_position_embeddings = 0;  ///< M: up to so many tokens frequencies are plain; must be given
 };
 
-/// Dynamic NTK: `ntk_frequencies` with alpha = factor · L/M − (factor − 1), where M is
-/// `max_position_embeddings` and L the larger of `length` and M. Up to M the frequencies are plain; the
-/// longer the text, the slower they are.
+/// Dynamic NTK: up to M tokens the frequencies are plain; the longer the text, the slower they are.
 ///
-/// The rule of Hugging Face's `dynamic`, where `length` is one more than the largest position so far: see
-/// `dynamic_ntk_length`.
+///     `ntk_frequencies` with alpha = factor · max(length, M) / M − (factor − 1),   M = max_position_embeddings
+///
+/// `length`, in tokens, is one more than the largest position so far: see `dynamic_ntk_length`.
+/// Throws std::invalid_argument unless length ≥ 0 and factor, M > 0, and where `ntk_frequencies` throws.
 ///
 /// @code
 ///   const rotary::Frequencies of_16k = rotary::dynamic_ntk_frequencies(
 ///       128, 10000, {.factor = 10, .max_position_embeddings = 2048}, 16384);
 /// @endcode
+///
+/// Source: `rope_type` dynamic of Hugging Face.
 inline Frequencies dynamic_ntk_frequencies(Index rotary_dim, double theta, const DynamicNtkOptions& options,
                                            double length) {
   const DoubleDouble factor = options.factor, limit = options.max_position_embeddings;
@@ -100,13 +108,20 @@ inline Frequencies dynamic_ntk_frequencies(Index rotary_dim, double theta, const
   return detail::ntk_frequencies_of("the stretch of theta", rotary_dim, theta, 1 + factor * excess / limit);
 }
 
-/// The parameter of dynamic NTK that is frozen at its final length.
+/// The parameter of `frozen_dynamic_ntk_frequencies`.
 struct FrozenDynamicNtkOptions {
   double factor = 1;  ///< the final length over `max_position_embeddings`
 };
 
-/// Dynamic NTK frozen at the final length, factor · max_position_embeddings: `ntk_frequencies` with
-/// alpha = factor² − factor + 1. vLLM and SGLang implement `dynamic` like this, also for short texts.
+/// Dynamic NTK frozen at its final length, factor · max_position_embeddings, also for short texts:
+/// `ntk_frequencies` with alpha = factor² − factor + 1.
+/// Throws std::invalid_argument unless factor > 0, and where `ntk_frequencies` throws.
+///
+/// @code
+///   const auto frequencies = rotary::frozen_dynamic_ntk_frequencies(4, 10000, {.factor = 4});   // 1, 0.01 / 13
+/// @endcode
+///
+/// Source: `rope_type` dynamic of vLLM and SGLang.
 inline Frequencies frozen_dynamic_ntk_frequencies(Index rotary_dim, double theta,
                                                   const FrozenDynamicNtkOptions& options) {
   const DoubleDouble factor = options.factor;
@@ -114,11 +129,12 @@ inline Frequencies frozen_dynamic_ntk_frequencies(Index rotary_dim, double theta
   return detail::ntk_frequencies_of("the stretch of theta", rotary_dim, theta, 1 + factor * (factor - 1));
 }
 
-/// The length for `dynamic_ntk_frequencies` in Hugging Face: the longest so far, until a text shorter than
-/// `max_position_embeddings` resets it.
+/// The length, in tokens, for `dynamic_ntk_frequencies` in Hugging Face: the longest so far, until a text
+/// shorter than `max_position_embeddings` resets it.
 ///
 /// Hugging Face stores it between two calls. `length_in_use` is the result of the call before, at first
 /// `max_position_embeddings`.
+/// Throws std::invalid_argument unless both lengths are ≥ 0 and max_position_embeddings > 0.
 ///
 /// @code
 ///   double in_use = 2048;
@@ -126,6 +142,8 @@ inline Frequencies frozen_dynamic_ntk_frequencies(Index rotary_dim, double theta
 ///   in_use = rotary::dynamic_ntk_length(in_use, 3000, 2048);   // still 5000
 ///   in_use = rotary::dynamic_ntk_length(in_use, 12, 2048);     // 2048
 /// @endcode
+///
+/// Source: `dynamic_rope_update` of Hugging Face.
 inline double dynamic_ntk_length(double length_in_use, double length, double max_position_embeddings) {
   detail::check_not_negative("length_in_use", length_in_use);
   detail::check_not_negative("length", length);
@@ -133,8 +151,16 @@ inline double dynamic_ntk_length(double length_in_use, double length, double max
   return length < max_position_embeddings ? max_position_embeddings : std::max(length_in_use, length);
 }
 
-/// The alpha of Qwen-1's `use_dynamic_ntk`, for `ntk_frequencies`: 2^⌈log2(length / original) + 1⌉ − 1, at
-/// least 1. Throws unless both lengths, in tokens, are positive.
+/// The alpha of Qwen-1's `use_dynamic_ntk`, for `ntk_frequencies`:
+///
+///     max(2^⌈log2(length / original_max_position_embeddings) + 1⌉ − 1, 1)
+///
+/// Throws std::invalid_argument unless both lengths, in tokens, are positive.
+///
+/// @code
+///   rotary::qwen_ntk_alpha(2048, 2048);   // 1
+///   rotary::qwen_ntk_alpha(8192, 2048);   // 7
+/// @endcode
 inline double qwen_ntk_alpha(double length, double original_max_position_embeddings) {
   detail::check_positive("length", length);
   detail::check_positive("original_max_position_embeddings", original_max_position_embeddings);
@@ -142,17 +168,22 @@ inline double qwen_ntk_alpha(double length, double original_max_position_embeddi
   return std::max(std::exp2(doublings) - 1, 1.0);
 }
 
-/// The parameter of Qwen-1's `use_dynamic_ntk`.
+/// The parameter of `qwen_ntk_frequencies`.
 struct QwenNtkOptions {
-  double original_max_position_embeddings = 0;  ///< the longest text with plain frequencies; must be given
+  double original_max_position_embeddings = 0;  ///< up to so many tokens frequencies are plain; must be given
 };
 
-/// Qwen-1's `use_dynamic_ntk`: `ntk_frequencies` with the alpha of `qwen_ntk_alpha`.
+/// Qwen-1's `use_dynamic_ntk`: `ntk_frequencies` with the alpha of `qwen_ntk_alpha` for a text of `length`
+/// tokens, and plain frequencies up to original_max_position_embeddings.
+/// Throws std::invalid_argument unless length ≥ 0 and original_max_position_embeddings > 0, and where
+/// `ntk_frequencies` throws.
 ///
 /// @code
 ///   const rotary::Frequencies of_8k =
-///       rotary::qwen_ntk_frequencies(128, 10000, {.original_max_position_embeddings = 2048}, 8192);
+///       rotary::qwen_ntk_frequencies(128, 10000, {.original_max_position_embeddings = 2048}, 8192);   // alpha 7
 /// @endcode
+///
+/// Source: Qwen-1's code on Hugging Face.
 inline Frequencies qwen_ntk_frequencies(Index rotary_dim, double theta, const QwenNtkOptions& options,
                                         double length) {
   const double original = options.original_max_position_embeddings;

@@ -8,26 +8,31 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The parameters of NTK-by-parts.
+/// The parameters of `ntk_by_parts_frequencies`.
 struct NtkByPartsOptions {
   double factor = 1;                            ///< s: how many times longer contexts become
-  double original_max_position_embeddings = 0;  ///< the context of pretraining; must be given
+  double original_max_position_embeddings = 0;  ///< the context of pretraining, in tokens; must be given
   double ntk_factor = 1;                        ///< the weight of the NTK form; multiplies μ
   double extrapolation_factor = 1;              ///< the weight of plain frequencies; multiplies ν
 };
 
-/// Pairs of under 0.75 turns over the original context are interpolated, pairs of 1.25 to 2 turns are scaled
-/// as by `ntk_frequencies`, and pairs of more than 16 are unchanged; between these ranges, in part.
+/// NTK-by-parts, YaRN's predecessor. Pairs of under 0.75 turns over the original context are interpolated,
+/// pairs of 1.25 to 2 turns are scaled as by `ntk_frequencies`, and pairs of more than 16 are unchanged;
+/// between these ranges, in part.
 ///
 ///     g_i  = (1 − μ_i) f_i / s + μ_i ntk_i     μ = ntk_factor · (1 − ramp), betas 1.25 and 0.75
 ///     f'_i = (1 − ν_i) g_i     + ν_i f_i       ν = extrapolation_factor · (1 − ramp), betas 16 and 2
 ///
-/// `PartNTK` of YaRN's repository. Throws if the original context is not longer than 4π tokens.
+/// The ramps are those of `correction_ramp`.
+/// Throws std::invalid_argument if an option is invalid, naming it, or the original context is not longer
+/// than 4π tokens.
 ///
 /// @code
 ///   const rotary::Frequencies frequencies = rotary::ntk_by_parts_frequencies(
 ///       128, 10000, {.factor = 8, .original_max_position_embeddings = 2048});
 /// @endcode
+///
+/// Source: `PartNTK` of the YaRN repository.
 inline Frequencies ntk_by_parts_frequencies(Index rotary_dim, double theta,
                                             const NtkByPartsOptions& options) {
   const DoubleDouble factor = options.factor;

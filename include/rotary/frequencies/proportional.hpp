@@ -7,24 +7,26 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The parameters of proportional RoPE, called as configurations call them.
+/// The parameters of `proportional_frequencies`, under the names of configurations.
 struct ProportionalOptions {
   double partial_rotary_factor = 1;  ///< the share of pairs that rotate
   double factor = 1;                 ///< the divisor of their frequencies
 };
 
-/// f_i = theta^(−2i/head_dim) / factor for i < ⌊partial_rotary_factor · head_dim / 2⌋, else 0 (Gemma 4's
-/// layers of full attention; Barbero et al. 2024, p-RoPE).
+/// Proportional RoPE: the frequencies of a whole head, of which the slow ones are 0.
 ///
-/// Throws unless 0 < partial_rotary_factor ≤ 1 and factor > 0.
+///     f_i = theta^(−2i/head_dim) / factor   for i < ⌊partial_rotary_factor · head_dim / 2⌋,   else 0
 ///
-/// Not the same as a partial rotation: exponents are over head_dim, and with `Pairing::half` the members of a
-/// pair are head_dim/2 features apart.
+/// This is not a partial rotation: exponents are over head_dim, and with `Pairing::half` the members of a
+/// pair are head_dim/2 features from each other.
+/// Throws std::invalid_argument unless 0 < partial_rotary_factor ≤ 1 and theta, factor > 0.
 ///
 /// @code
 ///   const rotary::Frequencies gemma4 =
-///       rotary::proportional_frequencies(512, 1000000, {.partial_rotary_factor = 0.25});
+///       rotary::proportional_frequencies(512, 1000000, {.partial_rotary_factor = 0.25});   // 64 of 256 pairs rotate
 /// @endcode
+///
+/// Source: Barbero et al. 2024 (p-RoPE); the layers of full attention of Gemma 4.
 inline Frequencies proportional_frequencies(Index head_dim, double theta,
                                             const ProportionalOptions& options) {
   const double partial_rotary_factor = options.partial_rotary_factor;

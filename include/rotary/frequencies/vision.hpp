@@ -29,9 +29,13 @@ inline Frequencies with_axes_swapped(Frequencies frequencies) {
 
 }  // namespace detail
 
-/// Pairs [0, D/4) rotate by y, pairs [D/4, D/2) by x, both at theta^(−2i/(D/2)); D is head_dim.
+/// The frequencies of Qwen2-VL's vision tower, on axes (y, x); D is head_dim.
 ///
-/// Qwen2-VL's vision tower and ggml's VISION mode: `Pairing::half`, coordinates from 0.
+///     pairs [0, D/4):     y · theta^(−2i/(D/2)),   i = 0, 1, ...
+///     pairs [D/4, D/2):   x · theta^(−2i/(D/2))
+///
+/// `Pairing::half`, coordinates from 0.
+/// Throws std::invalid_argument unless head_dim is a multiple of 4 and theta > 0.
 ///
 /// @code
 ///   const std::array<rotary::AxisPositions, 2> sides{rotary::AxisPositions::consecutive(3),    // height
@@ -39,29 +43,56 @@ inline Frequencies with_axes_swapped(Frequencies frequencies) {
 ///   const rotary::CosSinTable<float> table(rotary::qwen2_vl_vision_frequencies(80),
 ///                                          rotary::Positions::grid(sides), {.pairing = rotary::Pairing::half});
 /// @endcode
+///
+/// Source: Qwen2-VL in Hugging Face; ggml's VISION mode.
 inline Frequencies qwen2_vl_vision_frequencies(Index head_dim, double theta = 10000) {
   detail::check_head_dim(head_dim, 4);
   return axial(language_frequencies(head_dim / 2, theta), 2);
 }
 
-/// Pairs [0, D/4) rotate by x, pairs [D/4, D/2) by y, both at theta^(−2i/(D/2)); D is head_dim.
+/// The frequencies of Llama 4's vision tower, on axes (y, x); D is head_dim.
 ///
-/// Llama 4's and torchtune's vision towers: `Pairing::interleaved`, patches counted from 1, so that the class
-/// token at (0, 0) does not rotate.
+///     pairs [0, D/4):     x · theta^(−2i/(D/2)),   i = 0, 1, ...
+///     pairs [D/4, D/2):   y · theta^(−2i/(D/2))
+///
+/// `Pairing::interleaved`, patches counted from 1, so that the class token at (0, 0) does not rotate.
+/// Throws std::invalid_argument unless head_dim is a multiple of 4 and theta > 0.
+///
+/// @code
+///   const std::array<rotary::AxisPositions, 2> sides{rotary::AxisPositions::consecutive(24, 1),
+///                                                    rotary::AxisPositions::consecutive(24, 1)};
+///   const rotary::CosSinTable<float> table(rotary::llama4_vision_frequencies(88), rotary::Positions::grid(sides));
+/// @endcode
+///
+/// Source: Llama 4 in Hugging Face; torchtune.
 inline Frequencies llama4_vision_frequencies(Index head_dim, double theta = 10000) {
   return detail::with_axes_swapped(qwen2_vl_vision_frequencies(head_dim, theta));
 }
 
-/// The axial form of rope-vit (Heo et al. 2024): pairs [0, D/4) rotate by x, pairs [D/4, D/2) by y, both at
-/// theta^(−2i/(D/2)) with theta 100. `Pairing::interleaved`, patches counted from 0, the class token not
-/// rotated.
+/// The frequencies of the axial form of rope-vit, on axes (y, x); D is head_dim.
+///
+///     pairs [0, D/4):     x · theta^(−2i/(D/2)),   i = 0, 1, ...
+///     pairs [D/4, D/2):   y · theta^(−2i/(D/2))
+///
+/// `Pairing::interleaved`, patches counted from 0, the class token not rotated.
+/// Throws std::invalid_argument unless head_dim is a multiple of 4 and theta > 0.
+/// `qwen2_vl_vision_frequencies` has an example with a grid.
+///
+/// Source: Heo et al. 2024 (rope-vit).
 inline Frequencies rope_vit_frequencies(Index head_dim, double theta = 100) {
   return llama4_vision_frequencies(head_dim, theta);
 }
 
-/// Pairs [0, D/4) rotate by y at the even ones of f_i = theta^(−2i/D), pairs [D/4, D/2) by x at the odd ones.
+/// The frequencies of Pixtral's vision tower, on axes (y, x); D is head_dim.
 ///
-/// Pixtral: `Pairing::half`, coordinates from 0.
+///     pairs [0, D/4):     y · theta^(−2i/D) at even i = 0, 2, ...
+///     pairs [D/4, D/2):   x · theta^(−2i/D) at odd i = 1, 3, ...
+///
+/// `Pairing::half`, coordinates from 0.
+/// Throws std::invalid_argument unless head_dim is a multiple of 4 and theta > 0.
+/// `qwen2_vl_vision_frequencies` has an example with a grid.
+///
+/// Source: Pixtral in Hugging Face.
 inline Frequencies pixtral_frequencies(Index head_dim, double theta = 10000) {
   detail::check_head_dim(head_dim, 4);
   const Frequencies all = language_frequencies(head_dim, theta);
@@ -74,9 +105,13 @@ inline Frequencies pixtral_frequencies(Index head_dim, double theta = 10000) {
   return frequencies;
 }
 
-/// Pairs [0, D/4) rotate by y, pairs [D/4, D/2) by x, both at 2π · theta^(−4i/D), with `dinov3_coordinates`.
+/// The frequencies of DINOv3, on axes (y, x), for the coordinates of `dinov3_coordinates`; D is head_dim.
 ///
-/// DINOv3: `Pairing::half`, class and register tokens not rotated.
+///     pairs [0, D/4):     y · 2π · theta^(−4i/D),   i = 0, 1, ...
+///     pairs [D/4, D/2):   x · 2π · theta^(−4i/D)
+///
+/// `Pairing::half`, class and register tokens not rotated.
+/// Throws std::invalid_argument unless head_dim is a multiple of 4 and theta > 0.
 ///
 /// @code
 ///   const std::vector<double> y = rotary::dinov3_coordinates(3), x = rotary::dinov3_coordinates(5);
@@ -85,13 +120,23 @@ inline Frequencies pixtral_frequencies(Index head_dim, double theta = 10000) {
 ///   const rotary::CosSinTable<float> table(rotary::dinov3_frequencies(64), rotary::Positions::grid(sides),
 ///                                          {.pairing = rotary::Pairing::half});
 /// @endcode
+///
+/// Source: DINOv3 in Hugging Face.
 inline Frequencies dinov3_frequencies(Index head_dim, double theta = 100) {
   Frequencies frequencies = qwen2_vl_vision_frequencies(head_dim, theta);
   for (DoubleDouble& f : frequencies.values) f = 2 * kPi * f;
   return frequencies;
 }
 
-/// The centres of n adjacent patches, between −1 and 1: 2 (k + ½) / n − 1.
+/// The centres of n adjacent patches, scaled to lie between −1 and 1, for `dinov3_frequencies`:
+///
+///     2 (k + ½) / n − 1,   k < n
+///
+/// Throws std::invalid_argument if n is negative.
+///
+/// @code
+///   const std::vector<double> centres = rotary::dinov3_coordinates(4);   // −0.75 −0.25 0.25 0.75
+/// @endcode
 inline std::vector<double> dinov3_coordinates(Index patches) {
   std::vector<double> centres(detail::checked_count("patches", patches));
   double next = 1;
@@ -102,20 +147,28 @@ inline std::vector<double> dinov3_coordinates(Index patches) {
   return centres;
 }
 
-/// What diffusion models do to frequencies for larger images.
+/// What diffusion models do to frequencies for larger images, for `diffusion_frequencies`.
 struct DiffusionOptions {
   double linear_factor = 1;  ///< the divisor of frequencies
   double ntk_factor = 1;     ///< multiplies theta, without an exponent
 };
 
-/// Each axis a rotates its own axis_dims[a] / 2 pairs, at (ntk_factor · theta)^(−2i/axis_dims[a]) /
-/// linear_factor.
+/// The frequencies of diffusion models: each axis a rotates its own axis_dims[a] / 2 pairs, one block after
+/// the other.
 ///
-/// FLUX with axis_dims (16, 56, 56), and other models of diffusers: `Pairing::interleaved`, any coordinates.
+///     (ntk_factor · theta)^(−2i/axis_dims[a]) / linear_factor
+///
+/// `axis_dims` counts the features of each axis; the result is [axes, pairs]. `Pairing::interleaved`, any
+/// coordinates.
+/// Throws std::invalid_argument unless every entry is even and not negative, and theta and both factors are
+/// positive.
 ///
 /// @code
-///   const rotary::Frequencies flux = rotary::diffusion_frequencies(std::vector<rotary::Index>{16, 56, 56});
+///   const std::vector<rotary::Index> axis_dims = {16, 56, 56};
+///   const rotary::Frequencies flux = rotary::diffusion_frequencies(axis_dims);   // [3 axes, 64 pairs]
 /// @endcode
+///
+/// Source: FLUX, with axis_dims (16, 56, 56), and other models of diffusers.
 inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, double theta = 10000,
                                          const DiffusionOptions& options = {}) {
   detail::check_positive("ntk_factor", options.ntk_factor);
@@ -135,10 +188,17 @@ inline Frequencies diffusion_frequencies(std::span<const Index> axis_dims, doubl
   return on_axes(of_all_axes, detail::span_of(axis_of_pair), static_cast<Index>(axis_dims.size()));
 }
 
-/// Frequencies on axes (t, y, x): y and x have 2 ⌊D/6⌋ features each, t the rest; exponents are over the
-/// axis's size. Throws unless head_dim D is even.
+/// The frequencies of Wan's video models, on axes (t, y, x): y and x have 2 ⌊D/6⌋ features each, t the rest,
+/// D being head_dim; exponents are over the axis's number of features, as in `diffusion_frequencies`.
 ///
-/// Wan's video models: `Pairing::interleaved`, coordinates from 0.
+/// `Pairing::interleaved`, coordinates from 0.
+/// Throws std::invalid_argument unless head_dim is even and theta > 0.
+///
+/// @code
+///   const rotary::Frequencies wan = rotary::wan_frequencies(128);   // 44, 42 and 42 features: [3 axes, 64 pairs]
+/// @endcode
+///
+/// Source: Wan's model.py.
 inline Frequencies wan_frequencies(Index head_dim, double theta = 10000) {
   detail::check_head_dim(head_dim, 2);
   const Index side = 2 * (head_dim / 6);

@@ -11,7 +11,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The formula of the magnitude A; implementations differ. With s the factor and g(s, m) = `yarn_mscale`:
+/// The formula of `yarn_magnitude`, A; implementations differ. With s the factor and g(s, m) = `yarn_mscale`:
 ///
 ///     hf         attention_factor if given; else g(s, 1), or if both are given and not zero
 ///                g(s, mscale) / g(s, mscale_all_dim)
@@ -23,21 +23,26 @@ namespace rotary::inline ROTARY_ABI {
 /// `deepseek` is vLLM's deepseek_yarn; with an mscale of 0.7, TeleChat3's 1 + 0.07 ln s.
 enum class YarnMagnitude { hf, original, deepseek, mlx, ggml };
 
-/// The parameters of YaRN, called as configurations call them.
+/// The parameters of `yarn_frequencies`, under the names of configurations.
 struct YarnOptions {
   double factor = 1;                            ///< s: how many times longer contexts become
-  double original_max_position_embeddings = 0;  ///< the context of pretraining; must be given
+  double original_max_position_embeddings = 0;  ///< the context of pretraining, in tokens; must be given
   double beta_fast = 32;                        ///< pairs of at least so many turns over it are unchanged
   double beta_slow = 1;                         ///< pairs of at most so many turns over it are interpolated
   bool truncate = true;                         ///< rounds the range between them outwards to whole pairs
   double extrapolation_factor = 1;              ///< multiplies μ, the unscaled share; `ext_factor` of ggml
-  std::optional<double> mscale = {}, mscale_all_dim = {};
-  std::optional<double> attention_factor = {};  ///< the magnitude, instead of the formula
-  double attn_factor = 1;                       ///< multiplies the magnitude
-  YarnMagnitude magnitude = YarnMagnitude::hf;
+  std::optional<double> mscale = {}, mscale_all_dim = {};  ///< m of g(s, m): see `YarnMagnitude`
+  std::optional<double> attention_factor = {};             ///< the magnitude, instead of the formula
+  double attn_factor = 1;                                  ///< multiplies the magnitude
+  YarnMagnitude magnitude = YarnMagnitude::hf;             ///< the formula of the magnitude
 };
 
-/// g(s, m) = 1 + 0.1 m ln s, and 1 for s ≤ 1.
+/// g(s, m) = 1 + 0.1 m ln s, and 1 for s ≤ 1: the term of which every `YarnMagnitude` is made.
+/// Throws std::invalid_argument unless factor > 0 and mscale is finite.
+///
+/// @code
+///   rotary::yarn_mscale(40, 0.707);   // 1.2608
+/// @endcode
 inline double yarn_mscale(double factor, double mscale = 1) {
   detail::check_positive("factor", factor);
   detail::check_finite("mscale", mscale);
@@ -76,7 +81,13 @@ inline YarnMagnitudeTerms yarn_magnitude_terms(const YarnOptions& options) {
 
 }  // namespace detail
 
-/// The magnitude A: cos and sin are multiplied by it, and so scores by A².
+/// The magnitude A of YaRN, by the formula that `YarnMagnitude` has for `options.magnitude`: cos and sin are
+/// multiplied by it, and so scores by A².
+/// Throws std::invalid_argument if an option is invalid, naming it.
+///
+/// @code
+///   rotary::yarn_magnitude({.factor = 4, .original_max_position_embeddings = 32768});   // 1 + 0.1 ln 4 = 1.1386
+/// @endcode
 inline double yarn_magnitude(const YarnOptions& options) {
   const auto [above, below, times] = detail::yarn_magnitude_terms(options);
   const double magnitude = yarn_mscale(options.factor, above) / yarn_mscale(options.factor, below) * times;
@@ -84,25 +95,39 @@ inline double yarn_magnitude(const YarnOptions& options) {
   return magnitude;
 }
 
-/// The factor by which DeepSeek-V2 and V3 multiply the scale of their softmax: g(s, mscale_all_dim)².
+/// The factor by which DeepSeek-V2 and V3 multiply the scale of their softmax, beside 1/√head_dim:
+///
+///     g(s, mscale_all_dim)²,   g being `yarn_mscale`
+///
+/// It is 1 without mscale_all_dim.
+/// Throws std::invalid_argument unless factor > 0.
+///
+/// @code
+///   rotary::yarn_softmax_scale({.factor = 40, .mscale = 1.0, .mscale_all_dim = 1.0});   // 1.8739
+/// @endcode
+///
+/// Source: DeepSeek-V3 in Hugging Face.
 inline double yarn_softmax_scale(const YarnOptions& options) {
   const double scale = yarn_mscale(options.factor, options.mscale_all_dim.value_or(0));
   return scale * scale;
 }
 
-/// YaRN's frequencies: f'_i = (1 − μ_i) f_i / factor + μ_i f_i, with μ_i = extrapolation_factor · (1 −
-/// ramp_i) over the range of `correction_range`; cos and sin are multiplied by `yarn_magnitude`. Source: Peng
-/// et al. 2023.
+/// YaRN's frequencies: fast pairs are unchanged, slow ones interpolated, those between in part.
 ///
-/// Factor 1 changes nothing, and has magnitude 1. Throws where `correction_range` does: above all if the
-/// original context is not longer than 2π · beta_slow.
+///     f'_i = (1 − μ_i) f_i / factor + μ_i f_i,   f_i = theta^(−2i/rotary_dim)
+///     μ_i  = extrapolation_factor · (1 − ramp_i)            `correction_ramp`, over `correction_range`
+///
+/// The magnitude is `yarn_magnitude`. Factor 1 changes nothing, and has magnitude 1.
+/// Throws std::invalid_argument if an option is invalid, naming it, and where `correction_range` does: above
+/// all if the original context is not longer than 2π · beta_slow tokens.
 ///
 /// @code
 ///   const rotary::Frequencies qwen = rotary::yarn_frequencies(
 ///       128, 1000000, {.factor = 4, .original_max_position_embeddings = 32768});
-///   const rotary::CosSinTable<float> table(qwen, rotary::Positions::consecutive(16),
-///                                          {.pairing = rotary::Pairing::half});
+///   const rotary::RotaryEmbedding<float> rotary_emb(qwen, {.pairing = rotary::Pairing::half});
 /// @endcode
+///
+/// Source: Peng et al. 2023.
 inline Frequencies yarn_frequencies(Index rotary_dim, double theta, const YarnOptions& options) {
   const double magnitude = yarn_magnitude(options);
   detail::check_finite("extrapolation_factor", options.extrapolation_factor);
@@ -118,10 +143,20 @@ inline Frequencies yarn_frequencies(Index rotary_dim, double theta, const YarnOp
   return frequencies;
 }
 
-/// Dynamic YaRN: the factor is `length` / original_max_position_embeddings, and at least that of the options,
-/// which is 1 for a model that was not finetuned on longer contexts.
+/// Dynamic YaRN: `yarn_frequencies` whose factor follows the length of the text, in tokens.
 ///
-/// The dynamic form of YaRN's repository, where `length` is the longest so far.
+///     factor = max(options.factor, length / original_max_position_embeddings)
+///
+/// `length` is the longest so far; `options.factor` is 1 for a model that was not finetuned on longer
+/// contexts.
+/// Throws std::invalid_argument if `length` is negative, and where `yarn_frequencies` throws.
+///
+/// @code
+///   const rotary::Frequencies of_8k = rotary::dynamic_yarn_frequencies(
+///       128, 10000, {.original_max_position_embeddings = 4096}, 8192);   // factor 2
+/// @endcode
+///
+/// Source: the dynamic form of the YaRN repository.
 inline Frequencies dynamic_yarn_frequencies(Index rotary_dim, double theta, YarnOptions options,
                                             double length) {
   detail::check_not_negative("length", length);

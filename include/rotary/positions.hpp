@@ -16,11 +16,11 @@ namespace rotary::inline ROTARY_ABI {
 /// The largest number of coordinates that a token can have.
 inline constexpr int kMaxPositionAxes = 4;
 
-/// The positions of the tokens of a call; cheap to copy, and a view of the lists it was made from.
+/// The positions of the tokens of a call: a view of the lists it was made from, cheap to copy.
 ///
-/// A token has one coordinate, or several (height and width; time, height and width). Row n is at position
-/// `at(n, axis)`. The rows belong to one sequence that the whole batch shares, or to each sequence of a
-/// batch, or to the cells of a grid, whose last axis runs fastest:
+/// A token has one coordinate, or several (height and width; time, height and width), of any unit. Row n is
+/// at position `at(n, axis)`. The rows belong to one sequence that the whole batch shares, or to each
+/// sequence of a batch, or to the cells of a grid, whose last axis runs fastest:
 ///
 ///     from(p)                        p, p + 1, ..., for every token of the rotated sequence
 ///     consecutive(n, p)              p, ..., p + n − 1
@@ -31,7 +31,7 @@ inline constexpr int kMaxPositionAxes = 4;
 ///     grid({rows, columns})          every combination of coordinates (images)
 ///
 /// Functions that rotate take any of these, or directly a number (`from`), a list or tensor of ids (`listed`)
-/// or `TokenPositions`.
+/// or `TokenPositions`. Lists are not copied and must outlive the use.
 ///
 /// @code
 ///   const std::vector<std::int32_t> lengths = {17, 4, 99};                    // tokens cached so far
@@ -52,11 +52,18 @@ class Positions {
     return positions;
   }
   /// first, first + 1, ..., `count` of them.
+  /// Throws std::invalid_argument if count is negative.
   [[nodiscard]] static Positions consecutive(Index count, FixedPosition first = {}) {
     return AxisPositions::consecutive(count, first);
   }
-  /// One position for each token, plus `offset`. The list must outlive the use, so a temporary vector does
-  /// not compile.
+  /// One position for each token, plus `offset`: integers of 32 or 64 bits, float or double. The list must
+  /// outlive the use, so a temporary vector does not compile.
+  /// Throws std::invalid_argument on NaN and on positions of 2^62 and more.
+  ///
+  /// @code
+  ///   const std::vector<std::int32_t> ids = {0, 1, 2, 0, 1};       // two packed sequences
+  ///   const auto positions = rotary::Positions::listed(ids, 100);   // 100 101 102 100 101
+  /// @endcode
   template <class P>
   [[nodiscard]] static Positions listed(std::span<const P> list, FixedPosition offset = {}) {
     return AxisPositions::listed(list, offset);
@@ -72,6 +79,7 @@ class Positions {
   /// token of every sequence, [batch, seq]. Functions that rotate take tensors of integers, and float tensors
   /// of one axis, without this; a float tensor of more axes would be taken for keys. The tensor must outlive
   /// the use.
+  /// Throws std::invalid_argument unless it is contiguous, or the transpose of a contiguous one.
   template <class X>
   requires(detail::is_stored<X>() && !detail::is_owner<X>) [[nodiscard]] static Positions
       listed(const X& ids);
@@ -82,6 +90,7 @@ class Positions {
 
   /// Token n of sequence b is at starts[b] + n, for sequences that are decoded in one batch. The list must
   /// outlive the use.
+  /// Throws std::invalid_argument if it is empty.
   template <class P>
   [[nodiscard]] static Positions per_sequence(std::span<const P> starts) {
     return per_sequence(AxisPositions::listed(starts));
@@ -102,6 +111,12 @@ class Positions {
   }
 
   /// Every combination of the axes' coordinates: rows y·width + x for a grid of (height, width).
+  /// Throws std::invalid_argument unless there are 1 to 4 axes.
+  ///
+  /// @code
+  ///   const std::array sides{rotary::AxisPositions::consecutive(2), rotary::AxisPositions::consecutive(3)};
+  ///   const rotary::Positions grid = rotary::Positions::grid(sides);   // (0, 0) (0, 1) (0, 2) (1, 0) ...
+  /// @endcode
   [[nodiscard]] static Positions grid(std::span<const AxisPositions> axes) {
     Positions positions = of_axes(axes);
     positions.is_grid_ = true;
@@ -114,6 +129,7 @@ class Positions {
   }
 
   /// Tokens of several coordinates: token n has entry n of every axis, such as (t, h, w).
+  /// Throws std::invalid_argument unless there are 1 to 4 axes of one length.
   [[nodiscard]] static Positions together(std::span<const AxisPositions> axes) {
     Positions positions = of_axes(axes);
     positions.count_ = axes[0].count();
@@ -125,7 +141,8 @@ class Positions {
   }
 
   /// These positions for `batch` sequences of one length: entry b · seq + n is token n of sequence b, as in
-  /// position_ids of shape [batch, seq]. Throws if the count is no multiple of `batch`.
+  /// position_ids of shape [batch, seq].
+  /// Throws std::invalid_argument if the count is no multiple of `batch`.
   [[nodiscard]] Positions in_batches(Index batch) const {
     if (open_) detail::fail("positions without a length cannot be dealt out to ", batch, " sequences");
     if (batch < 1 || count_ % batch != 0)
@@ -136,6 +153,7 @@ class Positions {
   }
 
   /// These positions for lists of shape [seq, batch]: entry n · batch + b is token n of sequence b.
+  /// Throws std::invalid_argument if the count is no multiple of `batch`.
   [[nodiscard]] Positions in_batches_along_last(Index batch) const {
     Positions dealt = in_batches(batch);
     dealt.batch_is_last_ = true;

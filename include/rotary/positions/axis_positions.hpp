@@ -10,19 +10,29 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The coordinates of tokens along one axis: consecutive ones, or a list that the caller owns.
+/// The coordinates of tokens along one axis: consecutive ones, or a list that the caller owns. For the grids
+/// and the tokens of several coordinates of `Positions`.
+///
+/// @code
+///   const std::vector<double> y = {-0.5, 0.5};
+///   const std::array<rotary::AxisPositions, 2> sides{rotary::AxisPositions::listed(std::span(y)),
+///                                                    rotary::AxisPositions::consecutive(3)};
+///   const rotary::Positions grid = rotary::Positions::grid(sides);   // 6 rows: (−0.5, 0), (−0.5, 1), ...
+/// @endcode
 class AxisPositions {
  public:
   AxisPositions() = default;
 
   /// first, first + 1, ..., `count` of them.
+  /// Throws std::invalid_argument if count is negative.
   [[nodiscard]] static AxisPositions consecutive(Index count, FixedPosition first = {}) {
     if (count < 0) detail::fail("there cannot be ", count, " positions");
     return AxisPositions(Source::consecutive, nullptr, count, 1, first);
   }
 
-  /// The listed positions, `stride` elements apart, each moved by `offset`: integers of 32 or 64 bits, float
-  /// or double. The list must outlive the use. Throws on NaN and on positions of 2^62 and more.
+  /// The listed positions, `stride` elements from one to the next, each moved by `offset`: integers of 32 or
+  /// 64 bits, float or double. The list must outlive the use.
+  /// Throws std::invalid_argument on NaN, on positions of 2^62 and more, and on a stride below 1.
   template <class P>
   [[nodiscard]] static AxisPositions listed(std::span<const P> list, FixedPosition offset = {},
                                             Index stride = 1) {

@@ -9,16 +9,19 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// How dual chunk attention (An et al., "Training-Free Long-Context Scaling of Large Language Models"; Qwen's
-/// models of a million tokens) cuts a sequence. With n = chunk_size − local_size, a key at position p rotates
-/// as at p mod n.
+/// How dual chunk attention cuts a sequence: with n = chunk_size − local_size, a key at position p rotates as
+/// at p mod n, so that no distance exceeds those of training. For `dual_chunk_key_positions` and
+/// `dual_chunk_query_positions`.
+///
+/// Source: An et al., "Training-Free Long-Context Scaling of Large Language Models"; Qwen's models of a
+/// million tokens.
 struct DualChunk {
-  Index chunk_size = 0;
-  Index local_size = 0;  ///< at least 0 and less than chunk_size
+  Index chunk_size = 0;  ///< tokens of a chunk; must be given
+  Index local_size = 0;  ///< how far into a chunk distances to the last one are exact; below chunk_size
 };
 
 /// Which keys a query is rotated for: a query is rotated once for each of these, and scored against these
-/// keys only.
+/// keys only. With n = chunk_size − local_size, the query at position p rotates as at:
 enum class DualChunkQuery {
   intra,                ///< those of its own chunk:        p mod n
   successive,           ///< those of the chunk before:     n + min(p mod n, local_size)
@@ -46,12 +49,16 @@ inline std::int64_t wrapped(std::int64_t position, Index length) {
 
 }  // namespace detail
 
-/// The position by which the key of the token at `position` is rotated: p mod n.
+/// The position by which the key of the token at `position` is rotated: p mod n, n = chunk_size − local_size.
+/// Throws std::invalid_argument unless 0 ≤ local_size < chunk_size. `dual_chunk_key_positions` does this to a
+/// list, and has an example.
 inline std::int64_t dual_chunk_key_position(std::int64_t position, const DualChunk& chunk) {
   return detail::wrapped(position, detail::dual_chunk_length(chunk));
 }
 
 /// The position by which a version of the query of the token at `position` is rotated; see `DualChunkQuery`.
+/// Throws std::invalid_argument unless 0 ≤ local_size < chunk_size. `dual_chunk_query_positions` does this to
+/// a list, and has an example.
 inline std::int64_t dual_chunk_query_position(std::int64_t position, DualChunkQuery version,
                                               const DualChunk& chunk) {
   const Index n = detail::dual_chunk_length(chunk);
@@ -72,14 +79,17 @@ inline std::int64_t dual_chunk_query_position(std::int64_t position, DualChunkQu
   detail::fail("found version ", static_cast<int>(version), " of a query, there are 0 to 4");
 }
 
-/// The positions by which keys, or a version of the queries, of tokens at the listed positions are rotated.
+/// The positions by which the keys of tokens at the listed positions are rotated, p mod n, one for each
+/// token.
+/// Throws std::invalid_argument unless 0 ≤ local_size < chunk_size.
 ///
 /// @code
 ///   const rotary::DualChunk chunk{.chunk_size = 5, .local_size = 2};
 ///   const std::vector<int> positions = {0, 1, 2, 3, 4};
-///   rotary::dual_chunk_key_positions(positions, chunk);                                         // 0 1 2 0 1
-///   rotary::dual_chunk_query_positions(positions, rotary::DualChunkQuery::successive, chunk);   // 3 4 5 3 4
+///   const auto ids = rotary::dual_chunk_key_positions(positions, chunk);   // 0 1 2 0 1
 /// @endcode
+///
+/// Source: An et al., "Training-Free Long-Context Scaling of Large Language Models".
 template <IntegerList Ids>
 std::vector<std::int64_t> dual_chunk_key_positions(const Ids& positions, const DualChunk& chunk) {
   auto ids = detail::room_for_ids(detail::list_size(positions));
@@ -87,6 +97,18 @@ std::vector<std::int64_t> dual_chunk_key_positions(const Ids& positions, const D
     ids.push_back(dual_chunk_key_position(detail::list_entry(positions, n), chunk));
   return ids;
 }
+/// The positions by which a version of the queries of tokens at the listed positions is rotated, one for each
+/// token; see `DualChunkQuery`.
+/// Throws std::invalid_argument unless 0 ≤ local_size < chunk_size.
+///
+/// @code
+///   const rotary::DualChunk chunk{.chunk_size = 5, .local_size = 2};
+///   const std::vector<int> positions = {0, 1, 2, 3, 4};
+///   const auto ids = rotary::dual_chunk_query_positions(
+///       positions, rotary::DualChunkQuery::successive, chunk);   // 3 4 5 3 4
+/// @endcode
+///
+/// Source: An et al., "Training-Free Long-Context Scaling of Large Language Models".
 template <IntegerList Ids>
 std::vector<std::int64_t> dual_chunk_query_positions(const Ids& positions, DualChunkQuery version,
                                                      const DualChunk& chunk) {

@@ -15,7 +15,14 @@ namespace rotary::inline ROTARY_ABI {
 ///
 /// Every integer is exact, and so is every double without bits below 2^-64. Converts from integers, float and
 /// double, so that `.offset = 128` and `.offset = 2.5` both work; 16-bit floats do not compile, since
-/// bfloat16 has no 257. Throws on NaN and on sizes of 2^62 and more.
+/// bfloat16 has no 257.
+/// Throws std::invalid_argument on NaN and on sizes of 2^62 and more.
+///
+/// @code
+///   const rotary::FixedPosition position = -2.25;
+///   position.whole;                          // −3
+///   static_cast<double>(position + 1);       // −1.25
+/// @endcode
 struct FixedPosition {
   std::int64_t whole = 0;
   std::uint64_t fraction = 0;

@@ -9,20 +9,18 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The position of the first token after an image or a video; implementations differ.
+/// The position of the first token after an image or a video, for `MropePositions`; implementations differ.
 enum class NextStart {
   after_largest,  ///< 1 + the largest coordinate so far on any axis: Hugging Face 4, vLLM
   after_extent    ///< the start of the grid + max(height, width) / merge: newer Hugging Face
 };
 
 /// The time from one merged frame of a video to the next, as a fraction: exact where a double would be
-/// rounded.
-///
-/// Qwen2.5-VL: tokens_per_second · temporal_patch_size / frames per second, 2 · 2 / 49 for 49 frames a
-/// second.
+/// rounded. For `MropePositions`. With Qwen2.5-VL it is tokens_per_second · temporal_patch_size / frames per
+/// second, 2 · 2 / 49 for 49 frames a second.
 struct FrameInterval {
-  std::int64_t numerator = 1;
-  std::int64_t denominator = 1;
+  std::int64_t numerator = 1;    ///< not negative
+  std::int64_t denominator = 1;  ///< at least 1
 };
 
 namespace detail {
@@ -42,15 +40,16 @@ inline double frame_time(Index t, double interval) {
 struct MropePositionsOptions {
   Index spatial_merge = 2;   ///< patches merged into a token, along the height and along the width
   Index temporal_merge = 1;  ///< frames merged into a token
-  NextStart next_start = NextStart::after_largest;
+  NextStart next_start = NextStart::after_largest;  ///< where the token after an image is
 };
 
-/// The images and videos of a prompt, in order, and the token ids that stand for their patches.
+/// The images and videos of a prompt, in order, and the token ids that represent their patches, for
+/// `MropePositions::append`.
 struct VisionTokens {
-  std::int64_t image_token = 151655;  ///< <|image_pad|> of Qwen2-VL and Qwen2.5-VL
-  std::int64_t video_token = 151656;  ///< <|video_pad|>
-  std::span<const VisionGrid> images = {};
-  std::span<const VisionGrid> videos = {};
+  std::int64_t image_token = 151655;             ///< <|image_pad|> of Qwen2-VL and Qwen2.5-VL
+  std::int64_t video_token = 151656;             ///< <|video_pad|>
+  std::span<const VisionGrid> images = {};       ///< the grids of the images, in order
+  std::span<const VisionGrid> videos = {};       ///< the grids of the videos, in order
   std::span<const double> video_intervals = {};  ///< for each video; left out, all are 1
 };
 
@@ -63,6 +62,7 @@ struct VisionTokens {
 ///
 /// The next text or grid starts at `next_start()`. While decoding, token n of the sequence is at n + delta()
 /// on all axes. Qwen3-VL treats each frame of a video as an image of its own, after text with its time.
+/// Throws std::invalid_argument on grids that do not divide into merged blocks.
 ///
 /// @code
 ///   rotary::MropePositions prompt;
@@ -71,6 +71,8 @@ struct VisionTokens {
 ///   prompt.append_text(10);
 ///   const rotary::Positions positions = prompt.tokens().positions();   // for a CosSinTable
 /// @endcode
+///
+/// Source: `get_rope_index` of Qwen2-VL and Qwen2.5-VL in Hugging Face.
 class MropePositions {
  public:
   explicit MropePositions(const MropePositionsOptions& options = {}) : options_(options) {
@@ -86,8 +88,8 @@ class MropePositions {
   const TokenPositions& tokens() const&& = delete;  // of a temporary: the reference would dangle
   /// Where the next text or grid starts.
   std::int64_t next_start() const { return next_start_; }
-  /// The position of a token after the prompt minus its index, padding counted: 1 + the largest coordinate −
-  /// the number of tokens (`rope_deltas` of Hugging Face, `mrope_position_delta` of vLLM).
+  /// The position of a token after the prompt minus its index, padding counted: 1 + the largest
+  /// coordinate − the number of tokens (`rope_deltas` of Hugging Face, `mrope_position_delta` of vLLM).
   std::int64_t delta() const { return end_ - tokens_.tokens(); }
 
   /// Appends `count` tokens of text.
@@ -141,7 +143,8 @@ class MropePositions {
   }
 
   /// Appends the tokens `input_ids`, in which an image or a video is a run of its token id, as long as its
-  /// grid has tokens after merging. Throws if the runs and the grids do not match; then nothing is appended.
+  /// grid has tokens after merging.
+  /// Throws std::invalid_argument if the runs and the grids do not match; then nothing is appended.
   ///
   /// @code
   ///   const std::vector<int> input_ids = {11, 12, 151655, 151655, 13};
@@ -223,8 +226,8 @@ class MropePositions {
   std::int64_t end_ = 0;  // 1 + the largest coordinate, without padding
 };
 
-/// The grid of an image among the tokens of a prompt: `height` rows of `width` tokens and a token that ends
-/// the row.
+/// The grid of an image among the tokens of a prompt, for `xdrope_positions`: `height` rows of `width` tokens
+/// and a token that ends the row.
 struct IndexedImage {
   Index first = 0;   ///< the token at which row 0 begins
   Index height = 0;  ///< rows, after merging
@@ -237,6 +240,7 @@ struct IndexedImage {
 /// Token n has n on all axes. Tokens of the m-th grid have column, row and m on the last three instead; the
 /// token that ends a row counts as column `width`. With 3 axes the plain one is left out. In a prompt of
 /// HunYuan-VL the grid begins two tokens after the token that announces the image.
+/// Throws std::invalid_argument unless the images follow each other within the tokens.
 ///
 /// @code
 ///   const std::vector<rotary::IndexedImage> images = {{.first = 2, .height = 2, .width = 1}};

@@ -64,9 +64,10 @@ void check_cu_seqlens(const CuSeqlens& cu_seqlens) {
 ///
 ///     p = t − cu_seqlens[k] + first[k]
 ///
-/// `cu_seqlens` is FlashAttention's: 0, then the end of every sequence. Empty sequences are allowed. `first`
+/// `cu_seqlens` is FlashAttention's: 0, then the end of every sequence; empty sequences are allowed. `first`
 /// is the position of every sequence's first token, for instance the number of its cached tokens; left out,
-/// 0. Throws unless `cu_seqlens` starts with 0 and never decreases.
+/// 0.
+/// Throws std::invalid_argument unless `cu_seqlens` starts with 0 and never decreases.
 ///
 /// @code
 ///   const std::vector<int> cu_seqlens = {0, 3, 5};
@@ -91,10 +92,10 @@ std::vector<std::int64_t> packed_position_ids(const CuSeqlens& cu_seqlens,
   return ids;
 }
 
-/// The shape of a padded batch, and the position its padding gets.
+/// The shape of a padded batch, and the position of its padding, for `padded_position_ids`.
 struct PaddedBatch {
-  Index batch = 1;
-  Index seq = 0;
+  Index batch = 1;           ///< rows of the mask
+  Index seq = 0;             ///< tokens of a row, padding included
   std::int64_t padding = 1;  ///< Hugging Face's choice when generating; attention never sees these tokens
 };
 
@@ -102,13 +103,16 @@ struct PaddedBatch {
 ///
 ///     p = (how many of the row's mask so far are 1) − 1, or `padding` where the mask is 0
 ///
-/// Left-padded prompts of different lengths all start at 0. `mask` [batch, seq] has 1 for tokens and 0 for
+/// Left-padded prompts of different lengths all start at 0. `mask`, [batch, seq], has 1 for tokens and 0 for
 /// padding.
+/// Throws std::invalid_argument if it has another number of entries or other values.
 ///
 /// @code
 ///   const std::vector<int> mask = {0, 0, 1, 1, 1,  1, 1, 1, 1, 1};
 ///   const auto ids = rotary::padded_position_ids(mask, {.batch = 2, .seq = 5});   // 1 1 0 1 2  0 1 2 3 4
 /// @endcode
+///
+/// Source: `position_ids` of Hugging Face's `generate`.
 template <IntegerList Mask>
 std::vector<std::int64_t> padded_position_ids(const Mask& mask, const PaddedBatch& shape) {
   if (shape.batch < 0 || shape.seq < 0)
@@ -131,7 +135,8 @@ std::vector<std::int64_t> padded_position_ids(const Mask& mask, const PaddedBatc
   return ids;
 }
 
-/// One rank's share of a sequence that is split among devices by context parallelism.
+/// One rank's share of a sequence that is split among devices by context parallelism, for
+/// `context_parallel_position_ids`.
 struct ContextParallelSlice {
   Index seq_len = 0;       ///< tokens of the whole sequence; a multiple of 2 · ranks
   Index ranks = 1;         ///< how many devices share it
@@ -139,17 +144,20 @@ struct ContextParallelSlice {
   std::int64_t first = 0;  ///< the position of the sequence's first token
 };
 
-/// The positions of a rank's tokens in the whole sequence, in the order in which the rank holds them.
-///
-/// The sequence is cut into 2 · ranks chunks of g tokens. Rank r holds the r-th from the front and the r-th
-/// from the back, so that causal attention is the same work for every rank (Transformer Engine):
+/// The positions of a rank's tokens in the whole sequence, in the order in which the rank holds them. The
+/// sequence is cut into 2 · ranks chunks of g tokens; rank r holds the r-th from the front and the r-th from
+/// the back, so that causal attention is the same work for every rank:
 ///
 ///     r g ... (r + 1) g − 1,   seq_len − (r + 1) g ... seq_len − r g − 1
+///
+/// Throws std::invalid_argument unless seq_len is a multiple of 2 · ranks and rank is one of them.
 ///
 /// @code
 ///   const rotary::ContextParallelSlice first_of_two{.seq_len = 8, .ranks = 2, .rank = 0};
 ///   const auto ids = rotary::context_parallel_position_ids(first_of_two);   // 0 1 6 7
 /// @endcode
+///
+/// Source: Transformer Engine.
 inline std::vector<std::int64_t> context_parallel_position_ids(const ContextParallelSlice& slice) {
   if (slice.ranks < 1) detail::fail("found ", slice.ranks, " ranks, there must be at least 1");
   if (slice.rank < 0 || slice.rank >= slice.ranks)
@@ -165,10 +173,11 @@ inline std::vector<std::int64_t> context_parallel_position_ids(const ContextPara
   return ids;
 }
 
-/// Position interpolation that depends on the length of a sequence.
+/// Position interpolation that depends on the length of a sequence, for `interpolated_positions` and
+/// `length_interpolated_frequencies`.
 struct LengthInterpolation {
-  double pretrained_length = 0;
-  double factor = 1;  ///< the divisor of positions for lengths up to factor · pretrained_length
+  double pretrained_length = 0;  ///< the context of pretraining, in tokens; must be given
+  double factor = 1;             ///< the divisor of positions for lengths up to factor · pretrained_length
 };
 
 namespace detail {
@@ -188,13 +197,21 @@ inline DoubleDouble length_interpolation_factor(Index length, const LengthInterp
 ///
 ///     max(factor, length / pretrained_length)
 ///
-/// Transformer Engine's `seq_len_interpolation_factor` together with `pretrained_max_position_embeddings`.
 /// `length_interpolated_frequencies` divides the frequencies by it, without rounding it first.
+/// Throws std::invalid_argument unless length ≥ 0 and factor, pretrained_length > 0.
+///
+/// @code
+///   rotary::length_interpolation_factor(9000, {.pretrained_length = 4500});   // 2
+/// @endcode
+///
+/// Source: Transformer Engine's `seq_len_interpolation_factor` together with
+/// `pretrained_max_position_embeddings`.
 inline double length_interpolation_factor(Index length, const LengthInterpolation& rule) {
   return static_cast<double>(detail::length_interpolation_factor(length, rule));
 }
 
 /// first, first + 1, ..., `length` of them, divided by `length_interpolation_factor` and rounded to double.
+/// Throws std::invalid_argument unless length ≥ 0 and factor, pretrained_length > 0.
 ///
 /// @code
 ///   const auto positions = rotary::interpolated_positions(4, {.pretrained_length = 2});   // 0 0.5 1 1.5

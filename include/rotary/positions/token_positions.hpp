@@ -13,6 +13,8 @@
 namespace rotary::inline ROTARY_ABI {
 
 /// The coordinates of tokens, 1 to 4 each, which grow token by token: position_ids of shape [axes, tokens].
+/// Functions that rotate take it as they take `Positions`, of which it is a source.
+/// Throws std::invalid_argument on another number of axes or coordinates.
 ///
 /// @code
 ///   rotary::TokenPositions tokens(3);   // (t, h, w)
@@ -84,11 +86,11 @@ class TokenPositions {
   std::vector<std::vector<std::int64_t>> axes_;
 };
 
-/// The patches of an image or a video: frames (1 for an image), rows and columns, before any merging.
+/// The patches of an image or a video, before any merging, for `MropePositions` and `merge_block_positions`.
 struct VisionGrid {
-  Index frames = 1;
-  Index height = 0;
-  Index width = 0;
+  Index frames = 1;  ///< 1 for an image
+  Index height = 0;  ///< rows of patches
+  Index width = 0;   ///< columns of patches
 };
 
 namespace detail {
@@ -103,11 +105,21 @@ inline Index merged(const char* side, Index patches, Index merge) {
 
 }  // namespace detail
 
-/// (y, x) of every patch, from 0 in each frame, where blocks of merge × merge patches are contiguous: the
-/// vision towers of Qwen2-VL and its successors. Blocks, and patches within a block, go row by row.
+/// (y, x) of every patch, from 0 in each frame, where blocks of merge × merge patches are contiguous. Blocks,
+/// and patches within a block, go row by row.
 ///
 ///     height 2, width 4, merge 2:   y  0 0 1 1 0 0 1 1
 ///                                   x  0 1 0 1 2 3 2 3
+///
+/// Throws std::invalid_argument unless height and width are multiples of `merge`.
+///
+/// @code
+///   const auto patches = rotary::merge_block_positions({.height = 2, .width = 4});
+///   const rotary::CosSinTable<float> table(rotary::qwen2_vl_vision_frequencies(80), patches.positions(),
+///                                          {.pairing = rotary::Pairing::half});   // 8 rows
+/// @endcode
+///
+/// Source: the vision towers of Qwen2-VL and its successors.
 inline TokenPositions merge_block_positions(const VisionGrid& grid, Index merge = 2) {
   const Index rows = detail::merged("height", grid.height, merge);
   const Index columns = detail::merged("width", grid.width, merge);

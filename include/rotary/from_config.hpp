@@ -51,14 +51,22 @@ inline ModelConfiguration from_config(std::string_view text, const FromConfigOpt
   return detail::read_model(detail::parse_json(text), options);
 }
 
-/// Reads a configuration that has been parsed already. (A template, so that text does not convert to a JSON
-/// string.)
+/// Reads a configuration that has been parsed already, as `from_config` reads the text of one; the same
+/// errors throw. (A template, so that text does not convert to a JSON string.)
+///
+/// @code
+///   #include <rotary/from_config.hpp>
+///   const auto json = nlohmann::json::parse(R"({"model_type": "llama", "hidden_size": 4096,
+///     "num_attention_heads": 32, "num_hidden_layers": 32, "rope_theta": 500000.0})");
+///   const rotary::RotaryEmbedding<float> rotary_emb(rotary::from_config(json));   // all layers are alike
+/// @endcode
 template <std::same_as<nlohmann::json> Json>
 ModelConfiguration from_config(const Json& json, const FromConfigOptions& options = {}) {
   return detail::read_model(json, options);
 }
 
-/// The model types that `from_config` reads, without those that it rejects by name.
+/// The model types that `from_config` reads, such as "llama", without those that it rejects by name.
+/// docs/model-types.md lists them.
 inline std::vector<std::string_view> known_model_types() {
   std::vector<std::string_view> names;
   for (const detail::ModelType& type : detail::kModelTypes)

@@ -31,7 +31,7 @@ void find_preset(Visit visit) {
 
 }  // namespace detail
 
-/// The names that `preset` knows.
+/// The names that `preset` knows, as on Hugging Face: "meta-llama/Llama-3.1-8B".
 inline std::vector<std::string_view> preset_names() {
   std::vector<std::string_view> names;
   detail::find_preset([&](const detail::Preset& preset) {
@@ -41,8 +41,9 @@ inline std::vector<std::string_view> preset_names() {
   return names;
 }
 
-/// The model of that name on Hugging Face, with the pairing of its weights there. Throws on an unknown name,
-/// for which `from_config` can read the configuration; most models of a family have equal parameters.
+/// The model of that name on Hugging Face, with the pairing of its weights there.
+/// Throws std::invalid_argument on an unknown name, for which `from_config` can read the configuration; most
+/// models of a family have equal parameters.
 ///
 /// @code
 ///   const rotary::RopeParameters rope = rotary::preset("meta-llama/Llama-3.1-8B").layer(0);

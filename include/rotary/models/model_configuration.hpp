@@ -12,7 +12,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// A note on a key of a configuration that its user should know of.
+/// A note on a key of a configuration that its user should know of: an entry of `ModelConfiguration::notes`,
+/// as `from_config` writes it.
 struct ConfigurationNote {
   enum class Kind {
     ignored,        ///< the key is about positions, and is not read; the text says why
@@ -22,9 +23,9 @@ struct ConfigurationNote {
     unread          ///< the key is not read; noted only if asked for
   };
 
-  Kind kind = Kind::ignored;
-  std::string key;   ///< with the objects that hold it: "text_config.rope_scaling.factor"
-  std::string text;  ///< a sentence: the key, its value, what was done and why
+  Kind kind = Kind::ignored;  ///< what was done with the key
+  std::string key;            ///< with the objects that hold it: "text_config.rope_scaling.factor"
+  std::string text;           ///< a sentence: the key, its value, what was done and why
 };
 
 /// A factor of queries that grows with their position, by which some models counter the dilution of attention
@@ -32,17 +33,18 @@ struct ConfigurationNote {
 ///
 ///     1 + scale · ln(1 + ⌊(position + shift) / interval⌋)
 ///
-/// Llama 4 has it in layers without a rotary embedding, with shift 1; Ministral 3 in all, with shift 0.
-///
 /// @code
 ///   const rotary::QueryTemperature temperature{.scale = 0.1, .interval = 8192, .shift = 1};
 ///   temperature.at(0);      // 1
 ///   temperature.at(8191);   // 1 + 0.1 · ln 2
 /// @endcode
+///
+/// Source: Llama 4, which has it in layers without a rotary embedding, with shift 1; Ministral 3 in all, with
+/// shift 0.
 struct QueryTemperature {
-  double scale = 0.1;
-  double interval = 8192;
-  double shift = 0;
+  double scale = 0.1;      ///< how fast the factor grows
+  double interval = 8192;  ///< positions of one value, in tokens
+  double shift = 0;        ///< added to positions
 
   /// The factor of a query at `position`: 1 + scale · ln(1 + ⌊(position + shift) / interval⌋).
   double at(double position) const {
@@ -50,10 +52,11 @@ struct QueryTemperature {
   }
 };
 
-/// The layers of a model, by type and by index, and notes on the configuration they come from.
+/// The layers of a model, by type and by index, and notes on the configuration they come from; `preset` and
+/// `from_config` return it.
 ///
 /// In some models all layers have one rotary embedding, in others each type of layer has its own, and some
-/// layers may have none: for those `has_rope` is false and `layer` throws.
+/// layers may have none: for those `has_rope` is false and `layer` throws std::invalid_argument.
 ///
 /// @code
 ///   const rotary::ModelConfiguration gemma = rotary::preset("google/gemma-3-1b-it");
@@ -68,7 +71,7 @@ struct ModelConfiguration {
   struct LayerType {
     std::string name;                    ///< "full_attention", "sliding_attention", ...
     std::optional<RopeParameters> rope;  ///< empty: `why_not` is the reason
-    std::string why_not = {};
+    std::string why_not = {};            ///< a sentence
   };
   /// One layer of the model.
   struct Layer {
@@ -76,16 +79,17 @@ struct ModelConfiguration {
     bool rotates = true;   ///< false for a layer that has no rotary embedding, unlike others of its type
   };
 
-  std::string model_type;
-  std::vector<LayerType> layer_types;
-  std::vector<Layer> layers;  ///< empty if the number of layers is not known
-  std::vector<ConfigurationNote> notes = {};
+  std::string model_type;                            ///< as in the configuration: "llama"
+  std::vector<LayerType> layer_types;                ///< one if all layers are alike
+  std::vector<Layer> layers;                         ///< empty if the number of layers is not known
+  std::vector<ConfigurationNote> notes = {};         ///< on keys that were ignored, missing or contradictory
   std::optional<QueryTemperature> temperature = {};  ///< see `query_temperature`
   bool temperature_without_rope = false;             ///< only layers without a rotary embedding have it
 
   Index layer_count() const { return static_cast<Index>(layers.size()); }
 
-  /// The rotary embedding of a layer. Throws if there is no such layer, or if it has none.
+  /// The rotary embedding of a layer, counted from 0.
+  /// Throws std::invalid_argument if there is no such layer, or if it has none.
   const RopeParameters& layer(Index index) const& {
     const Layer found = layer_at(index);
     const LayerType& type = layer_types[found.type];
@@ -94,7 +98,8 @@ struct ModelConfiguration {
     return rope_of(type);
   }
 
-  /// The rotary embedding of the layers of a type.
+  /// The rotary embedding of the layers of a type, such as "sliding_attention".
+  /// Throws std::invalid_argument if there is no such type, or if its layers have none.
   const RopeParameters& layer(std::string_view type) const& {
     for (const LayerType& candidate : layer_types)
       if (candidate.name == type) return rope_of(candidate);
@@ -107,9 +112,10 @@ struct ModelConfiguration {
   RopeParameters layer(Index index) && { return std::as_const(*this).layer(index); }
   RopeParameters layer(std::string_view type) && { return std::as_const(*this).layer(type); }
 
-  /// The frequencies that all layers share; with `layout`, an embedding can be constructed from the model.
-  /// Throws if layers differ or some have no rotary embedding: then construct an embedding from each
-  /// `layer(i)`.
+  /// The frequencies that all layers share, for texts of `length` tokens; with `layout`, an embedding can be
+  /// constructed from the model.
+  /// Throws std::invalid_argument if layers differ or some have no rotary embedding: then construct an
+  /// embedding from each `layer(i)`.
   [[nodiscard]] Frequencies rope_frequencies(double length = 0) const {
     return only().rope_frequencies(length);
   }

@@ -20,7 +20,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// No scaling: f_i = theta^(−2i/rotary_dim).
+/// No scaling, for `RopeParameters::scaling`: f_i = theta^(−2i/rotary_dim), as `language_frequencies` returns
+/// them.
 struct DefaultOptions {};
 
 namespace detail {
@@ -86,7 +87,8 @@ using RopeScaling = detail::OptionsOfRows<decltype(detail::kRopeVariants)>::type
 enum class MropeOrder { chunked, interleaved, ernie, openpangu, video, glm };
 
 /// The rotary embedding of a layer: from a model's configuration (`from_config`), from a published model's
-/// name (`preset`), or filled in by hand.
+/// name (`preset`), or filled in by hand. The names are those of configurations; `frequencies` throws
+/// std::invalid_argument on invalid parameters, naming one.
 ///
 /// @code
 ///   const rotary::RopeParameters llama31{
@@ -105,9 +107,9 @@ struct RopeParameters {
   /// `Pairing::half`.
   Pairing output_pairing = pairing;
 
-  RopeScaling scaling = {};
-  std::vector<Index> mrope_section = {};  ///< pairs of each axis; empty: positions have one coordinate
-  MropeOrder mrope_order = MropeOrder::chunked;
+  RopeScaling scaling = {};                      ///< the variant and its parameters; by default none
+  std::vector<Index> mrope_section = {};         ///< pairs of each axis; empty: positions have one coordinate
+  MropeOrder mrope_order = MropeOrder::chunked;  ///< how sections are laid out over pairs
   double softmax_scale = 1;  ///< multiplies 1/√head_dim in the scores: a part of DeepSeek's YaRN
 
   /// The output of attention is rotated by minus the position of its query, with the frequencies of keys:

@@ -10,8 +10,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Values that the caller supplies where a configuration, or this version of the reader, lacks them. Each one
-/// that is used becomes a note of kind `assumed`.
+/// Values that the caller of `from_config` supplies where a configuration, or this version of the reader,
+/// lacks them. Each one that is used becomes a note of kind `assumed`.
 struct ConfigAssumptions {
   std::string model_type = {};          ///< a known type; the language model is read as one of this type
   std::optional<Pairing> pairing = {};  ///< how features are paired, whatever the type and the file say
@@ -21,7 +21,7 @@ struct ConfigAssumptions {
 
 /// How `from_config` reads a configuration.
 struct FromConfigOptions {
-  ConfigAssumptions assume = {};
+  ConfigAssumptions assume = {};  ///< values for what the configuration leaves open; by default none
   bool list_unread_keys = false;  ///< adds a note of kind `unread` for every key that was not read
 };
 

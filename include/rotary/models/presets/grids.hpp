@@ -11,7 +11,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The coordinates of a grid's patches along an axis of n patches.
+/// The coordinates of a grid's patches along an axis of n patches, for `GridRope`.
 enum class GridCoordinates {
   from_zero,  ///< 0, 1, 2, ...: AxisPositions::consecutive(n)
   from_one,   ///< 1, 2, 3, ...: AxisPositions::consecutive(n, 1); tokens that are not patches are at 0
@@ -20,10 +20,11 @@ enum class GridCoordinates {
 };
 
 /// The rotary embedding of a vision or diffusion model: frequencies with an axis for each side of the grid.
+/// `grid_preset` returns it.
 struct GridRope {
-  Index head_dim = 0;
-  Pairing pairing = Pairing::half;
-  GridCoordinates coordinates = GridCoordinates::from_zero;
+  Index head_dim = 0;                                        ///< features of a head, all of which rotate
+  Pairing pairing = Pairing::half;                           ///< the pairing of the weights
+  GridCoordinates coordinates = GridCoordinates::from_zero;  ///< those of patches along each axis
   Frequencies frequencies = {};  ///< [axes, pairs]; the axes are (y, x), (t, y, x) or (t, y, x, token)
 
   /// The frequencies, for the constructor of an embedding. They do not depend on a length.
@@ -124,14 +125,15 @@ inline constexpr auto kGridPresets = std::to_array<GridPreset>({
 
 }  // namespace detail
 
-/// The names that `grid_preset` knows.
+/// The names that `grid_preset` knows: "black-forest-labs/FLUX.1-dev".
 inline std::vector<std::string_view> grid_preset_names() {
   std::vector<std::string_view> names;
   for (const detail::GridPreset& preset : detail::kGridPresets) names.push_back(preset.name);
   return names;
 }
 
-/// The rotary embedding of a published vision tower or diffusion model. Throws on an unknown name.
+/// The rotary embedding of a published vision tower or diffusion model.
+/// Throws std::invalid_argument on an unknown name.
 ///
 /// @code
 ///   const rotary::GridRope flux = rotary::grid_preset("black-forest-labs/FLUX.1-dev");

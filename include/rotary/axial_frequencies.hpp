@@ -29,14 +29,18 @@ inline constexpr bool kSizesThenOffsets = are_sizes_then_offsets<Arguments...>()
 
 }  // namespace detail
 
-/// The angles of a grid: every axis rotates its own block of `dim` features, all with the same frequencies.
+/// The angles of a grid, such as an image or a video: every axis rotates its own block of `dim` features, all
+/// with the same frequencies.
 ///
 /// Along an axis of n cells, coordinates are 0 ... n − 1; with `FreqsFor::pixel` they run from −1 to 1, and a
-/// single cell is at −1. With `dim` / 2 = P frequencies, pairs [0, P) rotate by the first axis, pairs [P, 2
-/// P) by the second, and so on; for interleaved pairs that is features [0, dim), [dim, 2 dim), ...
+/// single cell is at −1. With `dim` / 2 = P frequencies, pairs [0, P) rotate by the first axis, pairs [P, 2P)
+/// by the second, and so on; for interleaved pairs that is features [0, dim), [dim, 2 dim), ...
 ///
-/// The constructor takes the options of `RotaryEmbedding`, and throws on those without meaning for a grid:
-/// interpolation, learned frequencies, and the order of sequence and heads.
+/// The constructor takes `RotaryEmbeddingOptions`.
+/// Throws std::invalid_argument on those without meaning for a grid: interpolation, learned frequencies, and
+/// the order of sequence and heads.
+///
+/// Cost: nothing is cached; `table` computes the rows of a grid once for any number of calls.
 ///
 /// @code
 ///   const rotary::AxialFrequencies<float> pixels(
@@ -44,12 +48,15 @@ inline constexpr bool kSizesThenOffsets = are_sizes_then_offsets<Arguments...>()
 ///   rotary::Tensor<float, 4> image_q(1, 256, 256, 64);   // [batch, h, w, head_dim]
 ///   image_q = rotary::apply_rotary_emb(pixels.get_axial_freqs(256, 256), image_q);
 /// @endcode
+///
+/// Source: `get_axial_freqs` of rotary-embedding-torch 0.8.9.
 template <class T>
 class AxialFrequencies {
   static_assert(RowScalar<T>,
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
+  /// From the reference's arguments.
   explicit AxialFrequencies(const RotaryEmbeddingOptions& options)
       : AxialFrequencies(frequencies_of(options), options.freqs_for, {.pairing = options.pairing}) {}
 
@@ -121,8 +128,8 @@ class AxialFrequencies {
     return angles;
   }
 
-  /// The table of a grid: cosines and sines of the angles of `get_axial_freqs`, from exact phases. Faster for
-  /// repeated use, and exact for double too.
+  /// The table of a grid, for `apply_rotary_emb`: cosines and sines of the angles of `get_axial_freqs`, from
+  /// exact phases, one row for each cell. Faster for repeated use, and exact for double too.
   template <std::size_t Axes>
   [[nodiscard]] CosSinTable<T> table(const std::array<Index, Axes>& sizes,
                                      std::span<const double> offsets = {}) const {
@@ -130,7 +137,7 @@ class AxialFrequencies {
     return CosSinTable<T>(rotary::axial(frequencies_, static_cast<Index>(Axes)), of.positions, layout_);
   }
 
-  /// ∂L/∂f_i given the gradient with respect to the angles of `get_axial_freqs`.
+  /// ∂L/∂f_i, [dim / 2], given the gradient with respect to the angles of `get_axial_freqs`, of their shape.
   template <std::size_t Axes, class G>
   [[nodiscard]] std::vector<double> frequency_gradient(const std::array<Index, Axes>& sizes, const G& grad,
                                                        std::span<const double> offsets = {}) const {

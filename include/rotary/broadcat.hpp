@@ -57,17 +57,19 @@ inline constexpr int kRankOf =
 /// Broadcasts tensors against each other, and concatenates them along `dim`.
 ///
 /// Axes are aligned from the last; a tensor of lower rank gets axes of extent 1 in front, and an extent of 1
-/// is broadcast to that of the others, along `dim` too. All tensors must have the same scalar. The result is
-/// row-major, of the highest rank; its extent along `dim` is the broadcast extent times the number of
-/// tensors.
+/// is broadcast to that of the others, along `dim` too. The result is row-major, of the highest rank; its
+/// extent along `dim` is the broadcast extent times the number of tensors. Tensors of different scalars do
+/// not compile.
+/// Throws std::invalid_argument if extents cannot be broadcast or `dim` is no axis.
 ///
 /// @code
-///   // The angles of an image: rows [h, 1, d] and columns [1, w, d] become [h, w, 2 d].
+///   // Two corners [h, 1, d] and [1, w, d], stacked along the second axis: [h, 2 w, d].
 ///   rotary::Tensor<double, 3> freqs_h(3, 1, 4), freqs_w(1, 5, 4);
-///   freqs_h.setZero();
-///   freqs_w.setZero();
-///   auto freqs = rotary::broadcat(freqs_h, freqs_w);
+///   freqs_h.setZero(), freqs_w.setZero();
+///   auto stacked = rotary::broadcat({.dim = 1}, freqs_h, freqs_w);   // [3, 10, 4]
 /// @endcode
+///
+/// Source: `broadcat` of rotary-embedding-torch.
 template <class First, class... Rest>
 requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broadcat(BroadcatOptions options,
                                                                                      const First& first,
@@ -89,7 +91,8 @@ requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broa
 }
 
 /// Broadcasts a list of tensors of one type, built at run time, against each other, and concatenates them
-/// along `dim`. Throws if the list is empty.
+/// along `dim`.
+/// Throws std::invalid_argument if the list is empty, extents cannot be broadcast, or `dim` is no axis.
 ///
 /// @code
 ///   std::vector<rotary::Tensor<double, 3>> axes(3);               // as many as there are axes of positions
@@ -116,7 +119,16 @@ requires(detail::is_tensor<X>)
   return broadcat(std::span<const X>(tensors.data(), tensors.size()), options);
 }
 
-/// Broadcasts tensors against each other, and concatenates them along the last axis.
+/// Broadcasts tensors against each other, and concatenates them along the last axis. Axes are aligned from
+/// the last.
+/// Throws std::invalid_argument if extents cannot be broadcast.
+///
+/// @code
+///   // The angles of an image: rows [h, 1, d] and columns [1, w, d] become [h, w, 2 d].
+///   rotary::Tensor<double, 3> freqs_h(3, 1, 4), freqs_w(1, 5, 4);
+///   freqs_h.setZero(), freqs_w.setZero();
+///   auto freqs = rotary::broadcat(freqs_h, freqs_w);   // [3, 5, 8]
+/// @endcode
 template <class First, class... Rest>
 requires(detail::is_tensor<First> && (detail::is_tensor<Rest> && ...)) auto broadcat(const First& first,
                                                                                      const Rest&... rest) {

@@ -11,7 +11,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Which axes of a tensor the rows of a table are for.
+/// Which axes of a tensor the rows of a `CosSinTable` are for.
 enum class RowAxes {
   sequence,         ///< [seq]: the sequence axis of the layout
   before_features,  ///< [height, width]: the last axes before the features, those of a grid
@@ -65,17 +65,23 @@ struct RowStorage {
 
 }  // namespace detail
 
-/// Cosines and sines, one row for each position, multiplied by the magnitude. Immutable.
+/// Cosines and sines, one row for each position, multiplied by the magnitude; for `apply_rotary_emb`.
+/// Immutable.
 ///
-/// Row n holds A cos φ and A sin φ of every pair, φ = Σ_axis position(n, axis) · frequency(axis, pair), from
-/// exact phases: within 3.1e-8 (float) and 2e-16 (double) of the exact values at any position. Floats are
-/// correctly rounded: the product of the magnitude, a double, and the real cosine is rounded once. A row is
-/// laid out as the features of its layout's pairing: the cosine is where a pair has its first member, the
+///     A cos φ, A sin φ   of every pair in row n,   φ = Σ_axis position(n, axis) · frequency(axis, pair)
+///
+/// From exact phases, within 3.1e-8 (float) and 2e-16 (double) of the exact values at any position. Floats
+/// are correctly rounded: the product of the magnitude, a double, and the real cosine is rounded once. A row
+/// is laid out as the features of its layout's pairing: the cosine is where a pair has its first member, the
 /// sine where it has its second.
 ///
 /// A table carries the layout of the heads it is for, so `apply_rotary_emb(table, q)` needs no other
-/// argument. Throws if tokens have more or fewer coordinates than the frequencies, and on positions without a
-/// length.
+/// argument.
+/// Throws std::invalid_argument if tokens have more or fewer coordinates than the frequencies, and on
+/// positions without a length.
+///
+/// Cost: rotary_dim scalars of memory for each row, computed by the constructor, once for all layers of a
+/// model.
 ///
 /// @code
 ///   const rotary::CosSinTable<float> table(rotary::language_frequencies(64), rotary::Positions::consecutive(1024),
@@ -91,6 +97,7 @@ class CosSinTable {
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
+  /// A row for each of the positions; the layout's rotary_dim is filled in.
   CosSinTable(const Frequencies& frequencies, const Positions& positions, const HeadLayout& layout = {})
       : CosSinTable(TurnSteps(frequencies), frequencies.magnitude, positions, layout) {}
 
@@ -98,7 +105,9 @@ class CosSinTable {
   CosSinTable(const TurnSteps& steps, double magnitude, const Positions& positions, const HeadLayout& layout)
       : CosSinTable(rows_at(steps, magnitude, positions, layout)) {}
 
-  /// Rows for heads of which each has its own frequencies (RoPE-Mixed), [heads, seq].
+  /// Rows for heads of which each has its own frequencies, [heads, seq]: RoPE-Mixed, as
+  /// `random_mixed_frequencies` starts it.
+  /// Throws std::invalid_argument unless all heads have as many pairs.
   CosSinTable(std::span<const Frequencies> of_heads, const Positions& positions,
               const HeadLayout& layout = {})
       : CosSinTable(rows_of_heads(of_heads, positions, layout)) {}
@@ -117,7 +126,8 @@ class CosSinTable {
   /// Scalars in a row: a cosine and a sine for each pair, or for each member of a pair.
   [[nodiscard]] Index row_size() const { return stored_.row_size(); }
 
-  /// A cos φ of a pair in a row. Throws outside the table.
+  /// A cos φ and A sin φ of a pair in a row.
+  /// Throws std::invalid_argument outside the table.
   [[nodiscard]] T cos(Index row, Index pair) const { return at(row, pair, 0); }
   [[nodiscard]] T sin(Index row, Index pair) const {
     return at(row, pair, kernels::pair_strides(pairing(), pairs()).partner);

@@ -12,12 +12,13 @@ namespace rotary::inline ROTARY_ABI {
 ///     Pairing::half          [a0 a1 b0 b1]  →  [−b0 −b1 a0 a1]     that of Hugging Face and labml
 ///
 /// With it a rotation by φ reads x cos φ + rotate_half(x) sin φ. Takes tensors of one axis and more,
-/// matrices, and vectors, whichever way they lie. Throws if the last axis has an odd size.
+/// matrices, and vectors, whichever way they lie.
+/// Throws std::invalid_argument if the last axis has an odd size.
 ///
 /// @code
 ///   Eigen::MatrixXf x(1, 4);
 ///   x << 1, 2, 3, 4;
-///   rotary::rotate_half(x);   // −2 1 −4 3
+///   const Eigen::MatrixXf rotated = rotary::rotate_half(x);   // −2 1 −4 3
 /// @endcode
 template <class X>
 [[nodiscard]] detail::Owned<X> rotate_half(const X& x, Pairing pairing = Pairing::interleaved) {

@@ -61,13 +61,17 @@ constexpr bool is_equal(const F& a, const std::type_identity_t<F>& b) {
 
 }  // namespace detail
 
-/// The real number hi + lo, where hi is that sum rounded to double: about 106 bits of precision.
+/// The real number hi + lo, where hi is that sum rounded to double: about 106 bits of precision. What
+/// frequencies are held in.
 ///
 /// Doubles and integers convert to it exactly. +, −, ×, ÷ and sqrt are within 2^-102 of the result, exp, log
 /// and pow within 2^-98 of results between 1e-24 and 1e24, under any compiler flags.
 ///
-///     const DoubleDouble third = DoubleDouble(1) / 3;
-///     const DoubleDouble frequency = pow(DoubleDouble(10000), -third);
+/// @code
+///   const rotary::DoubleDouble third = rotary::DoubleDouble(1) / 3;
+///   const rotary::DoubleDouble frequency = pow(rotary::DoubleDouble(10000), -third);
+///   static_cast<double>(frequency);   // 0.0464
+/// @endcode
 struct DoubleDouble {
   double hi = 0;
   double lo = 0;
@@ -141,7 +145,7 @@ constexpr DoubleDouble::DoubleDouble(Integer n) {
   }
 }
 
-/// Is `x` neither infinite nor NaN?
+/// Is a `DoubleDouble` neither infinite nor NaN, under any compiler flags?
 constexpr bool isfinite(const DoubleDouble& x) {
   return detail::finite_bits(x.hi) && detail::finite_bits(x.lo);
 }
@@ -171,7 +175,7 @@ constexpr DoubleDouble operator/(const DoubleDouble& a, const DoubleDouble& b) {
   return detail::fast_two_sum(first, detail::rounded(rest.hi / detail::rounded(b.hi)));
 }
 
-/// Negative, zero and infinite arguments give what std::sqrt gives.
+/// √x of a `DoubleDouble`. Negative, zero and infinite arguments give what std::sqrt gives.
 inline DoubleDouble sqrt(const DoubleDouble& x) {
   const double root = detail::rounded(std::sqrt(x.hi));
   if (!isfinite(x) || x.hi <= 0) return root;
@@ -227,7 +231,7 @@ inline DoubleDouble log_near_one(const DoubleDouble& x) {
 
 }  // namespace detail
 
-/// Past |x| = 700, and for NaN, only as good as std::exp.
+/// e^x of a `DoubleDouble`. Past |x| = 700, and for NaN, only as good as std::exp.
 inline DoubleDouble exp(const DoubleDouble& x) {
   if (!isfinite(x) || std::fabs(x.hi) > 700) return std::exp(x.hi);
   const double exponent = std::round(x.hi * 1.4426950408889634);
@@ -236,7 +240,7 @@ inline DoubleDouble exp(const DoubleDouble& x) {
   return detail::scale_by_power_of_two(power, static_cast<int>(exponent));
 }
 
-/// Negative, zero and infinite arguments give what std::log gives.
+/// The natural logarithm of a `DoubleDouble`. Negative, zero and infinite arguments give what std::log gives.
 inline DoubleDouble log(const DoubleDouble& x) {
   if (!isfinite(x) || x.hi <= 0) return std::log(x.hi);
   const detail::BinaryParts parts(x);
@@ -244,7 +248,8 @@ inline DoubleDouble log(const DoubleDouble& x) {
   return detail::kLn2Head * parts.exponent + low_part;
 }
 
-/// x to the power y; only as good as std::pow where x is not positive or the result is outside 2^±1000.
+/// x to the power y of a `DoubleDouble`; only as good as std::pow where x is not positive or the result is
+/// outside 2^±1000.
 ///
 /// The power of two in x is raised separately, as an integer and a fraction: exp(y log x) would lose six bits
 /// where the logarithm is near 55.

@@ -168,6 +168,11 @@ inline Index checked_sum(Index a, Index b) {
 
 /// Sets the function that receives the message of an error when exceptions are off, before `std::abort`; null
 /// restores the default, which prints to stderr. Returns the previous handler. Safe from any thread.
+///
+/// @code
+///   const auto previous = rotary::set_error_handler([](const char* message) { std::puts(message); });
+///   rotary::set_error_handler(previous);
+/// @endcode
 inline ErrorHandler set_error_handler(ErrorHandler handler) {
   const ErrorHandler previous = rotary_shared::error_handler.exchange(handler);
   return previous != nullptr ? previous : &detail::print_error;

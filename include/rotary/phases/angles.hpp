@@ -10,7 +10,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The gradients of a loss with respect to the positions and the frequencies of a tensor of angles.
+/// The gradients of a loss with respect to the positions, one for each, and the frequencies, one for each
+/// pair, of a tensor of angles, as `RotaryEmbedding::angles_backward` returns them.
 struct AngleGradients {
   std::vector<double> positions, freqs;
 };

@@ -12,8 +12,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// An angle: (high · 2^64 + low) · 2^-128 of a turn. Integer overflow wraps it at a full turn, for angles of
-/// either sign.
+/// An angle, as `cos_sin` takes it: (high · 2^64 + low) · 2^-128 of a turn. Integer overflow wraps it at a
+/// full turn, for angles of either sign.
 struct Phase128 {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
@@ -63,7 +63,8 @@ constexpr Phase128 operator*(std::int64_t n, const Phase128& phase) {
   return product;
 }
 
-/// A frequency in turns per unit of position: whole + (high · 2^64 + low) · 2^-128.
+/// A frequency in turns per unit of position, as `turn_step` returns it:
+/// whole + (high · 2^64 + low) · 2^-128.
 struct TurnStep {
   std::int64_t whole = 0;
   std::uint64_t high = 0;
@@ -103,7 +104,12 @@ inline TurnStep to_turn_step(double turns) {
 }  // namespace detail
 
 /// A frequency in radians per unit of position, converted into turns: f / 2π within 2^-125 + 2^-160 |f|.
-/// Throws on NaN and on 2^62 turns and more.
+/// Throws std::invalid_argument on NaN and on 2^62 turns and more.
+///
+/// @code
+///   const rotary::TurnStep step = rotary::turn_step(1.0);          // 1 / 2π of a turn
+///   const auto [cos, sin] = rotary::cos_sin(rotary::phase_at(3, step));   // cos 3, sin 3
+/// @endcode
 inline TurnStep turn_step(const DoubleDouble& frequency) {
   // 1 / 2π in three doubles. Each product is exact, and so is their sum, which is one of integers.
   constexpr double inverse_two_pi[3] = {0x1.45f306dc9c883p-3, -0x1.6b01ec5417056p-57,
@@ -120,7 +126,7 @@ inline TurnStep turn_step(const DoubleDouble& frequency) {
   return step;
 }
 
-/// position · step, without whole turns.
+/// position · step, without whole turns. `turn_step` has an example.
 ///
 /// Exact for whole positions, of any size and sign, so that phase(m) − phase(n) = phase(m − n) bit for bit;
 /// else within 2^-127 of a turn.
@@ -141,7 +147,7 @@ constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step)
 }
 
 /// An angle as an exact multiple of 2^-54 of a turn and a small rest: the form in which vectors of doubles
-/// compute.
+/// compute. `TurnSteps` stores the steps of all pairs in this form.
 struct SplitPhase {
   std::uint64_t word;  ///< in 2^-64 of a turn; its last ten bits are 0
   double rest;         ///< in radians, at most 2^-52.3, within a few units in its last place
@@ -154,9 +160,9 @@ struct SplitPhase {
   }
 };
 
-/// The steps of all pairs and axes: all that an embedding stores to compute its cosines at any position.
-///
-/// The highs, the lows and the wholes of an axis are contiguous lists, ready for vectors of several pairs.
+/// The steps of all pairs and axes, 40 bytes each: all that an embedding stores to compute its cosines at any
+/// position. The highs, the lows and the wholes of an axis are contiguous lists, ready for vectors of several
+/// pairs. Throws std::invalid_argument on invalid frequencies.
 ///
 /// @code
 ///   const rotary::TurnSteps steps(rotary::language_frequencies(128));
@@ -261,7 +267,7 @@ class TurnSteps {
   bool any_whole_ = false;
 };
 
-/// A cosine and a sine of the same phase.
+/// A cosine and a sine of the same phase, as `cos_sin` returns them.
 struct CosSin {
   double cos, sin;
 };
@@ -307,10 +313,13 @@ ROTARY_ALWAYS_INLINE constexpr CosSin cos_sin_of_octant(double x, double x_low) 
 
 }  // namespace detail
 
-/// Cosine and sine of an angle, within 1e-16 of the truth everywhere, 0 and ±1 exact at quarter turns.
-///
+/// Cosine and sine of an angle, within 1e-16 of the truth everywhere, 0 and ±1 exact at quarter turns;
 /// cos(−φ) = cos φ and sin(−φ) = −sin φ hold bit for bit. Every operation is rounded separately, in a fixed
 /// order, so that the bits are the same on every machine and under every compiler flag.
+///
+/// @code
+///   constexpr auto quarter = rotary::cos_sin({.high = std::uint64_t{1} << 62});   // cos 0, sin 1
+/// @endcode
 constexpr CosSin cos_sin(const Phase128& phase) {
   // Fold onto the upper half turn, then onto the distance to the nearest quarter turn: at most an eighth.
   // Phases look random, so nothing here branches on them.

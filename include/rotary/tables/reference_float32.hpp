@@ -60,7 +60,8 @@ inline float float_position(const Positions& positions, Index row, std::size_t a
 }  // namespace detail
 
 /// The `inv_freq` of Hugging Face, vLLM and rotary-embedding-torch: 1 / theta^(2i/rotary_dim) with exponent,
-/// power and quotient rounded to float.
+/// power and quotient rounded to float. For `hf_float32_table`, to compare with a running system.
+/// Throws std::invalid_argument unless rotary_dim ≥ 0 and theta > 0.
 inline Frequencies hf_float32_frequencies(Index rotary_dim, float theta = 10000) {
   detail::check_positive("theta", static_cast<double>(theta));
   Frequencies frequencies;
@@ -74,15 +75,18 @@ inline Frequencies hf_float32_frequencies(Index rotary_dim, float theta = 10000)
 }
 
 /// The table of Hugging Face and vLLM: cos and sin of the float product float(position) · float(frequency),
-/// times float(magnitude). Several axes are added up in order.
+/// times float(magnitude). Several axes are added up in order. To compare with a running system;
+/// `CosSinTable` is exact.
 ///
 /// With `hf_float32_frequencies` it equals the table of a plain embedding there, up to the last place, in
 /// which math libraries differ. Other frequencies are rounded to float once, where those systems round after
 /// every step.
+/// Throws std::invalid_argument if tokens have more or fewer coordinates than the frequencies.
 ///
 /// @code
+///   const auto positions = rotary::Positions::consecutive(16);
 ///   const rotary::CosSinTable<float> table = rotary::hf_float32_table(
-///       rotary::hf_float32_frequencies(128), rotary::Positions::consecutive(16), {.pairing = rotary::Pairing::half});
+///       rotary::hf_float32_frequencies(128), positions, {.pairing = rotary::Pairing::half});
 /// @endcode
 [[nodiscard]] inline CosSinTable<float> hf_float32_table(const Frequencies& frequencies,
                                                          const Positions& positions,
@@ -106,14 +110,15 @@ inline Frequencies hf_float32_frequencies(Index rotary_dim, float theta = 10000)
                                  static_cast<float>(frequencies.magnitude), fill);
 }
 
-/// The parameters of ggml's `rope_ext`, under its names. With the defaults nothing is scaled.
+/// The parameters of `ggml_float32_table`: those of ggml's `rope_ext`, under its names. With the defaults
+/// nothing is scaled.
 struct GgmlFloat32Options {
-  float freq_base = 10000;
-  float freq_scale = 1;
-  float ext_factor = 0;  ///< not 0: YaRN
-  float attn_factor = 1;
-  float beta_fast = 32, beta_slow = 1;
-  Index n_ctx_orig = 0;                      ///< the context of pretraining; needed for YaRN only
+  float freq_base = 10000;                   ///< the base of the frequencies
+  float freq_scale = 1;                      ///< angles are multiplied by it
+  float ext_factor = 0;                      ///< the share of fast pairs that YaRN does not scale; 0: no YaRN
+  float attn_factor = 1;                     ///< multiplies cosines and sines
+  float beta_fast = 32, beta_slow = 1;       ///< YaRN's range of pairs, in turns over n_ctx_orig
+  Index n_ctx_orig = 0;                      ///< the context of pretraining, in tokens; needed for YaRN only
   std::span<const float> freq_factors = {};  ///< divisors of the frequencies, one for each pair
   std::span<const Index> axis_of_pair = {};  ///< on several axes: the axis that rotates each pair
 
@@ -243,15 +248,19 @@ class GgmlFloat32Angles {
 }  // namespace detail
 
 /// The table of ggml: cos and sin of position · freq_base^(−2i/n_dims) by repeated multiplication, scaled by
-/// freq_scale and mixed by YaRN's ramp, all in float.
+/// freq_scale and mixed by YaRN's ramp, all in float. To compare with a running system; `CosSinTable` is
+/// exact.
 ///
 /// For the modes NORMAL and NEOX (the pairing tells which), with axis_of_pair MROPE and IMROPE, and with
-/// power_of_pair as well VISION.
+/// power_of_pair as well VISION. `n_dims` counts the features that rotate.
+/// Throws std::invalid_argument if the options contradict it.
 ///
 /// @code
 ///   const rotary::CosSinTable<float> table = rotary::ggml_float32_table(
 ///       128, rotary::Positions::consecutive(16), {}, {.freq_base = 500000});
 /// @endcode
+///
+/// Source: ggml 0.21.0, `ggml_compute_forward_rope`.
 [[nodiscard]] inline CosSinTable<float> ggml_float32_table(Index n_dims, const Positions& positions,
                                                            const HeadLayout& layout,
                                                            const GgmlFloat32Options& options = {}) {

@@ -27,7 +27,7 @@ template <class Scalar, int Rank>
 using Tensor = Eigen::Tensor<Scalar, Rank, Eigen::RowMajor>;
 
 /// The scalar that has the same bits as `S`: for 16-bit types that are not Eigen's. Specialise it for yours, and
-/// tensors and views of them can be rotated as they are; `_Float16`, `__bf16` and C++23's types need nothing.
+/// tensors of them and a `StridedView` can be rotated as they are; `_Float16`, `__bf16` and C++23's types need nothing.
 ///
 ///     struct MyHalf { std::uint16_t bits; };                       // IEEE binary16, as torch's c10::Half
 ///     template <> struct rotary::SameBitsAs<MyHalf> { using type = Eigen::half; };

@@ -8,13 +8,24 @@
 namespace rotary::inline ROTARY_ABI {
 
 /// The type of `device` arguments: Eigen::ThreadPoolDevice, or any class whose `parallelFor` splits [0, n)
-/// among threads and waits for them.
+/// among threads and waits for them. `CallingThread` is the default.
 template <class Device>
 concept ParallelDevice = requires(const Device& device, const Eigen::TensorOpCost& cost) {
   device.parallelFor(Index{1}, cost, [](Index, Index) {});
 };
 
-/// The default device: everything runs on the calling thread.
+/// The default device: everything runs on the calling thread. It has the form that every `ParallelDevice`
+/// needs.
+///
+/// @code
+///   struct TwoParts {   // a device of your own, here without threads
+///     void parallelFor(rotary::Index n, const Eigen::TensorOpCost&,
+///                      const std::function<void(rotary::Index, rotary::Index)>& work) const {
+///       work(0, n / 2), work(n / 2, n);
+///     }
+///   };
+///   static_assert(rotary::ParallelDevice<TwoParts>);
+/// @endcode
 struct CallingThread {
   template <class Work>
   void parallelFor(Index count, const Eigen::TensorOpCost&, const Work& work) const {

@@ -29,14 +29,17 @@ concept OtherInteger = std::integral<I> && !std::is_same_v<I, Index>;
 
 }  // namespace detail
 
-/// A tensor that somebody else owns: element (i_0, i_1, ...) is at data[i_0 · strides[0] + i_1 · strides[1] + ...].
+/// A tensor that somebody else owns: element (i_0, i_1, ...) is at
+/// data[i_0 · strides[0] + i_1 · strides[1] + ...].
 ///
-/// For tensors that are not Eigen's. The last axis holds the features of a head. Strides count elements and may be
-/// negative, or 0 where an axis is broadcast (in inputs only). Extents and strides are of any integer type. Throws
-/// on more than 12 axes, negative extents, and sizes that do not fit into memory.
+/// For tensors that are not Eigen's. The last axis holds the features of a head. Strides count elements and
+/// may be negative, or 0 where an axis is broadcast (in inputs only). Extents and strides are of any integer
+/// type.
+/// Throws std::invalid_argument on more than 12 axes, negative extents, and sizes that do not fit into
+/// memory.
 ///
-/// One token with its heads, [heads, head_dim], is what `rotate_token_in_place` takes. Functions for sequences
-/// would take the heads for tokens.
+/// One token with its heads, [heads, head_dim], is what `rotate_token_in_place` takes. Functions for
+/// sequences would take the heads for tokens.
 ///
 /// @code
 ///   float q[2][3][8] = {};                                       // [heads, seq, head_dim]

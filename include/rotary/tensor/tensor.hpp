@@ -9,8 +9,16 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The strided view of an Eigen tensor, fixed-size tensor or map, in its own storage order; `const` if `x`
-/// is.
+/// The strided view of an Eigen tensor, fixed-size tensor or map, in its own storage order; of const elements
+/// if `x` is const.
+/// Throws std::invalid_argument on sizes that do not fit into memory.
+///
+/// @code
+///   rotary::Tensor<float, 4> q(1, 8, 16, 64);            // [batch, heads, seq, head_dim]
+///   q.setRandom();
+///   const auto view = rotary::view_of(q);                // strides 8192 1024 64 1
+///   const auto rotated = view.slice(2, 4, 12);           // tokens 4 to 15
+/// @endcode
 template <class X>
 requires(detail::is_stored<X>() && detail::is_tensor<X>) [[nodiscard]] ROTARY_ALWAYS_INLINE
     auto view_of(X& x) {
@@ -40,8 +48,9 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) [[nodiscard]] ROTARY_AL
 }
 
 /// The strided view of a matrix, map, ref or block as [seq, head_dim]: rows are tokens, columns are features,
-/// whatever the storage order and strides. A matrix of [features, tokens], as Eigen programs often have it, cannot
-/// be distinguished from one: pass `x.transpose()`.
+/// whatever the storage order and strides. A matrix of [features, tokens], as Eigen programs often have it,
+/// cannot be distinguished from one: pass `x.transpose()`.
+/// Throws std::invalid_argument on sizes that do not fit into memory.
 template <class X>
 requires(detail::is_stored<X>() && detail::is_dense<X>) auto view_of(X& x) {
   using Element = std::remove_pointer_t<decltype(x.data())>;
@@ -54,6 +63,8 @@ requires(detail::is_stored<X>() && detail::is_dense<X>) auto view_of(X& x) {
   return view;
 }
 
+/// The view itself.
+/// Throws std::invalid_argument if its extents or strides are invalid.
 template <class S>
 StridedView<S> view_of(const StridedView<S>& x) {
   x.check();

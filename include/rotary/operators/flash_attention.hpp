@@ -11,7 +11,7 @@
 
 namespace rotary::inline ROTARY_ABI::flash_attention {
 
-/// The arguments of FlashAttention's `apply_rotary` besides its float tensors, with its defaults.
+/// The arguments of `apply_rotary` besides its float tensors, with the defaults of FlashAttention.
 struct ApplyRotaryOptions {
   Index seqlen_offset = 0;  ///< `seqlen_offsets` as one int: the row of the first token of every sequence
   std::span<const std::int32_t> seqlen_offsets = {};  ///< or as a tensor: one for each sequence
@@ -22,7 +22,8 @@ struct ApplyRotaryOptions {
   bool conjugate = false;  ///< rotates backwards, which is the gradient
 };
 
-/// The gradients of `apply_rotary` with respect to its tensors, each with the shape of that tensor.
+/// The gradients of `apply_rotary` with respect to its tensors, each with the shape of that tensor, as
+/// `apply_rotary_backward` returns them.
 template <class G, class C, class S>
 struct ApplyRotaryGradients {
   rotary::detail::Owned<G> x;
@@ -131,13 +132,15 @@ void rotate(const Rows& rows, const StridedView<In>& x, const StridedView<X>& ou
 
 }  // namespace detail
 
-/// Tables of cosines and sines as rows that are converted once, for any number of calls and threads.
+/// Tables of cosines and sines as rows that are converted once, for any number of calls of `apply_rotary` and
+/// threads.
 ///
 /// `T`, float or double, is the scalar of the rows. It is deduced: double for tables of double, else float.
 /// Results have the bits of the functions below.
+/// Throws std::invalid_argument as they do.
 ///
-/// The tables are copied, rotary_dim scalars for each row, and may be destroyed or changed afterwards. An
-/// object is immutable.
+/// Cost: the tables are copied, rotary_dim scalars for each row, and may be destroyed or changed afterwards.
+/// Calls in place do not allocate. An object is immutable.
 ///
 /// @code
 ///   rotary::Tensor<float, 2> cos(512, 32), sin(512, 32);         // the first 64 features rotate
@@ -149,14 +152,16 @@ void rotate(const Rows& rows, const StridedView<In>& x, const StridedView<X>& ou
 ///   tables.apply_rotary_in_place(q, {.seqlen_offsets = cache_seqlens});
 ///   tables.apply_rotary_in_place(k, {.seqlen_offsets = cache_seqlens});
 /// @endcode
+///
+/// Source: FlashAttention at 0251105, flash_attn/layers/rotary.py.
 template <class T>
 class RotaryTables {
   static_assert(RowScalar<T>,
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  /// Tables of [rows, rotary_dim / 2], or of [batch, seq, rotary_dim / 2] with a row for each token. Throws
-  /// std::invalid_argument if they differ in shape or have another number of axes.
+  /// Tables of [rows, rotary_dim / 2], or of [batch, seq, rotary_dim / 2] with a row for each token.
+  /// Throws std::invalid_argument if they differ in shape or have another number of axes.
   template <class C, class S>
   requires(detail::check_given_table<C>() && detail::check_given_table<S>())
       RotaryTables(const C& cos, const S& sin, Pairing pairing = Pairing::half)
@@ -211,9 +216,12 @@ template <class C, class S>
 RotaryTables(const C&, const S&, Pairing = Pairing::half)
     -> RotaryTables<rotary::detail::Arithmetic<float, rotary::detail::Scalar<C>>>;
 
-/// Writes the rotated `x` to `out`, of its shape and scalar, which may be `x` itself (FlashAttention's
-/// `inplace`). Options and errors are those of `apply_rotary`. Rows are converted in every call; for tables
-/// that serve many calls, `RotaryTables` convert them once.
+/// Writes `x`, rotated by rows of the tables `cos` and `sin`, to `out`, of its shape and scalar, which may be
+/// `x` itself (FlashAttention's `inplace`). Shapes, options and errors are those of `apply_rotary`, which has
+/// an example.
+///
+/// Cost: rows are converted in every call; for tables that serve many calls, `RotaryTables` converts them
+/// once.
 template <class X, class C, class S, class Y>
 void apply_rotary_into(const X& x, const C& cos, const S& sin, Y&& out,
                        const ApplyRotaryOptions& options = {}) {
@@ -237,8 +245,12 @@ void apply_rotary_into(const X& x, const C& cos, const S& sin, Y&& out,
 /// `apply_rotary_emb_torch` may. Cosines and sines are used as they are, at any magnitude.
 ///
 /// As in FlashAttention, tokens past the end of the tables are copied unchanged if the offsets are a list,
-/// and throw if there is one offset for all. Throws std::invalid_argument on negative offsets, on a sequence
-/// longer than the tables, and on shapes that contradict each other.
+/// and throw if there is one offset for all.
+/// Throws std::invalid_argument on negative offsets, on a sequence longer than the tables, and on shapes that
+/// contradict each other.
+///
+/// Cost: rows are converted in every call; for tables that serve many calls, `RotaryTables` converts them
+/// once.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> q(2, 5, 8, 64);                     // [batch, seq, heads, head_dim]
@@ -247,6 +259,8 @@ void apply_rotary_into(const X& x, const C& cos, const S& sin, Y&& out,
 ///   const std::vector<std::int32_t> cache_seqlens = {100, 7};
 ///   q = rotary::flash_attention::apply_rotary(q, cos, sin, {.seqlen_offsets = cache_seqlens});
 /// @endcode
+///
+/// Source: FlashAttention at 0251105, flash_attn/layers/rotary.py.
 template <class X, class C, class S>
 rotary::detail::Owned<X> apply_rotary(const X& x, const C& cos, const S& sin,
                                       const ApplyRotaryOptions& options = {}) {
@@ -259,9 +273,20 @@ rotary::detail::Owned<X> apply_rotary(const X& x, const C& cos, const S& sin,
 }
 
 /// The gradients of a loss, given `grad`, the one with respect to the result of `apply_rotary` with these
-/// options. That of `x` is the conjugate rotation of `grad`. Those of the tables, which FlashAttention does
-/// not have, are ∂cos = Σ (g a + h b) and ∂sin = Σ (h a − g b) over the pairs (a, b) that a row rotates, with
-/// gradients (g, h).
+/// options, of the shape of `x`. For a pair (a, b) with gradients (g, h) of its results, summed over the
+/// pairs that a row rotates:
+///
+///     ∂x = the conjugate rotation of grad,   ∂cos = Σ (g a + h b),   ∂sin = Σ (h a − g b)
+///
+/// FlashAttention has those of x only.
+/// Throws std::invalid_argument where `apply_rotary` does.
+///
+/// @code
+///   rotary::Tensor<float, 4> q(2, 5, 8, 64), grad(2, 5, 8, 64);  // [batch, seq, heads, head_dim]
+///   rotary::Tensor<float, 2> cos(512, 32), sin(512, 32);
+///   q.setRandom(), grad.setRandom(), cos.setConstant(0), sin.setConstant(1);
+///   const auto gradients = rotary::flash_attention::apply_rotary_backward(q, cos, sin, grad);   // .cos: [512, 32]
+/// @endcode
 template <class X, class C, class S, class G>
 ApplyRotaryGradients<G, C, S> apply_rotary_backward(const X& x, const C& cos, const S& sin, const G& grad,
                                                     ApplyRotaryOptions options = {}) {

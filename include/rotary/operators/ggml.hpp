@@ -106,14 +106,16 @@ inline GgmlFloat32Angles float32_angles(const RopeOptions& options) {
 
 }  // namespace detail
 
-/// ggml's rope with the parameters of a model. Frequencies and rows are cached from call to call, so that a
-/// call costs little more than one of rotary::RotaryEmbedding at listed positions.
+/// ggml's rope with the parameters of a model, `RopeOptions`. Frequencies and rows are cached from call to
+/// call.
 ///
 /// `T`, float or double, is the scalar of the rows. Results have the bits of the functions below, which use
 /// double for tensors of double, else float. A `const` object may be used from any number of threads.
+/// Throws std::invalid_argument on parameters that contradict each other or the tensor.
 ///
-/// Rows of exact angles are cached up to position `cached_rows` − 1. For float32 angles the rows of the last
-/// call's positions are cached, since all layers of a model share them.
+/// Cost: calls cost little more than those of rotary::RotaryEmbedding at listed positions. Rows of exact
+/// angles are cached up to position `cached_rows` − 1. For float32 angles the rows of the last call's
+/// positions are cached, since all layers of a model share them.
 ///
 /// @code
 ///   const rotary::ggml::Rope<float> rope({.n_dims = 128, .mode = rotary::ggml::Mode::neox, .freq_base = 500000});
@@ -123,13 +125,16 @@ inline GgmlFloat32Angles float32_angles(const RopeOptions& options) {
 ///   rope.rope_in_place(q, positions);
 ///   rope.rope_in_place(k, positions);
 /// @endcode
+///
+/// Source: ggml 0.21.0.
 template <class T>
 class Rope {
   static_assert(RowScalar<T>,
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  /// `freq_factors` are copied. Throws std::invalid_argument on parameters that contradict each other.
+  /// `freq_factors` are copied.
+  /// Throws std::invalid_argument on parameters that contradict each other.
   explicit Rope(const RopeOptions& options, Index cached_rows = 8192)
       : n_dims_(options.n_dims),
         mode_(options.mode),
@@ -249,14 +254,26 @@ class Rope {
 /// them.
 ///
 /// `positions` are ggml's: one for each token, or in the modes with streams all of t, then all of h, w and e.
+/// Throws std::invalid_argument on parameters that contradict each other.
+///
+/// @code
+///   const std::vector<std::int32_t> positions = {5, 6, 7};
+///   const auto table = rotary::ggml::rope_table<float>(positions, {.n_dims = 128});
+///   rotary::Tensor<float, 4> q(1, 3, 8, 128);                    // [batch, tokens, heads, head_dim]
+///   q.setRandom();
+///   rotary::apply_rotary_emb_in_place(table, q);
+/// @endcode
 template <RowScalar T>
 [[nodiscard]] CosSinTable<T> rope_table(std::span<const std::int32_t> positions, const RopeOptions& options) {
   return Rope<T>(options, 0).table(positions);
 }
 
-/// Writes the rotated `a` to `out`, of its shape and scalar, which may be `a` itself; with
-/// Direction::transpose the backward pass. Constructs a `Rope` for this call only: for parameters that serve
-/// many calls, construct one yourself.
+/// Writes `a`, rotated by ggml's rope, to `out`, of its shape and scalar, which may be `a` itself; with
+/// Direction::transpose the backward pass. Shapes, parameters and errors are those of `rope`, which has an
+/// example.
+///
+/// Cost: constructs a `Rope` for this call only; for parameters that serve many calls, construct one
+/// yourself.
 template <class X, class Y>
 void rope_into(const X& a, std::span<const std::int32_t> positions, Y&& out, const RopeOptions& options,
                Direction direction = Direction::forward) {
@@ -271,8 +288,13 @@ void rope_into(const X& a, std::span<const std::int32_t> positions, Y&& out, con
 /// ggml's rope of `a`, [batch, tokens, heads, head_dim], which is ggml's `ne` in reverse: `ggml_rope`,
 /// `ggml_rope_ext` and `ggml_rope_multi`.
 ///
+/// `positions` has one entry for each token, or in the modes with streams all of t, then all of h, w and e.
 /// Angles are exact unless `angles` says otherwise. Half-precision tensors are rotated in float and rounded
-/// once. Throws std::invalid_argument on parameters that contradict the tensor or each other.
+/// once.
+/// Throws std::invalid_argument on parameters that contradict the tensor or each other.
+///
+/// Cost: constructs a `Rope` for this call only; for parameters that serve many calls, construct one
+/// yourself.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> q(1, 3, 8, 128);                    // [batch, tokens, heads, head_dim]
@@ -280,6 +302,8 @@ void rope_into(const X& a, std::span<const std::int32_t> positions, Y&& out, con
 ///   const std::vector<std::int32_t> positions = {5, 6, 7};
 ///   q = rotary::ggml::rope(q, positions, {.n_dims = 128, .mode = rotary::ggml::Mode::neox});
 /// @endcode
+///
+/// Source: ggml 0.21.0.
 template <class X>
 rotary::detail::Owned<X> rope(const X& a, std::span<const std::int32_t> positions, const RopeOptions& options,
                               Direction direction = Direction::forward) {
@@ -291,8 +315,9 @@ rotary::detail::Owned<X> rope(const X& a, std::span<const std::int32_t> position
   }
 }
 
-/// `ggml_rope_ext_back` and `ggml_rope_multi_back`: the gradient with respect to `a`, given that with respect
-/// to the result.
+/// `ggml_rope_ext_back` and `ggml_rope_multi_back`: the gradient with respect to the argument of `rope`,
+/// given `grad`, that with respect to its result, [batch, tokens, heads, head_dim]. Called as `rope`, which
+/// has an example.
 template <class G>
 rotary::detail::Owned<G> rope_back(const G& grad, std::span<const std::int32_t> positions,
                                    const RopeOptions& options) {

@@ -14,7 +14,7 @@
 
 namespace rotary::inline ROTARY_ABI::ggml {
 
-/// GGML_ROPE_TYPE_*, with ggml's numbers.
+/// GGML_ROPE_TYPE_*, with ggml's numbers; for `RopeOptions`.
 ///
 ///             pairs               positions of a token
 ///     normal  (2i, 2i + 1)        1
@@ -27,21 +27,21 @@ enum class Mode { normal = 0, neox = 2, mrope = 8, vision = 24, imrope = 40 };
 /// Which angles: those of exact phases, or ggml's float32 ones, to match a running system.
 enum class Angles { exact, ggml_float32 };
 
-/// The parameters of `ggml_rope_multi`; `ggml_rope_ext` and `ggml_rope` have fewer. The defaults scale
-/// nothing.
+/// The parameters of `ggml_rope_multi`, for `rope` and `Rope`; `ggml_rope_ext` and `ggml_rope` have fewer.
+/// The defaults scale nothing.
 struct RopeOptions {
-  Index n_dims = 0;  ///< features that rotate, even; in mode vision half of them
-  Mode mode = Mode::normal;
-  std::array<Index, 4> sections = {};  ///< pairs of each stream, of the modes that have streams
-  Index n_ctx_orig = 0;                ///< the context of pretraining; needed with ext_factor
-  double freq_base = 10000;
-  double freq_scale = 1;  ///< angles are multiplied by it
-  double ext_factor = 0;  ///< the share of fast pairs that YaRN does not scale; 0: no YaRN
-  double attn_factor = 1;
-  double beta_fast = 32, beta_slow = 1;
+  Index n_dims = 0;                      ///< features that rotate, even; in mode vision half of them
+  Mode mode = Mode::normal;              ///< the pairing, and how many positions a token has
+  std::array<Index, 4> sections = {};    ///< pairs of each stream, of the modes that have streams
+  Index n_ctx_orig = 0;                  ///< the context of pretraining, in tokens; needed with ext_factor
+  double freq_base = 10000;              ///< the base of the frequencies
+  double freq_scale = 1;                 ///< angles are multiplied by it
+  double ext_factor = 0;                 ///< the share of fast pairs that YaRN does not scale; 0: no YaRN
+  double attn_factor = 1;                ///< multiplies cosines and sines
+  double beta_fast = 32, beta_slow = 1;  ///< YaRN's range of pairs, in turns over n_ctx_orig
   std::span<const float> freq_factors = {};  ///< divisors of the frequencies, at least one for each pair
   Index n_offs = 0;                          ///< `ggml_rope_set_offset`: the first feature that rotates; even
-  Angles angles = Angles::exact;
+  Angles angles = Angles::exact;             ///< `ggml_float32` to match a running system
 };
 
 namespace detail {
@@ -109,8 +109,16 @@ inline void check(const RopeOptions& options) {
 ///     f'_i = freq_scale · f_i (1 − μ_i) + f_i μ_i
 ///     A    = attn_factor, times 1 + 0.1 ln(1/freq_scale) if ext_factor is not 0
 ///
-/// The modes with streams have four axes; in mode vision i is counted from the start of a section. Throws,
-/// unlike ggml, where `correction_range` does: if n_ctx_orig ≤ 2π · beta_slow.
+/// The modes with streams have four axes; in mode vision i is counted from the start of a section.
+/// Throws std::invalid_argument on parameters that contradict each other, and, unlike ggml, where
+/// `correction_range` does: if n_ctx_orig ≤ 2π · beta_slow.
+///
+/// @code
+///   const rotary::Frequencies frequencies =
+///       rotary::ggml::rope_frequencies({.n_dims = 4, .freq_scale = 0.5});   // 0.5, 0.005
+/// @endcode
+///
+/// Source: ggml 0.21.0, `ggml_rope_cache_init` and `rope_yarn`.
 inline Frequencies rope_frequencies(const RopeOptions& options) {
   detail::check(options);
   const std::vector<Index> streams = detail::streams_of_pairs(options);

@@ -9,7 +9,7 @@
 
 namespace rotary::inline ROTARY_ABI::onnx {
 
-/// The operator's attributes, with its defaults.
+/// The attributes of ONNX's operator, for `rotary_embedding`, with its defaults.
 struct RotaryEmbeddingAttributes {
   bool interleaved = false;        ///< Pairing::interleaved, else Pairing::half
   Index num_heads = 0;             ///< needed for [batch, seq, heads · head_dim]
@@ -165,14 +165,16 @@ concept PositionIds = is_position_ids<P>();
 
 }  // namespace detail
 
-/// The operator as a node of a graph: its caches, converted to rows once, and its attributes. Calls take a
-/// tensor and position_ids, and cost as much as those of rotary::RotaryEmbedding at listed positions.
+/// ONNX's operator RotaryEmbedding as a node of a graph: its caches, converted to rows once, and its
+/// attributes.
 ///
 /// `T`, float or double, is the scalar of the rows. It is deduced: double for caches of double, else float.
 /// Results have the bits of the functions below.
+/// Throws std::invalid_argument as they do.
 ///
-/// The caches are copied, 2 · rotary_embedding_dim / 2 scalars for each row, and may be destroyed or changed
-/// afterwards. An object is immutable and may be used from any number of threads.
+/// Cost: calls cost as much as those of rotary::RotaryEmbedding at listed positions. The caches are copied,
+/// rotary_embedding_dim scalars for each row, and may be destroyed or changed afterwards. An object is
+/// immutable and may be used from any number of threads.
 ///
 /// @code
 ///   rotary::Tensor<float, 2> cos_cache(512, 32), sin_cache(512, 32);
@@ -185,15 +187,17 @@ concept PositionIds = is_position_ids<P>();
 ///   node.rotary_embedding_in_place(query, position_ids);
 ///   node.rotary_embedding_in_place(key, position_ids);
 /// @endcode
+///
+/// Source: ONNX's Operators.md, opset 23.
 template <class T>
 class RotaryEmbedding {
   static_assert(RowScalar<T>,
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  /// With caches of [positions, rotary_embedding_dim / 2] calls take position_ids; with caches of
-  /// [batch, seq, rotary_embedding_dim / 2], which have a row for each token, they take none. Throws
-  /// std::invalid_argument if the caches differ in shape or have another number of axes.
+  /// With caches of [positions, rotary_embedding_dim / 2] calls take position_ids; with caches of [batch,
+  /// seq, rotary_embedding_dim / 2], which have a row for each token, they take none.
+  /// Throws std::invalid_argument if the caches differ in shape or have another number of axes.
   template <class C, class S>
   requires(detail::check_given_table<C>() && detail::check_given_table<S>())
       RotaryEmbedding(const C& cos_cache, const S& sin_cache,
@@ -274,14 +278,17 @@ template <class C, class S>
 RotaryEmbedding(const C&, const S&, const RotaryEmbeddingAttributes& = {})
     -> RotaryEmbedding<rotary::detail::Arithmetic<float, rotary::detail::Scalar<C>>>;
 
-/// Writes the rotated `input` to `output`, of its shape and scalar, which may be the input itself;
-/// position_ids and errors are those of `rotary_embedding`.
+/// Writes the rotated `input` to `output`, of its shape and scalar, which may be the input itself, without
+/// position_ids: the caches have a row for each token. Shapes and errors are those of `rotary_embedding`,
+/// which has an example.
 template <class X, class C, class S, class Y>
 requires(!detail::PositionIds<Y>) void rotary_embedding_into(
     const X& input, const C& cos_cache, const S& sin_cache, Y&& output,
     const RotaryEmbeddingAttributes& attributes = {}) {
   detail::rotate_once(input, cos_cache, sin_cache, detail::kNoIds, output, attributes);
 }
+/// Writes the rotated `input` to `output`, of its shape and scalar, which may be the input itself, with
+/// position_ids. Shapes and errors are those of `rotary_embedding`, which has an example.
 template <class X, class C, class S, detail::PositionIds P, class Y>
 void rotary_embedding_into(const X& input, const C& cos_cache, const S& sin_cache, const P& position_ids,
                            Y&& output, const RotaryEmbeddingAttributes& attributes = {}) {
@@ -294,8 +301,11 @@ void rotary_embedding_into(const X& input, const C& cos_cache, const S& sin_cach
 /// token of `input`, which is [batch, heads, seq, head_dim] or [batch, seq, heads · head_dim].
 ///
 /// Cosines and sines are used as they are, at any magnitude. The result has the shape and scalar of the
-/// input; 16-bit tensors are rotated in float and rounded once. Throws std::invalid_argument on shapes and
-/// attributes that contradict each other.
+/// input; 16-bit tensors are rotated in float and rounded once.
+/// Throws std::invalid_argument on shapes and attributes that contradict each other. The overload with
+/// position_ids has an example.
+/// Cost: rows are converted in every call; for caches that serve many calls, `onnx::RotaryEmbedding` converts
+/// them once.
 template <class X, class C, class S>
 rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, const S& sin_cache,
                                           const RotaryEmbeddingAttributes& attributes = {}) {
@@ -308,10 +318,12 @@ rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, co
 }
 
 /// The operator with position_ids, int64 or int32: token n of batch row b is rotated by row position_ids(b,
-/// n) of the caches, [positions, rotary_embedding_dim / 2].
+/// n) of the caches, [positions, rotary_embedding_dim / 2]. `input` is [batch, heads, seq, head_dim] or
+/// [batch, seq, heads · head_dim].
 ///
 /// A single id, of shape [1], is the position of the first token of every batch row, and the others follow,
-/// as in com.microsoft.RotaryEmbedding. Throws on ids without a row in the caches, naming the id.
+/// as in com.microsoft.RotaryEmbedding. Throws std::invalid_argument on ids without a row in the caches,
+/// naming the id, and on shapes and attributes that contradict each other.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> query(1, 8, 3, 64);                 // [batch, heads, seq, head_dim]
@@ -321,6 +333,8 @@ rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, co
 ///   position_ids.setConstant(7);
 ///   query = rotary::onnx::rotary_embedding(query, cos_cache, sin_cache, position_ids);
 /// @endcode
+///
+/// Source: ONNX's Operators.md, opset 23.
 template <class X, class C, class S, detail::PositionIds P>
 rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, const S& sin_cache,
                                           const P& position_ids,

@@ -113,8 +113,8 @@ class LabmlEmbeddings {
 
 }  // namespace detail
 
-/// labml's RotaryPositionalEmbeddings(d, base): rotates the first `d` features of [seq, batch, heads,
-/// features].
+/// labml's RotaryPositionalEmbeddings(d, base): rotates the first `d` features of
+/// [seq, batch, heads, features].
 ///
 /// Index m of the first axis is position m. With theta_j = base^(−2j/d), features j and j + d/2 become
 ///
@@ -123,8 +123,11 @@ class LabmlEmbeddings {
 ///
 /// Features from d on are unchanged. `T` is the scalar of cosines and sines. Tensors are those of
 /// `RotaryEmbedding`: any rank from 2 up, any storage order, also 16-bit scalars. A result never depends on
-/// the lengths of earlier calls. Throws if d is odd (see RotaryPositionalEmbeddingsListing) or exceeds the
+/// the lengths of earlier calls.
+/// Throws std::invalid_argument if d is odd (see `RotaryPositionalEmbeddingsListing`) or exceeds the
 /// features.
+///
+/// Cost: that of `RotaryEmbedding`: one pass over the tensor, with cached rows.
 ///
 /// @code
 ///   const rotary::RotaryPositionalEmbeddings<float> rotary_pe(4);
@@ -133,6 +136,8 @@ class LabmlEmbeddings {
 ///   const auto y = rotary_pe(x);
 ///   rotary_pe.rotate_in_place(x);
 /// @endcode
+///
+/// Source: labml's annotated implementations, 2025-08.
 template <RowScalar T>
 class RotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::forward> {
  public:
@@ -141,9 +146,20 @@ class RotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::
             detail::labml_frequencies(detail::checked_even_d(d), base), 0) {}
 };
 
-/// labml's ReverseRotaryPositionalEmbeddings: RotaryPositionalEmbeddings with negative angles, by which RoPER
-/// rotates the outputs of heads back at the position of the query. `Direction::inverse` of this one is a
-/// forward rotation.
+/// labml's ReverseRotaryPositionalEmbeddings(d, base): `RotaryPositionalEmbeddings` with negative angles, by
+/// which RoPER rotates the outputs of heads, [seq, batch, heads, features], back at the position of the
+/// query. `Direction::inverse` of this one is a forward rotation.
+/// Throws std::invalid_argument if d is odd or exceeds the features.
+///
+/// @code
+///   const rotary::RotaryPositionalEmbeddings<float> rotary_pe(4);
+///   const rotary::ReverseRotaryPositionalEmbeddings<float> reverse_pe(4);
+///   rotary::Tensor<float, 4> x(3, 1, 1, 4);   // [seq, batch, heads, features]
+///   x.setConstant(1.f);
+///   const auto y = reverse_pe(rotary_pe(x));   // x again, but for rounding
+/// @endcode
+///
+/// Source: `value_pe` of labml's annotated implementations, 2025-08.
 template <RowScalar T>
 class ReverseRotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::inverse> {
  public:
@@ -155,7 +171,8 @@ class ReverseRotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Dire
 /// labml's RotaryPositionalEmbeddings as first published: all features rotate, and `d` may be odd.
 ///
 /// theta_j = base^(−2j/d) for j < ⌈d/2⌉, and the features are split in the middle. So tensors must have
-/// 2⌈d/2⌉ features: d of them, or d + 1 if d is odd. The published example has d = 3 and four features:
+/// 2⌈d/2⌉ features: d of them, or d + 1 if d is odd; others throw std::invalid_argument. The published
+/// example has d = 3 and four features:
 ///
 /// @code
 ///   const rotary::RotaryPositionalEmbeddingsListing<float> rotary_pe(3);

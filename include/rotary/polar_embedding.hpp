@@ -7,28 +7,35 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// f_j = theta^(−j/dim), one for every feature.
+/// The frequencies of `PolarEmbedding`, one for every feature, in radians per position:
+///
+///     f_j = theta^(−j/dim),   j < dim
+///
+/// Throws std::invalid_argument unless dim ≥ 0 and theta > 0.
 inline Frequencies polar_frequencies(Index dim, double theta = 10000) {
   return language_frequencies(detail::checked_product(2, dim), theta);
 }
 
 /// The parameters of a `PolarEmbedding`.
 struct PolarEmbeddingOptions {
-  Index dim = 0;  ///< features that become magnitudes; each takes the place of two in the result
-  double theta = 10000;
+  Index dim = 0;         ///< features that become magnitudes; each takes the place of two in the result
+  double theta = 10000;  ///< the base of the frequencies
   bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]: the sequence is axis −3
 };
 
-/// Polar coordinate positional embedding (Gopalakrishnan et al., 2025): a feature becomes a vector in the
-/// plane, whose length is the softplus of the feature, and whose direction depends on the position alone.
+/// Polar coordinate positional embedding (PoPE): a feature becomes a vector in the plane, whose length is the
+/// softplus of the feature, and whose direction depends on the position alone.
 ///
 ///     q'_j = softplus(q_j) (cos(m f_j),       sin(m f_j))          a query at position m
 ///     k'_j = softplus(k_j) (cos(n f_j + δ_j), sin(n f_j + δ_j))    a key at position n
+///     score = Σ_j softplus(q_j) softplus(k_j) cos((n − m) f_j + δ_j)
 ///
-/// Their score is Σ_j softplus(q_j) softplus(k_j) cos((n − m) f_j + δ_j). The phases δ are learned, [heads,
-/// dim], or [1, dim] for all heads, and are clamped to [−2π, 0]. The result is the rotation of interleaved
-/// pairs (softplus x, 0): [..., head_dim] becomes [..., head_dim + dim], with features from `dim` on appended
-/// unchanged.
+/// The phases δ, in radians, are learned, [heads, dim], or [1, dim] for all heads, and are clamped to [−2π,
+/// 0]. The result is the rotation of interleaved pairs (softplus x, 0): [..., seq, head_dim] becomes [...,
+/// seq, head_dim + dim], with features from `dim` on appended unchanged.
+/// Throws std::invalid_argument if a head has fewer than `dim` features, or the phases have another shape.
+///
+/// Cost: a softplus for each feature, and rows that are recomputed in every call.
 ///
 /// @code
 ///   const rotary::PolarEmbedding<float> polar({.dim = 64});
@@ -39,6 +46,8 @@ struct PolarEmbeddingOptions {
 ///   q = polar.embed_queries(q);           // [1, 8, 16, 128]
 ///   k = polar.embed_keys(k, phases);
 /// @endcode
+///
+/// Source: Gopalakrishnan et al. 2025.
 template <class T>
 class PolarEmbedding {
   static_assert(RowScalar<T>,
@@ -53,26 +62,28 @@ class PolarEmbedding {
   [[nodiscard]] const Frequencies& frequencies() const& { return frequencies_; }
   [[nodiscard]] Frequencies frequencies() && { return std::move(frequencies_); }
 
-  /// The embedded queries. The first is at position `offset`: k_len − q_len when decoding against k_len keys.
+  /// The embedded queries, [..., seq, head_dim + dim]. The first is at position `offset`: k_len − q_len when
+  /// decoding against k_len keys.
   template <class X>
   detail::Owned<X> embed_queries(const X& q, FixedPosition offset = 0) const {
     decltype(auto) source = detail::stored(q);
     return embedded(source, rows(source, nullptr, offset));
   }
-  /// The embedded keys, with the phases of their heads. The first is at position `offset`.
+  /// The embedded keys, [..., seq, head_dim + dim], with the phases of their heads, [heads, dim] or [1, dim].
+  /// The first is at position `offset`.
   template <class X>
   detail::Owned<X> embed_keys(const X& k, const Tensor<double, 2>& phases, FixedPosition offset = 0) const {
     decltype(auto) source = detail::stored(k);
     return embedded(source, rows(source, &phases, offset));
   }
 
-  /// ∂L/∂q, given q and the gradient with respect to the embedded queries.
+  /// ∂L/∂q, given q and the gradient with respect to the embedded queries, [..., seq, head_dim + dim].
   template <class X>
   detail::Owned<X> queries_backward(const X& q, const X& grad, FixedPosition offset = 0) const {
     return backward(q, grad, rows(q, nullptr, offset), nullptr);
   }
-  /// {∂L/∂k, ∂L/∂δ}, given k, its phases and the gradient with respect to the embedded keys. The gradient of
-  /// a phase outside of [−2π, 0] is 0.
+  /// {∂L/∂k, ∂L/∂δ}, given k, its phases and the gradient with respect to the embedded keys, [..., seq,
+  /// head_dim + dim]. The gradient of a phase outside of [−2π, 0] is 0.
   template <class X>
   std::pair<detail::Owned<X>, Tensor<double, 2>> keys_backward(const X& k, const Tensor<double, 2>& phases,
                                                                const X& grad,

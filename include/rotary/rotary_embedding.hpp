@@ -10,47 +10,47 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Rotates queries and keys by their positions, as rotary-embedding-torch does, exactly at any position.
+/// Rotates queries and keys by their positions, exactly at any position: the class of that name of
+/// rotary-embedding-torch.
 ///
-/// The token at position p has every pair (a, b) of its rotary_dim features rotated by φ = p · f_i:
+///     a' = a cos φ − b sin φ       every pair (a, b) of a token at position p, φ = p · f_i,
+///     b' = b cos φ + a sin φ       so that ⟨q', k'⟩ depends on the difference of their positions alone
 ///
-///     a' = a cos φ − b sin φ
-///     b' = b cos φ + a sin φ
+/// **Types.** `T`, float or double, is what cosines and sines are held in. Tensors are float, double,
+/// Eigen::half or Eigen::bfloat16 (others of 16 bits: `SameBitsAs`), of any rank from 2 up, in any storage
+/// order: [..., seq, head_dim], or with the sequence on another axis. They are rotated in the wider of the
+/// two types, and a result is rounded once.
 ///
-/// so that the product of a query at position m with a key at position n depends on m − n alone.
+/// **Layout.** Which features rotate, how they are paired, and which axis is the sequence, is fixed at
+/// construction: `HeadLayout`. **Positions** are the second argument of every call that rotates: nothing (the
+/// first token is at 0), a number (of the first token), a list or Eigen tensor of ids (one for each token),
+/// or `Positions`.
 ///
-/// **Types.** `T`, float or double, is what cosines and sines are held in. Tensors are float, double, Eigen::half or
-/// Eigen::bfloat16 (others of 16 bits: `SameBitsAs`), of any rank from 2 up, in any storage order: [..., seq,
-/// head_dim], or with the sequence on another axis. The arithmetic is that of the wider of the two types, and a
-/// result is rounded once.
+/// **Threads.** An object is immutable but for `set_freqs`, and a `const` one may be used from any number of
+/// threads; no result depends on earlier calls. With a `device`, such as Eigen::ThreadPoolDevice, its threads
+/// share the work; the result has the same bits.
 ///
-/// **Layout.** Which features rotate, how they are paired, and which axis is the sequence, is fixed at construction:
-/// `HeadLayout`.
+/// Throws std::invalid_argument on wrong shapes and values, before anything is written.
 ///
-/// **Positions** are the second argument of every call that rotates: nothing (the first token is at 0), a number (of
-/// the first token), a list or Eigen tensor of ids (one for each token), or `Positions`.
-///
-/// **Threads.** An object is immutable but for `set_freqs`, and a `const` one may be used from any number of threads;
-/// no result depends on earlier calls. With a `device`, such as Eigen::ThreadPoolDevice, its threads share the work;
-/// the result has the same bits.
-///
-/// **Errors.** Wrong shapes and values throw std::invalid_argument before anything is written.
+/// Cost: one pass over the tensor. Rows of whole positions below a limit are computed once and cached, rotary_dim
+/// scalars each; others are recomputed. Calls in place do not allocate once their rows are cached.
 ///
 /// @code
 ///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 32});
 ///   rotary::Tensor<float, 4> q(1, 8, 1024, 64), k(1, 8, 1024, 64);   // [batch, heads, seq, head_dim]
-///   q.setRandom();
-///   k.setRandom();
+///   q.setRandom(), k.setRandom();
 ///   q = rotary_emb.rotate_queries_or_keys(q);              // a new tensor
 ///   rotary_emb.rotate_in_place(k, 128);                    // the first token is at position 128
 /// @endcode
+///
+/// Source: Su et al. 2021 (RoFormer); rotary-embedding-torch 0.8.9.
 template <class T>
 class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   static_assert(RowScalar<T>,
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  /// From the reference's arguments.
+  /// From the reference's arguments: `RotaryEmbedding<float>({.dim = 64})`.
   explicit RotaryEmbedding(const RotaryEmbeddingOptions& options)
       : freqs_for_(options.freqs_for),
         learned_(options.learned_freq),

@@ -8,7 +8,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// What XPos has beside the arguments of `RotaryEmbedding`.
+/// What `XPos` takes beside the arguments of `RotaryEmbedding`.
 struct XPosOptions {
   double xpos_scale_base = 512;  ///< positions over which a scale grows or falls by its own value
 };
@@ -21,29 +21,36 @@ concept XPosPositions = NamesPositions<At> && !std::is_same_v<At, XPosRotateOpti
 
 }  // namespace detail
 
-/// Rotary embedding with a scale for every pair that makes scores decay over distance (Sun et al., 2022).
+/// Rotary embedding with a scale for every pair that makes scores decay over distance.
 ///
-/// With ζ_i = (2i + 0.4 dim) / (1.4 dim) and e(p) = (p − centre) / xpos_scale_base, queries are rotated and
-/// multiplied by ζ_i^e, keys rotated and multiplied by ζ_i^−e, so that the product of a query at m and a key
-/// at n carries ζ_i^((m − n)/base). For autoregressive attention only, m ≥ n. A scale belongs to a pair of
-/// calls, so that rotating only one of the two does not compile.
+///     ζ_i = (2i + 0.4 dim) / (1.4 dim),   e(p) = (p − centre) / xpos_scale_base
+///     queries: rotated, times ζ_i^e     keys: rotated, times ζ_i^−e     scores: ζ_i^((m − n)/xpos_scale_base)
 ///
-/// float holds scales up to |p − centre| < 36000 for the default base; fails beyond, rather than answer
-/// infinity. `centre_on_last_query` has no such limit.
+/// For autoregressive attention only, m ≥ n. A scale belongs to a pair of calls, so that rotating only one of
+/// queries and keys does not compile. Positions are of one coordinate.
+///
+/// Throws std::invalid_argument on wrong shapes and values, before anything is written, and where a scale
+/// would not fit into the scalar: float holds scales up to |p − centre| < 36000 for the default base.
+/// `centre_on_last_query` has no such limit.
+///
+/// Cost: rows depend on the centre, so every call recomputes them; a `const` object may be used from any
+/// thread.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> q(1, 8, 16, 64), k(1, 8, 16, 64);   // [batch, heads, seq, head_dim]
-///   q.setRandom();
-///   k.setRandom();
+///   q.setRandom(), k.setRandom();
 ///   const rotary::XPos<float> xpos({.dim = 32});
 ///   auto [xq, xk] = xpos.rotate_queries_and_keys(q, k);
 /// @endcode
+///
+/// Source: Sun et al. 2022; `use_xpos` of rotary-embedding-torch 0.8.9.
 template <class T>
 class XPos {
   static_assert(RowScalar<T>,
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
+  /// From the reference's arguments.
   explicit XPos(const RotaryEmbeddingOptions& options, const XPosOptions& xpos = {})
       : XPos(RotaryEmbedding<T>(uncached(options)), xpos, options.dim) {}
 

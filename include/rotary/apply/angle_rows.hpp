@@ -13,14 +13,15 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// How `apply_rotary_emb` rotates by a tensor of angles: the arguments of rotary-embedding-torch, and the pairing.
+/// How `apply_rotary_emb` rotates by a tensor of angles: the arguments of rotary-embedding-torch, and the
+/// pairing.
 struct ApplyOptions {
   Index start_index = 0;  ///< the first feature that rotates
-  Index seq_dim = -2;     ///< the sequence axis of the tensor
-  /// The axis of the angles of which the last seq entries are taken.
+  Index seq_dim = -2;     ///< the sequence axis of the tensor, −1 being the last
+  /// The axis of the angles of which the last seq entries are taken; left out, the first of two axes.
   std::optional<Index> freqs_seq_dim = {};
-  double scale = 1;  ///< multiplies the features that rotate
-  Pairing pairing = Pairing::interleaved;
+  double scale = 1;                        ///< multiplies the features that rotate
+  Pairing pairing = Pairing::interleaved;  ///< which two features form a pair
   /// Allows the members of a pair to have angles of their own. Otherwise that throws, as it mostly means that the
   /// angles were made for the other pairing.
   bool separate_angles = false;

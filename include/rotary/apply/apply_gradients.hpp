@@ -7,13 +7,14 @@
 namespace rotary::inline ROTARY_ABI {
 
 /// The gradients of a loss with respect to what went into `apply_rotary_emb`, each of the shape of its own
-/// tensor.
+/// tensor, as `apply_rotary_emb_backward` returns them.
 template <class X, class F>
 struct ApplyGradients {
   detail::Owned<X> t;
   detail::Owned<F> freqs;
 };
-/// As `ApplyGradients`, and the gradient with respect to a tensor of scales.
+/// The gradients of a loss with respect to what went into `apply_rotary_emb` with a tensor of scales, each of
+/// the shape of its own tensor, as `apply_rotary_emb_backward` returns them.
 template <class X, class F, class S>
 struct ScaledApplyGradients {
   detail::Owned<X> t;
@@ -116,12 +117,21 @@ void apply_backward(const StridedView<const F>& freqs, const StridedView<const S
 
 }  // namespace detail
 
-/// The gradients of `apply_rotary_emb(freqs, t, options)`, given the gradient of the loss with respect to its
-/// result.
+/// The gradients of `apply_rotary_emb(freqs, t, options)` with respect to `t` and `freqs`, given `grad`, that
+/// of the loss with respect to its result, of the shape of `t`. For a pair (a, b) at angles φ_a, φ_b with
+/// gradients (g, h) of its results, summed over all heads that share an angle:
 ///
-/// For a pair (a, b) at angles φ_a, φ_b with gradients (g, h) of its results: ∂a = g cos φ_a + h sin φ_b,
-/// ∂b = h cos φ_b − g sin φ_a, ∂φ_a = −g (a sin φ_a + b cos φ_a), ∂φ_b = h (a cos φ_b − b sin φ_b), summed
-/// over all heads that share an angle.
+///     ∂a   = g cos φ_a + h sin φ_b           ∂b   = h cos φ_b − g sin φ_a
+///     ∂φ_a = −g (a sin φ_a + b cos φ_a)      ∂φ_b = h (a cos φ_b − b sin φ_b)
+///
+/// Throws std::invalid_argument where `apply_rotary_emb` does, and on another shape of `grad`.
+///
+/// @code
+///   rotary::Tensor<double, 2> freqs(3, 4);                                    // [seq, rotary_dim]
+///   rotary::Tensor<float, 2> t(3, 8), grad(3, 8);                             // [seq, head_dim]
+///   freqs.setZero(), t.setRandom(), grad.setRandom();
+///   const auto gradients = rotary::apply_rotary_emb_backward(freqs, t, grad);   // .t: [3, 8], .freqs: [3, 4]
+/// @endcode
 template <class F, class X, class G>
 ApplyGradients<X, F> apply_rotary_emb_backward(const F& freqs, const X& t, const G& grad,
                                                const ApplyOptions& options = {}) {
@@ -135,8 +145,10 @@ ApplyGradients<X, F> apply_rotary_emb_backward(const F& freqs, const X& t, const
   return result;
 }
 
-/// The gradients of `apply_rotary_emb(freqs, t, scale, options)` with respect to `freqs`, `t` and `scale`, given that of
-/// the loss with respect to its result.
+/// The gradients of `apply_rotary_emb(freqs, t, scale, options)` with respect to `t`, `freqs` and `scale`,
+/// given `grad`, that of the loss with respect to its result, of the shape of `t`.
+/// Throws std::invalid_argument where `apply_rotary_emb` does, and on another shape of `grad`. The overload
+/// without a scale has an example.
 template <class F, class X, class S, class G>
 ScaledApplyGradients<X, F, S> apply_rotary_emb_backward(const F& freqs, const X& t, const S& scale,
                                                         const G& grad, const ApplyOptions& options) {

@@ -7,18 +7,19 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Where learned rotations apply.
+/// Where the rotations of `apply_learned_rotations` apply.
 struct LearnedRotationOptions {
-  Index start_index = 0;  ///< the first feature that rotates
-  Pairing pairing = Pairing::interleaved;
+  Index start_index = 0;                   ///< the first feature that rotates
+  Pairing pairing = Pairing::interleaved;  ///< which two features form a pair
 };
 
-/// The gradients of a loss with respect to what went into `apply_learned_rotations`.
+/// The gradients of a loss with respect to what went into `apply_learned_rotations`, as
+/// `apply_learned_rotations_backward` returns them.
 template <class R, class X>
 struct LearnedRotationGradients {
-  detail::Owned<X> t;
-  detail::Owned<R> rotations;
-  std::vector<double> freq_ranges;
+  detail::Owned<X> t;               ///< of the shape of `t`
+  detail::Owned<R> rotations;       ///< of the shape of `rotations`
+  std::vector<double> freq_ranges;  ///< one for each range
 };
 
 namespace detail {
@@ -74,11 +75,12 @@ struct LearnedAngles {
 
 }  // namespace detail
 
-/// Rotates the pairs of `t` by angles that were learned: `rotations`, [..., n], with shapes as in
-/// `apply_rotary_emb`.
+/// Rotates the pairs of `t` by angles that come out of a network: `rotations`, [..., n], in radians, with
+/// shapes as in `apply_rotary_emb`.
 ///
 /// With `freq_ranges` of F values every angle is used F times, multiplied by each: n · F pairs in the order
 /// (angle, range).
+/// Throws std::invalid_argument if these are more pairs than a head has, or shapes cannot be broadcast.
 ///
 /// @code
 ///   rotary::Tensor<float, 2> rotations(5, 3);              // [seq, 3 angles]
@@ -87,6 +89,8 @@ struct LearnedAngles {
 ///   t.setRandom();
 ///   t = rotary::apply_learned_rotations(rotations, t);     // 6 features rotate
 /// @endcode
+///
+/// Source: rotary-embedding-torch.
 template <class R, class X>
 [[nodiscard]] detail::Owned<X> apply_learned_rotations(
     const R& rotations, const X& t, const LearnedRotationOptions& options = {},
@@ -96,7 +100,16 @@ template <class R, class X>
                           {.start_index = options.start_index, .pairing = options.pairing});
 }
 
-/// The gradients of `apply_learned_rotations`, given the one with respect to its result.
+/// The gradients of `apply_learned_rotations` with these arguments with respect to `t`, `rotations` and
+/// `freq_ranges`, given `grad`, the one with respect to its result, of the shape of `t`.
+/// Throws std::invalid_argument on another shape.
+///
+/// @code
+///   rotary::Tensor<float, 2> rotations(5, 3);              // [seq, 3 angles]
+///   rotary::Tensor<float, 4> t(1, 2, 5, 8), grad(1, 2, 5, 8);
+///   rotations.setRandom(), t.setRandom(), grad.setRandom();
+///   const auto gradients = rotary::apply_learned_rotations_backward(rotations, t, grad);   // .rotations: [5, 3]
+/// @endcode
 template <class R, class X, class G>
 LearnedRotationGradients<R, X> apply_learned_rotations_backward(
     const R& rotations, const X& t, const G& grad, const LearnedRotationOptions& options = {},

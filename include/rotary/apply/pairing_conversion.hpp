@@ -10,7 +10,8 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Where the features of the heads are in a tensor that is to be reordered.
+/// Where the features of the heads are in a tensor that is to be reordered, for `interleaved_to_half` and
+/// `half_to_interleaved`.
 struct HeadFeatures {
   Index heads = 1;  ///< heads that lie one after the other on the axis; with GQA the keys have fewer
   std::optional<Index> rotary_dim = {};  ///< features of a head that rotate; left out, all from start_index
@@ -111,36 +112,62 @@ Owned<X> reordered(const X& x, const HeadFeatures& features, Pairing from, Pairi
 // `.axis = -1`. Values and the output projection stay. Elements are moved and never computed with, so any
 // type of them will do, and the way there and back changes not a bit.
 
-/// `x`, made for `Pairing::interleaved`, as `Pairing::half` wants it: Meta's checkpoints for Hugging Face.
+/// `x`, made for `Pairing::interleaved`, reordered for `Pairing::half`: Meta's checkpoints for Hugging Face.
 ///
 ///     result[h, i + r · d/2] = x[h, 2i + r],   i < d/2,  r = 0 or 1
 ///
 /// for every head h, where d = rotary_dim and features count from start_index; all others stay where they
-/// are.
+/// are. `x` is what acts on the features of queries or keys: weights [heads · head_dim, in], biases [heads ·
+/// head_dim], QK-norm weights [head_dim], cached keys [batch, heads, seq, head_dim] with `.axis = -1`. Scores
+/// stay as they are.
+/// Throws std::invalid_argument if the axis does not divide into heads, or the window reaches past a head.
+/// Cost: a copy.
 ///
 /// @code
-///   Eigen::MatrixXf wq(32 * 128, 64), wk(8 * 128, 64);   // [heads · head_dim, in], 8 heads of keys (GQA)
-///   wq.setRandom(), wk.setRandom();
+///   Eigen::MatrixXf wq(32 * 128, 64);   // [heads · head_dim, in]
+///   wq.setRandom();
 ///   wq = rotary::interleaved_to_half(wq, {.heads = 32});
-///   rotary::interleaved_to_half_in_place(wk, {.heads = 8});
 /// @endcode
+///
+/// Source: `permute` of Hugging Face's conversion script for Llama.
 template <class X>
 detail::Owned<X> interleaved_to_half(const X& x, const HeadFeatures& features = {}) {
   return detail::reordered(x, features, Pairing::interleaved, Pairing::half);
 }
+/// Reorders `x`, made for `Pairing::interleaved`, for `Pairing::half`, in place: weights [heads · head_dim,
+/// in], biases, norms, or cached keys, as `interleaved_to_half` lists them.
+/// Throws std::invalid_argument if the axis does not divide into heads, or the window reaches past a head.
+///
+/// @code
+///   Eigen::MatrixXf wk(8 * 128, 64);   // [heads · head_dim, in], 8 heads of keys (GQA)
+///   wk.setRandom();
+///   rotary::interleaved_to_half_in_place(wk, {.heads = 8});
+/// @endcode
 template <class X>
 void interleaved_to_half_in_place(X&& x, const HeadFeatures& features = {}) {
   detail::reorder_in_place<X>(x, features, Pairing::interleaved, Pairing::half);
 }
 
-/// The inverse: `x`, made for `Pairing::half`, as `Pairing::interleaved` wants it. Hugging Face's checkpoints
-/// for ggml's NORMAL mode.
+/// `x`, made for `Pairing::half`, reordered for `Pairing::interleaved`: the inverse of `interleaved_to_half`,
+/// which lists what to reorder. Hugging Face's checkpoints for ggml's NORMAL mode.
 ///
-///     result[h, 2i + r] = x[h, i + r · d/2]
+///     result[h, 2i + r] = x[h, i + r · d/2],   i < d/2,  r = 0 or 1
+///
+/// Throws std::invalid_argument if the axis does not divide into heads, or the window reaches past a head.
+/// Cost: a copy.
+///
+/// @code
+///   Eigen::VectorXf norm(4);
+///   norm << 1, 2, 3, 4;                                            // a0 a1 b0 b1
+///   const Eigen::VectorXf reordered = rotary::half_to_interleaved(norm);   // 1 3 2 4
+/// @endcode
 template <class X>
 detail::Owned<X> half_to_interleaved(const X& x, const HeadFeatures& features = {}) {
   return detail::reordered(x, features, Pairing::half, Pairing::interleaved);
 }
+/// Reorders `x`, made for `Pairing::half`, for `Pairing::interleaved`, in place.
+/// Throws std::invalid_argument if the axis does not divide into heads, or the window reaches past a head.
+/// `interleaved_to_half_in_place` has an example.
 template <class X>
 void half_to_interleaved_in_place(X&& x, const HeadFeatures& features = {}) {
   detail::reorder_in_place<X>(x, features, Pairing::half, Pairing::interleaved);

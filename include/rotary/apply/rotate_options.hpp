@@ -8,8 +8,9 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// What a call says beside its tensors and positions, under the names of rotary-embedding-torch. Which features
-/// rotate and how they are paired is not said here: see `HeadLayout`.
+/// What a call says beside its tensors and positions, under the names of rotary-embedding-torch: the last
+/// argument of the calls of `RotaryEmbedding`. Which features rotate and how they are paired is not said
+/// here: see `HeadLayout`.
 ///
 /// @code
 ///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 32});
@@ -22,7 +23,7 @@ struct RotateOptions {
   FixedPosition offset = 0;
   std::optional<Index> seq_dim = {};  ///< the sequence axis, −1 being the last; by default that of the layout
   double scale = 1;                   ///< multiplies the features that rotate
-  Direction direction = Direction::forward;
+  Direction direction = Direction::forward;  ///< `inverse` undoes a rotation, `transpose` rotates gradients
 };
 
 }  // namespace rotary::inline ROTARY_ABI

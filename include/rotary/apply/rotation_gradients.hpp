@@ -9,6 +9,7 @@ namespace rotary::inline ROTARY_ABI {
 
 /// Gradients of the loss with respect to the angle, and to the logarithm of the magnitude, of every pair at
 /// every position of a sequence, summed over all heads: [seq, pairs], row-major. Of an empty tensor seq is 0.
+/// `frequency_gradient` and `position_gradient` sum them up further.
 struct RotationGradients {
   Index seq = 0, pairs = 0;
   std::vector<double> angle, log_magnitude;
@@ -151,9 +152,22 @@ void for_each_angle_gradient(const Frequencies& frequencies, const Positions& po
 
 }  // namespace detail
 
-/// ∂L/∂f(a, i) = Σ p_a ∂L/∂φ_i, [axes, pairs], for any frequencies and positions of as many coordinates: from `x`
-/// as it was before the rotation of this layout, and the gradient with respect to its result. Where heads have
-/// frequencies of their own, pass one head of either at a time.
+/// The gradient with respect to any frequencies, from `x` as it was before the rotation of this layout, and
+/// `grad`, the gradient with respect to its result, of the shape of `x`:
+///
+///     ∂L/∂f(a, i) = Σ p_a ∂L/∂φ_i        [axes, pairs]
+///
+/// Where heads have frequencies of their own, pass one head of either at a time.
+/// Throws std::invalid_argument unless positions have as many coordinates as the frequencies, and shapes fit
+/// each other.
+///
+/// @code
+///   const auto positions = rotary::Positions::consecutive(3);
+///   rotary::Tensor<float, 4> x(1, 2, 3, 8), grad(1, 2, 3, 8);   // [batch, heads, seq, head_dim]
+///   x.setRandom(), grad.setRandom();
+///   const auto of_frequencies =
+///       rotary::frequency_gradient(rotary::language_frequencies(8), positions, {}, x, grad);   // [4]
+/// @endcode
 template <class X, class G>
 [[nodiscard]] std::vector<double> frequency_gradient(const Frequencies& frequencies,
                                                      const Positions& positions, const HeadLayout& layout,
@@ -168,8 +182,13 @@ template <class X, class G>
   return sums;
 }
 
-/// ∂L/∂p_a(n) = Σ_i f(a, i) ∂L/∂φ_i, [rows of positions, axes], for any frequencies and positions of as many
-/// coordinates: from `x` as it was before the rotation of this layout, and the gradient with respect to its result.
+/// The gradient with respect to any positions, from `x` as it was before the rotation of this layout, and
+/// `grad`, the gradient with respect to its result, of the shape of `x`:
+///
+///     ∂L/∂p_a(n) = Σ_i f(a, i) ∂L/∂φ_i        [rows of positions, axes]
+///
+/// Throws std::invalid_argument unless positions have as many coordinates as the frequencies, and shapes fit
+/// each other. Called as `frequency_gradient`, which has an example.
 template <class X, class G>
 [[nodiscard]] std::vector<double> position_gradient(const Frequencies& frequencies,
                                                     const Positions& positions, const HeadLayout& layout,

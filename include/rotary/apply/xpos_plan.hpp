@@ -8,7 +8,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// What a call of XPos says beside its tensors.
+/// What a call of `XPos` says beside its tensors and positions.
 struct XPosRotateOptions {
   FixedPosition offset = 0;           ///< the position of the first token
   std::optional<Index> seq_dim = {};  ///< the sequence axis; by default that of the layout
@@ -20,7 +20,7 @@ struct XPosRotateOptions {
   /// those of queries only as far as they are from the last. So no position overflows, however far; scores
   /// are the same. Keys must be rotated again for every call, as their scale changes with it.
   bool centre_on_last_query = false;
-  Direction direction = Direction::forward;
+  Direction direction = Direction::forward;  ///< `inverse` undoes a rotation, `transpose` rotates gradients
 };
 
 namespace detail {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Checks the documentation: links lead somewhere, files that are named exist, and every public name has a comment.
+"""Checks the documentation: links lead somewhere, files that are named exist, and public names have comments and examples.
 
-    docs/check.py               the Markdown files in the repository
+    docs/check.py               the Markdown files in the repository, and the doc comments of include/rotary
     docs/check.py build/docs    also the pages that docs/build.sh made there
 """
 import html.parser
@@ -58,6 +58,96 @@ def check_paths():
             is_file = path.endswith("/") or re.search(r"\.(cpp|hpp|md|sh|py|txt|json|svg|dox)$", path)
             if path.split("/")[0] in first and is_file and not any(any(base.glob(path.rstrip("/"))) for base in (*bases, page.parent)):
                 problems.append(f"{name}: there is no file {path}")
+
+
+def after_brackets(text, brackets):
+    """What follows the brackets that `text` begins with."""
+    depth = 0
+    for at, character in enumerate(text):
+        depth += (character == brackets[0]) - (character == brackets[1])
+        if depth == 0:
+            return text[at + 1 :].lstrip()
+    return ""
+
+
+def declared(code):
+    """(kind, name) of a declaration in a namespace, given on one line.
+
+    (None, None) for what needs no comment: variables, aliases, forward declarations, specialisations, definitions outside
+    of a class, operators, deduction guides.
+    """
+    while head := re.match(r"template (?=<)|requires *(?=\()|(?=\[\[)", code):
+        code = code[head.end() :]
+        code = after_brackets(code, {"<": "<>", "(": "()", "[": "[]"}[code[0]])
+    if found := re.match(r"(class|struct|enum class|concept) (\w+) *([;:={<])", code):
+        return (None, None) if found[3] in ";<" else (found[1], found[2])
+    found = re.match(r"[^(={]*[\w>&*\]] [&*]?(\w+)\(", code)
+    return ("function", found[1]) if found and "operator" not in found[0] else (None, None)
+
+
+def declarations(lines):
+    """(line, kind, name, comment, code) of what a header declares in the namespaces of users.
+
+    The headers are formatted: a declaration in a namespace begins in the first column, and its body does not. A comment
+    covers overloads that follow without an empty line.
+    """
+    is_public, previous, at = False, (None, ""), 0
+    while at < len(lines):
+        line = lines[at]
+        if found := re.match(r"(}  // )?namespace ([^{ ]*( ROTARY_ABI[\w:]*)?)", line):  # the end of `detail` too
+            is_public = bool(found[1]) or re.fullmatch(r"rotary(::inline ROTARY_ABI(?!::detail|::kernels)(::\w+)?)?", found[2])
+        if not is_public or not re.match(r"///|[a-zA-Z[]", line) or re.match("namespace |using |static_assert", line):
+            previous = previous if line else (None, "")
+            at += 1
+            continue
+        comment = []
+        while lines[at].startswith("///"):
+            comment.append(lines[at])
+            at += 1
+        start = at
+        at += 1
+        # Up to the closing brace or semicolon: lines that are indented, and the function after `template` or `requires`.
+        while at < len(lines) and (lines[at].startswith(" ") or re.match(r"template|requires|\[\[", lines[at - 1])):
+            at += 1
+        kind, name = declared(" ".join(" ".join(lines[start:at]).split()))
+        if kind:
+            text = "\n".join(comment) or (previous[1] if previous[0] == name else "")
+            yield start + 1, kind, name, text, lines[start:at]
+            previous = (name, text)
+
+
+def fields_without_comment(code):
+    for above, line in zip(code, code[1:]):
+        field = re.match(r"  [\w:<>, ]+ (\w+)(?: = [^;]*)?;(.*)", line)
+        if field and "///<" not in field[2] and not above.startswith("  ///"):
+            yield field[1]
+
+
+def check_comments():
+    """Functions, classes, enumerations and concepts of users have a doc comment, and so do the fields of options.
+
+    Of each function and class there is an example: in its own comment, in that of an overload, or in that of a function
+    or class which its comment names in `backquotes`.
+    """
+    found, has_example = [], set()
+    for path in sorted((ROOT / "include" / "rotary").rglob("*.hpp")):
+        file = str(path.relative_to(ROOT))
+        # Kernels are internals. The comments of attention and of key caches do not have this form yet.
+        if re.search(r"rotary/(kernels|attention|key_cache)\b", file):
+            continue
+        for line, kind, name, comment, code in declarations(path.read_text(encoding="utf-8").splitlines()):
+            found.append((f"{file}:{line}: {name}", kind, name, comment))
+            if "@code" in comment:
+                has_example.add(name)
+            if re.search("(Options|Attributes)$", name):
+                problems.extend(f"{file}:{line}: {name}::{field} has no comment" for field in fields_without_comment(code))
+    for where, kind, name, comment in found:
+        named = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`", comment)))) | {name}
+        if not comment:
+            problems.append(f"{where} has no doc comment")
+        elif kind in ("function", "class", "struct") and not named & has_example:
+            problems.append(f"{where} has no example, and its comment names nothing that has one")
+    return len(found)
 
 
 class Page(html.parser.HTMLParser):
@@ -149,6 +239,7 @@ def check_names(folder):
 
 check_markdown()
 check_paths()
+print(f"{check_comments()} declarations checked")
 if len(sys.argv) > 1:
     site = pathlib.Path(sys.argv[1])
     pages = check_pages(site)

@@ -43,14 +43,9 @@ template <class T, class Q, class Y, class Device, class... Inputs>
 void run_attention_call(const AttentionCall<T>& call, const StridedView<const Q>& q,
                         const StridedView<Y>& out, const StridedView<T>* log_sum, const Device& device,
                         const StridedView<Inputs>&... inputs) {
-  check_shape_like(out, q, call.sizes.d_v, "the result");
-  check_separate("the result", out, q, inputs...);
+  check_results(call.sizes, q, out, log_sum, inputs...);
   std::optional<TokenOutput<T>> sums;
-  if (log_sum) {
-    const StridedView<T> view = with_one_feature(*log_sum, q);
-    check_separate("log_sum", *log_sum, q, inputs..., out);
-    sums = TokenOutput<T>::of(view);
-  }
+  if (log_sum) sums = TokenOutput<T>::of(with_one_feature(*log_sum, q));
   if (call.sizes.batch == 0 || call.sizes.seq_q == 0) return;
   const TokenOutput<T> output = TokenOutput<T>::of(out);
   AttendForward<T> pass(call, output, sums ? &*sums : nullptr);
@@ -64,21 +59,16 @@ void run_attention(const StridedView<const Q>& q, const StridedView<const K>& k,
   run_attention_call(attention_call<T>(q, k, v, options), q, out, log_sum, device, k, v);
 }
 
+/// `delta` is null, unless the keys are a part of those that `log_sum` is of: see AttendBackward.
 template <class T, class Q, class K, class V, class G, class GQ, class GK, class GV, class Device>
 void run_attention_backward(const StridedView<const Q>& q, const StridedView<const K>& k,
                             const StridedView<const V>& v, const StridedView<const G>& grad_out,
                             const StridedView<const T>& log_sum, const StridedView<GQ>& grad_q,
                             const StridedView<GK>& grad_k, const StridedView<GV>& grad_v,
-                            std::span<T> grad_sinks, const AttentionOptions<T>& options,
-                            const Device& device) {
+                            std::span<T> grad_sinks, const AttentionOptions<T>& options, const Device& device,
+                            const StridedView<const T>* delta = nullptr) {
   const AttentionCall<T> call = attention_call<T>(q, k, v, options);
-  check_shape_like(grad_out, q, call.sizes.d_v, "the gradient of the result");
-  check_shape_like(grad_q, q, call.sizes.d, "the gradient of queries");
-  check_shape_like(grad_k, k, call.sizes.d, "the gradient of keys");
-  check_shape_like(grad_v, v, call.sizes.d_v, "the gradient of values");
-  check_separate("the gradient of queries", grad_q, q, k, v, grad_out, log_sum, grad_k, grad_v);
-  check_separate("the gradient of keys", grad_k, q, k, v, grad_out, log_sum, grad_v);
-  check_separate("the gradient of values", grad_v, q, k, v, grad_out, log_sum);
+  check_gradients(call.sizes, q, k, v, grad_out, log_sum, grad_q, grad_k, grad_v);
   if (!grad_sinks.empty() && grad_sinks.size() != options.sink_logits.size())
     fail("there are ", grad_sinks.size(), " gradients of ", options.sink_logits.size(),
          " sink_logits, there must be as many, or none");
@@ -88,7 +78,8 @@ void run_attention_backward(const StridedView<const Q>& q, const StridedView<con
       TokenOutput<T>::of(grad_q),
       TokenOutput<T>::of(grad_k),
       TokenOutput<T>::of(grad_v),
-      grad_sinks};
+      grad_sinks,
+      delta ? std::optional(TokenInput<T>::of(with_one_feature(*delta, q), nullptr, "")) : std::nullopt};
   std::fill(grad_sinks.begin(), grad_sinks.end(), T(0));
   if (call.sizes.batch == 0) return;
   AttendBackward<T> pass(call, tensors);

@@ -18,6 +18,9 @@ inline constexpr Index kBackwardRows = 32, kBackwardKeys = 256, kBackwardTasks =
 /// probabilities; if a few keys have nearly all the probability, the difference of the two terms of ∂s is mostly that
 /// mismatch. So a row is divided by its own sum, δ is summed from the same row, and both terms are computed in double.
 ///
+/// A call that has some of the keys only cannot sum a row: it is given `delta`, [.., seq_q, heads], and a `log_sum` of all keys.
+/// The error of exp(s − log_sum) is then a common factor of a row of ∂s, and that of δ one rounding of ⟨out, ∂out⟩.
+///
 /// A task has some of the blocks of queries of one head of keys. It adds to gradients of its own, [features, keys], for
 /// which products are faster than for [keys, features]; those of one head are added in the order of its tasks. Sizes alone
 /// decide how many tasks there are, so the bits do not depend on threads.
@@ -28,6 +31,7 @@ class AttendBackward {
     TokenInput<T> grad_out, log_sum;
     TokenOutput<T> grad_queries, grad_keys, grad_values;
     std::span<T> grad_sink_logits;
+    std::optional<TokenInput<T>> delta = {};
   };
 
   AttendBackward(const AttentionCall<T>& call, const Tensors& tensors)
@@ -64,7 +68,7 @@ class AttendBackward {
     Index column, first, count;
   };
   struct Scratch {
-    Matrix<T> queries, grad_out, log_sum, keys, values;
+    Matrix<T> queries, grad_out, log_sum, given_delta, keys, values;
     Matrix<T> exps, capped, dropped, grad_scores, grad_queries, tokens;
     Matrix<double> exact_grad_out, exact_values, exact;
     std::vector<SeenKeys> seen;
@@ -142,11 +146,17 @@ void AttendBackward<T>::run_block(const QueryBlock& block, KeyGradients& gradien
     const T logit = call_.options.sink_logits[static_cast<std::size_t>(call_.head_of(block, r))];
     return static_cast<double>(std::exp(logit - scratch.log_sum(r, 0)));
   };
-  for (Index r = 0; r < rows; ++r) {
-    double& sum = inverse[static_cast<std::size_t>(r)];
-    if (grad_sinks) sum += sink(r);
-    sum = is_equal(sum, 0.0) ? 0 : 1 / sum;  // 0: no key is seen
-    scratch.grad_out.row(r) *= static_cast<T>(sum);
+  if (tensors_.delta) {
+    call_.read_heads(*tensors_.delta, block, scratch.given_delta);
+    std::fill(inverse.begin(), inverse.end(), 1.0);
+    for (Index r = 0; r < rows; ++r) delta[static_cast<std::size_t>(r)] = scratch.given_delta(r, 0);
+  } else {
+    for (Index r = 0; r < rows; ++r) {
+      double& sum = inverse[static_cast<std::size_t>(r)];
+      if (grad_sinks) sum += sink(r);
+      sum = is_equal(sum, 0.0) ? 0 : 1 / sum;  // 0: no key is seen
+      scratch.grad_out.row(r) *= static_cast<T>(sum);
+    }
   }
 
   for (const Chunk& chunk : scratch.chunks) {
@@ -160,7 +170,7 @@ void AttendBackward<T>::run_block(const QueryBlock& block, KeyGradients& gradien
     for (Index r = 0; r < rows; ++r) {
       const auto at = static_cast<std::size_t>(r);
       exact.row(r).array() *= weights.row(r).template cast<double>().array() * inverse[at];
-      delta[at] += exact.row(r).sum() * inverse[at];
+      if (!tensors_.delta) delta[at] += exact.row(r).sum() * inverse[at];
     }
   }
   if (grad_sinks)

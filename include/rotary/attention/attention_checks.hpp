@@ -158,4 +158,33 @@ StridedView<X> with_one_feature(StridedView<X> x, const StridedView<Q>& q) {
   return x;
 }
 
+/// Throws unless a call can write its result and, if it is not null, `log_sum`; `inputs` are the tensors besides q that these
+/// must not share memory with.
+template <class T, class Q, class Y, class... Inputs>
+void check_results(const AttentionSizes& sizes, const StridedView<const Q>& q, const StridedView<Y>& out,
+                   const StridedView<T>* log_sum, const StridedView<Inputs>&... inputs) {
+  check_shape_like(out, q, sizes.d_v, "the result");
+  check_separate("the result", out, q, inputs...);
+  if (!log_sum) return;
+  with_one_feature(*log_sum, q);
+  check_separate("log_sum", *log_sum, q, inputs..., out);
+}
+
+/// Throws unless `grad_out` and `log_sum` fit the tensors of a call and it can write the gradients.
+template <class T, class Q, class K, class V, class G, class GQ, class GK, class GV>
+void check_gradients(const AttentionSizes& sizes, const StridedView<const Q>& q,
+                     const StridedView<const K>& k, const StridedView<const V>& v,
+                     const StridedView<const G>& grad_out, const StridedView<const T>& log_sum,
+                     const StridedView<GQ>& grad_q, const StridedView<GK>& grad_k,
+                     const StridedView<GV>& grad_v) {
+  check_shape_like(grad_out, q, sizes.d_v, "the gradient of the result");
+  check_shape_like(grad_q, q, sizes.d, "the gradient of queries");
+  check_shape_like(grad_k, k, sizes.d, "the gradient of keys");
+  check_shape_like(grad_v, v, sizes.d_v, "the gradient of values");
+  with_one_feature(log_sum, q);
+  check_separate("the gradient of queries", grad_q, q, k, v, grad_out, log_sum, grad_k, grad_v);
+  check_separate("the gradient of keys", grad_k, q, k, v, grad_out, log_sum, grad_v);
+  check_separate("the gradient of values", grad_v, q, k, v, grad_out, log_sum);
+}
+
 }  // namespace rotary::inline ROTARY_ABI::detail

@@ -57,7 +57,7 @@ install_missing g++ ${sanitize:+clang=clang++ libclang-rt-dev=can_sanitize} \
   ${memory:+clang=clang++ libclang-rt-dev=can_find_uninitialised googletest=can_build_googletest} \
   ${coverage:+clang=clang++ libclang-rt-dev=can_profile llvm=llvm-cov python3} cmake ninja-build=can_build 'ccache?' \
   libeigen3-dev=eigen3/Eigen/Core libgtest-dev=gtest/gtest.h nlohmann-json3-dev=nlohmann/json.hpp \
-  libcli11-dev=CLI/CLI.hpp libmpfr-dev=mpfr.h libgmp-dev=gmp.h 'qemu-user=qemu-x86_64?' ${all:+libbenchmark-dev=benchmark/benchmark.h} \
+  libcli11-dev=CLI/CLI.hpp libmpfr-dev=mpfr.h libgmp-dev=gmp.h 'qemu-user=qemu-x86_64?' 'libopenmpi-dev=mpi/mpi.h?' 'openmpi-bin=mpirun?' ${all:+libbenchmark-dev=benchmark/benchmark.h} \
   ${neon:+g++-aarch64-linux-gnu=aarch64-linux-gnu-g++ qemu-user=qemu-aarch64 libgtest-dev:arm64=can_link_arm64
     libmpfr-dev:arm64=can_link_arm64 libgmp-dev:arm64=can_link_arm64}
 

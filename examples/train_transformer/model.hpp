@@ -2,6 +2,7 @@
 // head.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -144,19 +145,36 @@ class Model {
   }
 
   /// Adds to `gradient` what the loss of this batch, times `scale`, has as its gradient, and returns the
-  /// loss.
-  Loss train(const Batch& batch, double scale, Activations& a, Random& dropout_random,
-             Model& gradient) const {
+  /// loss. Calls finished(stage) as soon as the gradients of a stage are complete, in the order of `stages`.
+  Loss train(
+      const Batch& batch, double scale, Activations& a, Random& dropout_random, Model& gradient,
+      const std::function<void(std::size_t stage)>& finished = [](std::size_t) {}) const {
     forward(batch, a, &dropout_random);
     const Loss loss = cross_entropy(a.logits, batch.targets, scale);
     head_.backward(a.head_in, a.logits, gradient.head_, a.d_in);
     a.x.setZero();
     norm_.backward(a.norm, a.d_in, gradient.norm_, a.x);
-    for (std::size_t l = layers_.size(); l-- > 0;)
+    finished(0);
+    for (std::size_t l = layers_.size(); l-- > 0;) {
       layers_[l].backward(a.layers[l], gradient.layers_[l], a.x, a.d_in);
+      finished(layers_.size() - l);
+    }
     for (Index t = 0; t < batch.tokens(); ++t)
       gradient.embedding_.row(batch.inputs[static_cast<std::size_t>(t)]) += a.x.row(t);
+    finished(layers_.size() + 1);
     return loss;
+  }
+
+  /// The weights in the order in which `train` completes their gradients: head and norm, the layers from the last to the
+  /// first, the embedding.
+  std::vector<Parameters<Scalar>> stages() {
+    std::vector<Parameters<Scalar>> all(layers_.size() + 2);
+    head_.list("head", all.front());
+    norm_.list("norm", all.front());
+    for (std::size_t l = 0; l < layers_.size(); ++l)
+      layers_[l].list("layers." + std::to_string(l), all[layers_.size() - l]);
+    list_matrix("embedding.weight", embedding_, all.back());
+    return all;
   }
 
   /// Name, shape and place of every weight, always in the same order.

@@ -36,6 +36,7 @@ struct RunFiles {
   std::filesystem::path csv() const { return folder / "loss.csv"; }
 
   void save(Trainer& trainer) const {
+    if (!trainer.ranks().is_first()) return;
     write_csv(csv(), trainer);
     save_checkpoint(checkpoint(), trainer);
   }
@@ -57,8 +58,11 @@ inline double train_until_done(Trainer& trainer, const RunFiles& files, const Op
   const Stopwatch watch;
   double training_seconds = 0;
   Index saved = trainer.steps_done();
-  while (trainer.steps_done() < trainer.last_step() && !interrupted &&
-         (options.minutes <= 0 || watch.seconds() < 60 * options.minutes)) {
+  const auto stopping = [&] {
+    const bool late = options.minutes > 0 && watch.seconds() >= 60 * options.minutes;
+    return trainer.ranks().any(interrupted || late);
+  };
+  while (trainer.steps_done() < trainer.last_step() && !stopping()) {
     const double before = watch.seconds();
     trainer.train_step();
     training_seconds += watch.seconds() - before;
@@ -138,9 +142,12 @@ inline void keep_checkpoint_of_before(const RunFiles& files) {
 inline void print_start(const Trainer& trainer, const Options& options) {
   double parameters = 0;
   for (const auto& parameter : trainer.parameters()) parameters += static_cast<double>(parameter.size());
+  const Index ranks = trainer.ranks().count();
+  const std::string threads =
+      (ranks > 1 ? std::to_string(ranks) + " × " : "") + thousands(static_cast<double>(options.threads));
   std::printf("%s\n%s positions, %s parameters, %s threads, %s tokens a step\n",
               trainer.task().description().c_str(), trainer.run().positions.c_str(),
-              thousands(parameters).c_str(), thousands(static_cast<double>(options.threads)).c_str(),
+              thousands(parameters).c_str(), threads.c_str(),
               thousands(static_cast<double>(trainer.tokens_per_step())).c_str());
   if (trainer.steps_done() >= trainer.last_step())
     std::printf("This run is at its end, step %td; --steps takes it further\n", trainer.steps_done());
@@ -149,14 +156,14 @@ inline void print_start(const Trainer& trainer, const Options& options) {
   std::fflush(stdout);
 }
 
-inline void print_end(Trainer& trainer, const RunFiles& files, const Options& options,
-                      double tokens_per_second) {
+inline void print_end(const Trainer& trainer, const RunFiles& files, const Options& options,
+                      const Validation& last, double tokens_per_second) {
   if (trainer.steps_done() < trainer.last_step())
     std::printf("Stopped after step %td of %td; --resume goes on from there\n", trainer.steps_done(),
                 trainer.last_step());
   std::printf("\n%s\n\n", sample_text(trainer, options, options.sample_length, 5).c_str());
   std::printf("positions %s: validation %s (all %s sequences); %s tokens/s\n",
-              trainer.run().positions.c_str(), text_of(trainer.validate()).c_str(),
+              trainer.run().positions.c_str(), text_of(last).c_str(),
               thousands(static_cast<double>(trainer.task().validation_sequences())).c_str(),
               thousands(tokens_per_second).c_str());
   const auto picture =
@@ -165,8 +172,8 @@ inline void print_end(Trainer& trainer, const RunFiles& files, const Options& op
   std::printf("picture     %s\n", picture.empty() ? "none: there is no gnuplot to draw it" : picture.c_str());
 }
 
-/// The program without --demo.
-inline void run(const Options& options) {
+/// The program without --demo, in one process or several.
+inline void run(const Options& options, const Ranks& ranks) {
   const RunFiles files{options.out};
   std::optional<Checkpoint> checkpoint;
   if (options.resume) checkpoint.emplace(files.checkpoint());
@@ -176,11 +183,13 @@ inline void run(const Options& options) {
   const std::unique_ptr<Task> task = make_task(run_options);
   if (options.prompt_given || !run_options.text.empty()) check_prompt(options.prompt, task->tokenizer());
   Workers workers(options.threads);
-  Trainer trainer(run_options, *task, workers);
+  Trainer trainer(run_options, *task, workers, {}, ranks);
   if (checkpoint) checkpoint->restore(trainer);
   checkpoint.reset();
-  make_folder(files.folder);
-  if (!options.resume) keep_checkpoint_of_before(files);
+  if (ranks.is_first()) {
+    make_folder(files.folder);
+    if (!options.resume) keep_checkpoint_of_before(files);
+  }
   files.save(trainer);  // a kill in the first steps leaves something to resume, too
   print_start(trainer, options);
 
@@ -199,6 +208,7 @@ inline void run(const Options& options) {
                thousands(tokens_per_second).c_str(), clock_text(left * seconds / taken).c_str()));
   };
   watcher.after_validation = [&](const Validation& validation) {
+    if (!ranks.is_first()) return;
     std::string sample = sample_text(trainer, options, 50, 1);
     std::replace(sample.begin(), sample.end(), '\n', ' ');
     progress.print(format("step %td  training loss %.4f  validation: %s  %s tokens/s\n    ", validation.step,
@@ -208,7 +218,8 @@ inline void run(const Options& options) {
   };
   train_until_done(trainer, files, options, watcher);
   progress.clear();
-  print_end(trainer, files, options, tokens_per_second);
+  const Validation last = trainer.validate();
+  if (ranks.is_first()) print_end(trainer, files, options, last, tokens_per_second);
 }
 
 }  // namespace train

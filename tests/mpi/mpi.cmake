@@ -36,3 +36,11 @@ add_test(NAME mpi/killed_rank COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/mpi/expect_
   ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} 2 ${MPIEXEC_PREFLAGS} $<TARGET_FILE:ring_test>
   --gtest_also_run_disabled_tests --gtest_filter=*KilledRank)
 set_tests_properties(mpi/killed_rank PROPERTIES ENVIRONMENT "${mpi_environment}")
+
+# The trainer, which several processes can share.
+if(ROTARY_BUILD_EXAMPLES)
+  add_test(NAME mpi/train COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/mpi/train.sh
+    ${PROJECT_BINARY_DIR}/examples/train_transformer/train_transformer ${CMAKE_CURRENT_BINARY_DIR}/mpi/train
+    ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${MPIEXEC_PREFLAGS})
+  set_tests_properties(mpi/train PROPERTIES PROCESSORS 2 ENVIRONMENT "${mpi_environment}")
+endif()

@@ -126,6 +126,9 @@ TEST(FromConfigErrors, WrongTypes) {
                {"mrope_section", "array"});
   expect_refused(std::string("[]"), {"the configuration is array", "object"});
   expect_refused(std::string("7"), {"the configuration is number", "object"});
+  expect_refused(std::string("-7"), {"the configuration is number", "object"});
+  expect_refused(std::string(R"({"model_type": "llama", "hidden_size": -64, "num_attention_heads": 4})"),
+                 {"hidden_size is -64", "whole number"});
   expect_refused(std::string("null"), {"the configuration is null", "object"});
 }
 
@@ -227,6 +230,23 @@ TEST(FromConfigErrors, Contradictions) {
                  {"text_config.rope_scaling.factor stands twice"});
 }
 
+// A configuration that somebody filled in by hand.
+TEST(FromConfigErrors, WhatModelsDoNotHave) {
+  ModelConfiguration model = from_config(model_with(Json::object()));
+  EXPECT_EQ(model.layout().rotary_dim, 64);
+  model.layers[1].rotates = false;
+  expect_error([&] { static_cast<void>(model.layout()); }, {"llama", "different rotary embeddings, or none"});
+  expect_error([&] { static_cast<void>(model.rope_frequencies()); }, {"layer(i)"});
+  model.layers[2].type = 1;
+  expect_error([&] { model.layer(2); }, {"layer 2 is of type 1", "1 types"});
+  expect_error([&] { model.has_rope(2); }, {"layer 2 is of type 1", "1 types"});
+  RopeParameters rope = model.layer(0);
+  expect_error([&] { rope.axis_of_pair(); }, {"mrope_section", "one coordinate"});
+  rope.mrope_section = {32};
+  rope.mrope_order = static_cast<MropeOrder>(9);
+  expect_error([&] { rope.axis_of_pair(); }, {"mrope_order is 9"});
+}
+
 // Refusals that belong to a model type or to one kind of list, a row each.
 TEST(FromConfigErrors, KeysOfOneModelType) {
   struct Row {
@@ -257,6 +277,9 @@ TEST(FromConfigErrors, KeysOfOneModelType) {
        {"rope_theta is 10000", "rotary.base is 500000", "agree"}},
       {R"({"model_type": "internlm", "rotary": {"trick": 1}})", {"rotary.trick is 1", "does not read"}},
       {R"({"rope_scaling": {"rope_type": "video_rope"}})", {"rope_type is video_rope", "sections"}},
+      {R"({"model_type": "ministral3", "rope_theta": null,
+           "rope_parameters": {"rope_theta": 1000000, "llama_4_scaling_beta": 0.1}})",
+       {"rope_parameters.original_max_position_embeddings is missing", "llama_4_scaling_beta"}},
       // Sizes.
       {R"({"hidden_size": 4294967296, "num_attention_heads": 1})", {"hidden_size is 4294967296", "65536"}},
       {R"({"head_dim": 63, "rope_scaling": {"rope_type": "proportional"}})", {"head_dim is 63", "even"}},

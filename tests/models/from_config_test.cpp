@@ -140,6 +140,15 @@ TEST(FromConfig, ParametersPerLayerType) {
   EXPECT_EQ(kind_of(from_config(config), "sliding_attention.rope_theta"), Kind::contradictory);
 }
 
+TEST(FromConfig, AListOfBasesHolds) {
+  const ModelConfiguration model = from_config(model_with({{"model_type", "step3p5"},
+                                                           {"rope_theta", {1e4, 2e4, 1e4, 3e4}},
+                                                           {"rope_scaling", {{"rope_theta", 5e4}}}}));
+  EXPECT_EQ(model.layer(0).theta, 1e4);
+  EXPECT_EQ(model.layer(3).theta, 3e4);
+  EXPECT_EQ(kind_of(model, "rope_scaling.rope_theta"), Kind::contradictory);
+}
+
 TEST(FromConfig, TypesWithoutParameters) {
   Json config = model_with(
       {{"layer_types", {"full_attention", "sliding_attention", "full_attention", "sliding_attention"}},
@@ -495,6 +504,15 @@ TEST(FromConfig, VariantsOfVllm) {
       grok.frequencies().values,
       grok_frequencies(64, 10000, {.factor = 16, .original_max_position_embeddings = 2048, .beta_fast = 8})
           .values);
+  for (const auto& [name, method] :
+       {std::pair("original", GrokMethod::original), std::pair("yarn", GrokMethod::yarn_linear),
+        std::pair("yarn_linear", GrokMethod::yarn_linear), std::pair("yarn_log", GrokMethod::yarn_log),
+        std::pair("theta_scale", GrokMethod::theta_scale)}) {
+    const RopeParameters rope =
+        rope_of({{"rope_scaling",
+                  {{"extra_method", name}, {"factor", 16.0}, {"original_max_position_embeddings", 2048}}}});
+    EXPECT_EQ(std::get<GrokOptions>(rope.scaling).method, method) << name;
+  }
   // attn_factor multiplies the magnitude, attention_factor replaces it.
   const double g = yarn_mscale(4);
   EXPECT_NEAR(rope_of({{"rope_scaling", changed(kYarn, {{"attn_factor", 2.0}})}}).frequencies().magnitude,

@@ -87,6 +87,17 @@ TEST(GridPresets, DiffusionModels) {
   }
 }
 
+// What an embedding is constructed from.
+TEST(GridPresets, FrequenciesAndLayout) {
+  for (const char* name : {"Qwen/Qwen2-VL-7B-Instruct, vision", "black-forest-labs/FLUX.1-dev"}) {
+    const GridRope rope = grid_preset(name);
+    EXPECT_EQ(rope.rope_frequencies().values, rope.frequencies.values);
+    EXPECT_EQ(rope.rope_frequencies(1e6).axes, rope.frequencies.axes);
+    EXPECT_EQ(rope.layout().pairing, rope.pairing);
+    EXPECT_EQ(rope.layout().start_index, 0);
+  }
+}
+
 TEST(GridPresets, NamesAreKnownOrRefused) {
   std::set<std::string_view> names;
   for (const std::string_view name : grid_preset_names()) {

@@ -30,7 +30,6 @@ enum class ListForm {
   full_flags,          ///< 1: full_attention; 0: `other`
   rotating_flags,      ///< 1 or true: with a rotary embedding; 0 or false: without
   cross_indices,       ///< indices of cross attention, which has no rotary embedding
-  still_indices,       ///< indices of layers without a rotary embedding
   compression_ratios,  ///< DeepSeek-V4: 0 is sliding_attention, 4 and 128 are layers that compress
   thetas,              ///< Muse: the base of every layer; 0 is a layer that has no rotary embedding
   group_size           ///< Ling: of so many layers the last is full_attention, and so is an incomplete group

@@ -74,7 +74,7 @@ inline void check_length(const ConfigObject& model, std::string_view path, std::
 
 /// Do lists of this form name the types of layers? The others name only those that rotate.
 inline bool names_types(ListForm form) {
-  return form != ListForm::rotating_flags && form != ListForm::still_indices && form != ListForm::thetas;
+  return form != ListForm::rotating_flags && form != ListForm::thetas;
 }
 
 /// Uses the types of layers of a key, unless layer_types has given them. Adds a note if the two contradict
@@ -164,11 +164,6 @@ inline void read_list(const ConfigObject& model, const ModelType& type, const La
       if (holder.flags(key)->empty()) return;  // an empty list counts as a missing one
       const std::vector<bool> rotates = flags();
       for (std::size_t i = 0; i < plan.layers.size(); ++i) plan.layers[i].rotates = rotates[i];
-      return;
-    }
-    case ListForm::still_indices: {
-      const std::vector<bool> still = marked(holder, key, count, 0);
-      for (std::size_t i = 0; i < plan.layers.size(); ++i) plan.layers[i].rotates = !still[i];
       return;
     }
     case ListForm::thetas: {

@@ -13,7 +13,9 @@ Counted is what Clang compiles on this processor: neither branches of the prepro
 test instantiates. What each test runs is written to <build directory>/lines_of_tests.json, for tests/mutate.py.
 """
 import collections
+import concurrent.futures
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -75,11 +77,15 @@ def main():
     if not profiles:
         sys.exit(f"no profiles in {tests}/profiles: run the tests first")
 
-    merged, lines_of_tests = [], {}
-    for test, files in profiles.items():
-        merged.append(merge(files, tests / "profiles" / f"{test}.profdata"))
-        counts = lines_run([tests / test], merged[-1])
-        lines_of_tests[test] = {header: [line for line, count in lines.items() if count] for header, lines in counts.items()}
+    def lines_of(test):
+        profile = merge(profiles[test], tests / "profiles" / f"{test}.profdata")
+        counts = lines_run([tests / test], profile)
+        return profile, {header: [line for line, count in lines.items() if count] for header, lines in counts.items()}
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lines_of, profiles))
+    merged = [profile for profile, _ in results]
+    lines_of_tests = {test: lines for test, (_, lines) in zip(profiles, results)}
     (build / "lines_of_tests.json").write_text(json.dumps(lines_of_tests))
     counts = lines_run([tests / test for test in profiles], merge(merged, build / "all.profdata"))
 

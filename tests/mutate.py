@@ -10,25 +10,30 @@ the other until one fails, does not end, or crashes. Which tests run a line is k
 all are asked that include the header. A mutant that leaves the code of every object file as it was has changed
 nothing.
 
-Programs are compiled by Clang without optimisation, and kernels with -O1; those of mutants outside kernels/ are the scalar
-ones, which take less time to compile. tests/run.sh --coverage installs what is needed.
+Programs are compiled by Clang without optimisation. Kernels are the scalar ones for mutants outside kernels/: they take less
+time to compile. tests/run.sh --coverage installs what is needed.
 
 Prints a table and a summary; the exit code is 1 if fewer than 95 % of the mutants that change behaviour are killed.
 Survivors that the table in tests/README.md gives a reason for are counted as changing none.
 """
 import argparse
+import collections
+import concurrent.futures
 import fnmatch
 import hashlib
+import itertools
 import json
 import pathlib
+import queue
 import random
 import re
 import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-import time
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include" / "rotary"
@@ -120,6 +125,16 @@ def shown(mutant):
     return " ".join(before.split()), " ".join(after.split())
 
 
+def name_of(mutant):
+    """Under which its result is stored: not its line, which moves when others come before it."""
+    header, line, start, _, _ = mutant
+    text = (INCLUDE / header).read_text()
+    lines = text.splitlines()
+    same_lines = lines[:line - 1].count(lines[line - 1])
+    column = start - (text.rfind("\n", 0, start) + 1)
+    return "\n".join([header, str(same_lines), str(column), *shown(mutant)])
+
+
 # ---------------------------------------------------------------- programs
 
 
@@ -142,12 +157,18 @@ def flags(command):
 
 
 class Build:
-    """Programs of one configuration, from the headers in `overlay`, where a mutant may stand."""
+    """Programs of one configuration. Mutants stand in copies of the headers, one for each job."""
 
-    def __init__(self, work, overlay, name, slowest):
+    def __init__(self, work, name, slowest):
         self.folder = work / name
-        self.overlay = overlay
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.overlays = queue.SimpleQueue()  # those that no job uses
+        self.overlay_count = 0
+        self.locks = collections.defaultdict(threading.RLock)
+        self.lock = threading.RLock()
+        overlay = self.new_overlay()
+        self.results_file = self.folder / "results.json"
+        self.results = json.loads(self.results_file.read_text()) if self.results_file.exists() else {}
         for archive in self.folder.glob("*.a"):
             archive.unlink()
         configure = ["cmake", "-S", ROOT, "-B", self.folder / "cmake", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_COMPILER=clang++",
@@ -156,25 +177,37 @@ class Build:
         if name == "scalar":
             configure.append("-DCMAKE_CXX_FLAGS=-DROTARY_NO_VECTOR_EXTENSIONS")
         subprocess.run(list(map(str, configure)), check=True, stdout=subprocess.DEVNULL)
-        self.commands, self.needs = {}, {}
+        self.commands, self.needs, self.golden = {}, {}, set()
         for entry in json.loads((self.folder / "cmake" / "compile_commands.json").read_text()):
             source = pathlib.Path(entry["file"])
             words = [word for word in shlex.split(entry["command"]) if not word.startswith("-W") or word.startswith("-Wl")]
             output = words.index("-o")
             del words[output:output + 2]
-            words = [f"-I{overlay}" if word == f"-I{ROOT}/include" else word for word in words]
             self.commands[source] = words + ["-w"]
-            self.needs[source] = {str(path.relative_to(INCLUDE)) for path in included(source, set()) if path.is_relative_to(INCLUDE)}
+            files = included(source, set())
+            self.needs[source] = {str(path.relative_to(INCLUDE)) for path in files if path.is_relative_to(INCLUDE)}
+            if any(path.stem.startswith("golden") for path in files):
+                self.golden.add(source)
         # The target rotary_compiled is not among all targets, so CMake leaves its command out.
-        kernels, any_source = INCLUDE / "compiled.cpp", TESTS / "support" / "golden.cpp"
-        overlaid = str(overlay / "rotary" / "compiled.cpp")
-        self.commands[kernels] = [overlaid if word == str(any_source) else word for word in self.commands[any_source]] + ["-O1"]
+        kernels, any_source = INCLUDE / "apply" / "compiled.cpp", TESTS / "support" / "golden.cpp"
+        self.commands[kernels] = [str(kernels) if word == str(any_source) else word for word in self.commands[any_source]]
         self.needs[kernels] = {str(path.relative_to(INCLUDE)) for path in included(kernels, set())}
         self.tests = {source.stem: source for source in self.commands if source.stem.endswith("_test")}
         self.library = [source for source in self.commands if source.parent.name == "support" or source == kernels]
         self.seconds, self.linked, self.originals, self.broken = {}, {}, {}, set()
         self.slowest = slowest
+        self.original_overlay = overlay
+        # How long each test takes to compile and to run, from earlier runs too.
+        self.costs_file = self.folder / "costs.json"
+        self.costs = json.loads(self.costs_file.read_text()) if self.costs_file.exists() else {}
         self.precompile()
+
+    def new_overlay(self):
+        overlay = self.folder / f"include{self.overlay_count}"
+        self.overlay_count += 1
+        shutil.rmtree(overlay, ignore_errors=True)
+        shutil.copytree(ROOT / "include", overlay)
+        return overlay
 
     def precompile(self):
         """What is not the library's is parsed once."""
@@ -189,15 +222,23 @@ class Build:
         command = [word for word in command if not word.endswith(".cpp") and word != "-c"]
         subprocess.run([*command, "-x", "c++-header", str(self.foreign), "-o", f"{self.foreign}.pch"], check=True)
 
-    def compile(self, source, output):
-        words = list(self.commands[source])
+    def compile(self, source, output, overlay):
+        words = [word.replace(f"{ROOT}/include", str(overlay), 1) if re.match(f"(-I)?{re.escape(str(ROOT))}/include", word) else word
+                 for word in self.commands[source]]
         own_macros = re.search(r"^#define (EIGEN|ROTARY)_", source.read_text(), flags=re.M)
         if not own_macros and flags(words) == self.flags_of_foreign:
             words[1:1] = ["-include", str(self.foreign)]
-        return subprocess.run([*words, "-o", str(output)], stderr=subprocess.DEVNULL, timeout=600).returncode == 0
+        try:
+            return subprocess.run([*words, "-o", str(output)], stderr=subprocess.DEVNULL, timeout=900).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def original(self, source):
         """The object file of the library as it is."""
+        with self.locks[source]:
+            return self.original_while_locked(source)
+
+    def original_while_locked(self, source):
         if source not in self.originals:
             output = self.folder / "original" / f"{source.stem}.o"
             output.parent.mkdir(exist_ok=True)
@@ -205,11 +246,28 @@ class Build:
             key = hashlib.sha256(text + str(self.commands[source]).encode()).hexdigest()
             stamp = output.with_suffix(".key")
             if not (output.exists() and stamp.exists() and stamp.read_text() == key):
-                if not self.compile(source, output):
-                    sys.exit(f"{source} does not compile")
+                begin = children_seconds()
+                if not self.compile(source, output, self.original_overlay):
+                    raise RuntimeError(f"{source} does not compile")
                 stamp.write_text(key)
+                self.note_cost(source.stem, children_seconds() - begin)
             self.originals[source] = output
         return self.originals[source]
+
+    def note_result(self, key, result):
+        with self.lock:
+            self.results[key] = result
+            self.results_file.write_text(json.dumps(self.results, indent=1))
+
+    def note_cost(self, test, seconds):
+        with self.lock:
+            self.costs[test] = seconds
+            self.costs_file.write_text(json.dumps(self.costs, indent=1))
+
+    def cost(self, test):
+        """Seconds to compile a test; a guess if it has not been compiled yet. Golden cases need much of tests/support, too."""
+        source = self.tests[test]
+        return (self.costs.get(test) or 3 + len(self.needs[source]) / 20) + (30 if source in self.golden else 0)
 
     def link(self, objects, program):
         words = ["clang++", *map(str, objects), "-lgtest_main", "-lgtest", "-lmpfr", "-lgmp", "-lpthread", "-o", str(program)]
@@ -217,52 +275,81 @@ class Build:
 
     def prepare(self, test):
         """Builds the program of the library as it is, and runs it; False if it cannot be used."""
+        with self.locks[test]:
+            return self.prepare_while_locked(test)
+
+    def prepare_while_locked(self, test):
         if test in self.linked or test in self.broken:
             return test not in self.broken
         own, program = self.original(self.tests[test]), self.folder / test
         # Few tests need more than the kernels.
         for library in (self.library[-1:], self.library):
             archive = self.folder / f"library_of_{len(library)}.a"
-            if not archive.exists():
-                subprocess.run(["ar", "rcs", str(archive), *(str(self.original(source)) for source in library)], check=True)
+            with self.locks[archive]:
+                if not archive.exists():
+                    objects = [str(self.original(source)) for source in library]
+                    subprocess.run(["ar", "rcs", f"{archive}.new", *objects], check=True)
+                    pathlib.Path(f"{archive}.new").rename(archive)
             link = self.link([own, archive, "-Wl,-t,-t"], program)
             if link.returncode == 0:
                 break
         needed = [source for source in library if re.search(rf"\b{source.stem}\.o\b", link.stdout)]
-        begin = time.monotonic()
+        begin = children_seconds()
         failed = run(program, self.slowest) if link.returncode == 0 else "it does not link"
         program.unlink(missing_ok=True)
         if failed:
             print(f"{test} is left out: {failed}, without any change", file=sys.stderr)
             self.broken.add(test)
             return False
-        self.seconds[test] = time.monotonic() - begin
+        self.seconds[test] = children_seconds() - begin
         self.linked[test] = needed
         return True
 
 
+def children_seconds():
+    """The processor's time of all programs that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def run(program, seconds):
-    """Why a program fails, or None."""
+    """Why a program fails, or None. The seconds are those of the processor, so that a busy machine changes nothing."""
+    endless = f"it does not end in {seconds:.0f} s"
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
     try:
-        result = subprocess.run([str(program), "--gtest_fail_fast", "--gtest_brief=1"], timeout=seconds, preexec_fn=limit,
+        result = subprocess.run([str(program), "--gtest_fail_fast", "--gtest_brief=1"], timeout=60 + 20 * seconds, preexec_fn=limit,
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace")
     except subprocess.TimeoutExpired:
-        return f"it does not end in {seconds:.0f} s"
+        return endless
     if result.returncode == 0:
         return None
+    if result.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return endless
     failed = re.search(r"^\[  FAILED  \] ([\w./]+)", result.stdout, flags=re.M)
     return failed[1] if failed else f"exit code {result.returncode}"
 
 
 def try_mutant(mutant, build, tests, most):
     """What becomes of a mutant, and the test that tells."""
-    header, folder = mutant[0], build.folder / "mutant"
+    try:
+        overlay = build.overlays.get_nowait()
+    except queue.Empty:
+        with build.lock:
+            overlay = build.new_overlay()
+    try:
+        return try_mutant_in(overlay, mutant, build, tests, most)
+    finally:
+        build.overlays.put(overlay)
+
+
+def try_mutant_in(overlay, mutant, build, tests, most):
+    header, folder = mutant[0], build.folder / f"mutant_of_{overlay.name}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    target = build.overlay / "rotary" / header
+    target = overlay / "rotary" / header
     same, objects, asked = True, {}, 0
 
     def object_of(source):
@@ -270,7 +357,7 @@ def try_mutant(mutant, build, tests, most):
             return build.original(source)
         if source not in objects:
             output = folder / f"{source.stem}.o"
-            objects[source] = output if build.compile(source, output) else None
+            objects[source] = output if build.compile(source, output, overlay) else None
         return objects[source]
 
     for test in tests:
@@ -326,6 +413,7 @@ def main():
     parser.add_argument("--slowest", type=int, default=60, help="seconds; tests that take longer are left out")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build" / "mutation", help="folder for programs and results")
     parser.add_argument("--coverage", type=pathlib.Path, help="lines_of_tests.json of tests/run.sh --coverage")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at once")
     parser.add_argument("--list", action="store_true", help="only print the mutants")
     options = parser.parse_args()
 
@@ -343,9 +431,6 @@ def main():
     lines_of_tests = json.loads(coverage.read_text()) if coverage else {}
     lines_of_tests = {test: {header: set(lines) for header, lines in lines.items()} for test, lines in lines_of_tests.items()}
 
-    overlay = options.work.resolve() / "include"
-    shutil.rmtree(overlay, ignore_errors=True)
-    shutil.copytree(ROOT / "include", overlay)
     builds = {}
 
     def tests_for(mutant, build):
@@ -357,34 +442,39 @@ def main():
             # No test counts lines outside functions.
             names = [test for test in names if test in counted] or [test for test in names if lines_of_tests.get(test, {}).get(header)]
         def order(test):
-            return (-len(words & set(test.split("_"))), len(build.needs[build.tests[test]]), test)
+            return (-len(words & set(test.split("_"))), build.cost(test), test)
         return sorted(names, key=order)
 
-    store = options.work / "results.json"
-    results = json.loads(store.read_text()) if store.exists() else {}
-    known = known_survivors()
-    counts = {}
+    def result_of(mutant):
+        name = "vector" if mutant[0].startswith("kernels/") else "scalar"
+        with lock:
+            if name not in builds:
+                builds[name] = Build(options.work.resolve(), name, options.slowest)
+        build, key = builds[name], name_of(mutant)
+        # Other tests may tell more, once it is known which tests run the line.
+        if build.results.get(key, ["survived"])[0] in ("survived", "same code", "not run"):
+            tests = tests_for(mutant, build)
+            build.note_result(key, try_mutant(mutant, build, tests, options.tests) if tests else ("not run", ""))
+        return build.results[key]
+
+    known, counts, lock = known_survivors(), {}, threading.Lock()
     print("\n" + row("header", "before", "after", "result", "by") + "\n|---|---|---|---|---|")
     tried = 0
-    for mutant in mutants:
-        if tried == options.count:
-            break
-        name = "vector" if mutant[0].startswith("kernels/") else "scalar"
-        if name not in builds:
-            builds[name] = Build(options.work.resolve(), overlay, name, options.slowest)
-        before, after = shown(mutant)
-        key = "\n".join([mutant[0], str(mutant[2]), before, after])
-        if key not in results or results[key][0] == "survived":
-            tests = tests_for(mutant, builds[name])
-            results[key] = try_mutant(mutant, builds[name], tests, options.tests) if tests else ("not run", "")
-            store.write_text(json.dumps(results, indent=1))
-        result, by = results[key]
-        if result == "survived" and (mutant[0], before, after) in known:
-            result, by = "survived, for a reason", known[mutant[0], before, after]
-        counts[result] = counts.get(result, 0) + 1
-        # Those that were none are not counted.
-        tried += result in ("killed", "survived", "survived, for a reason")
-        print(row(f"{mutant[0]}:{mutant[1]}", f"`{before}`", f"`{after}`", result, by), flush=True)
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        rest = iter(mutants)
+        begun = collections.deque((mutant, pool.submit(result_of, mutant)) for mutant in itertools.islice(rest, options.jobs))
+        while begun and tried < options.count:
+            mutant, future = begun.popleft()
+            before, after = shown(mutant)
+            result, by = future.result()
+            if result == "survived" and (mutant[0], before, after) in known:
+                result, by = "survived, for a reason", known[mutant[0], before, after]
+            counts[result] = counts.get(result, 0) + 1
+            # Those that were none are not counted.
+            tried += result in ("killed", "survived", "survived, for a reason")
+            print(row(f"{mutant[0]}:{mutant[1]}", f"`{before}`", f"`{after}`", result, by), flush=True)
+            if tried + len(begun) < options.count:
+                begun.extend((mutant, pool.submit(result_of, mutant)) for mutant in itertools.islice(rest, 1))
 
     print("\n" + ", ".join(f"{number} {result}" for result, number in sorted(counts.items())))
     killed, survived = counts.get("killed", 0), counts.get("survived", 0)

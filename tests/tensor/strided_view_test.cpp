@@ -1,3 +1,4 @@
+#include <rotary/tensor/overlap.hpp>
 #include <rotary/tensor/strided_view.hpp>
 
 #include <gtest/gtest.h>

@@ -18,8 +18,6 @@ class PageStore {
             const Options& options)
       : pool_(options.pages),
         page_tokens_(options.page_tokens),
-        heads_(options.heads),
-        value_dim_(options.value_dim),
         keys_(frequencies, std::move(scales), layout, options.raw_keys, options.pages, options.page_tokens,
               options.heads, options.head_dim),
         values_(options.pages, options.heads, options.page_tokens,
@@ -205,7 +203,7 @@ class PageStore {
   }
 
   PagePool pool_;
-  Index page_tokens_, heads_, value_dim_;
+  Index page_tokens_;
   PagedKeys<X, Stored> keys_;
   PageMemory values_;
 };

@@ -1,6 +1,6 @@
 // attend: prefill and decode against Eigen's own products and against reading the cache, and two threads against one.
 #define EIGEN_USE_THREADS
-#include <rotary/attention/attend.hpp>
+#include <rotary/attention/attend_cached.hpp>
 
 #include <cmath>
 
@@ -130,6 +130,64 @@ void add_decode(const char* scalar) {
       });
 }
 
+/// One sequence of a paged cache whose pages are in no order, against a contiguous tensor of Contiguous.
+template <class Stored, class Contiguous>
+void add_cached(const char* name, const char* baseline, Index page_tokens, Goal goal) {
+  add({std::string("attention/cached/") + name, "attention: decode from a paged cache", baseline, goal}, [=] {
+    struct Cached {
+      rotary::KeyValueCache<float, Stored> cache;
+      rotary::SequenceId id;
+      std::vector<float> out;
+    };
+    using X = Contiguous;
+    const auto x = std::make_shared<Tensors<X>>(AttentionShape{1, cached_tokens(), 2, 2});
+    const AttentionShape& s = x->shape;
+    const rotary::HeadLayout layout{.pairing = rotary::Pairing::half, .seq_dim = -3};
+    const auto cached =
+        std::make_shared<Cached>(Cached{{rotary::language_frequencies(s.d),
+                                         layout,
+                                         {.heads = s.kv_heads,
+                                          .head_dim = s.d,
+                                          .pages = s.seq_k / page_tokens * 2 + 2,
+                                          .page_tokens = page_tokens}},
+                                        {},
+                                        std::vector<float>(static_cast<std::size_t>(s.heads * s.d))});
+    auto& cache = cached->cache;
+    const rotary::SequenceId other = cache.add_sequence();
+    cached->id = cache.add_sequence();
+    rotary::Tensor<float, 3> k(page_tokens, s.kv_heads, s.d), v(k.dimensions());
+    for (Index first = 0; first < s.seq_k; first += page_tokens) {
+      const Index at = first * s.kv_heads * s.d;
+      for (Index n = 0; n < k.size(); ++n) {
+        k.data()[n] = static_cast<float>(x->k.data()[at + n]),
+        v.data()[n] = static_cast<float>(x->v.data()[at + n]);
+      }
+      cache.append(cached->id, k, v);
+      if (first % 3 == 0) cache.append(other, k, v);
+    }
+    const auto attend = [=] {
+      rotary::attend_cached(StridedView<const float>(x->q.data(), {s.seq_q, s.heads, s.d}), cached->cache,
+                            cached->id, StridedView<float>(cached->out.data(), {s.seq_q, s.heads, s.d}),
+                            {.rotate_queries = true});
+    };
+    const auto check = [=]() -> std::string {
+      attend();
+      const auto keys = cached->cache.read_keys(cached->id, 0, s.seq_k);
+      const auto values = cached->cache.read_values(cached->id, 0, s.seq_k);
+      const rotary::CosSinTable<float> rows(rotary::language_frequencies(s.d),
+                                            rotary::Positions::consecutive(1, s.seq_k - 1), layout);
+      std::vector<float> want(cached->out.size());
+      rotary::attend(StridedView<const float>(x->q.data(), {s.seq_q, s.heads, s.d}), keys, values,
+                     StridedView<float>(want.data(), {s.seq_q, s.heads, s.d}), {.query_rows = &rows});
+      return want == cached->out ? "" : "the result is not that of a contiguous tensor";
+    };
+    // Of keys and values in pages, without the scales of integers, and in the tensor.
+    const double elements = 2 * static_cast<double>(s.seq_k * s.kv_heads * s.d);
+    return Comparison{repeated(attend), repeated([=] { x->attend({}); }), check, elements * sizeof(Stored),
+                      elements * sizeof(X)};
+  });
+}
+
 void add_threads(const char* name, const AttentionShape& (*shape)()) {
   add({std::string("attention/threads/") + name, "attention: two threads", "one thread", at_least(1.8)}, [=] {
     struct Threads {
@@ -245,6 +303,12 @@ void bench::register_benchmarks() {
   add_prefill();
   add_decode<float>("float");
   add_decode<Eigen::bfloat16>("bfloat16");
+  add_cached<float, float>("float", "attend on a tensor", 256, at_most(1.05));
+  add_cached<float, float>("float_pages_of_16", "attend on a tensor", 16, at_most(1.3));
+  add_cached<Eigen::bfloat16, Eigen::bfloat16>("bfloat16", "attend on a tensor", 256, at_most(1.05));
+  add_cached<Eigen::bfloat16, Eigen::bfloat16>("bfloat16_pages_of_16", "attend on a tensor", 16,
+                                               at_most(1.05));
+  add_cached<std::int8_t, float>("int8", "attend on a tensor of float", 256, at_most(1));
   add_threads("prefill", prefill_shape);
   add_threads("decode", decode_shape);
   add_rotation("prefill", prefill_shape);

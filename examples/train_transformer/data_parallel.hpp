@@ -105,6 +105,7 @@ class GradientSums {
   }
   /// Waits for the sums, and puts them in the place of the gradients.
   void finish() {
+    if (requests_.empty()) return;
     MPI_Waitall(static_cast<int>(requests_.size()), requests_.data(), MPI_STATUSES_IGNORE);
     for (auto& [stage, numbers] : stages_) {
       const float* from = numbers.data();

@@ -43,6 +43,10 @@ for ranks in 2 4; do
   expect_same_losses one ranks_$ranks
 done
 
+"$mpirun" "$count" 2 "$@" "$trainer" $options --threads 2 --steps 15 --out threads >threads.log 2>&1 ||
+  { cat threads.log; fail "2 ranks of 2 threads failed"; }
+expect_same_losses one threads
+
 # One rank is killed, when there are some checkpoints: one after every step.
 "$mpirun" "$count" 2 "$@" "$trainer" $options --steps 1000000 --checkpoint-every 1 --out killed >killed.log 2>&1 &
 job=$!

@@ -44,7 +44,7 @@ class CacheAndModel {
                  .head_dim = layout_.start_index + 2 * pairs_ + random.integer<Index>(0, 2),
                  .value_dim = random.integer<Index>(1, 7),
                  .pages = random.integer<Index>(3, 40),
-                 .page_tokens = random.integer<Index>(1, 7),
+                 .page_tokens = random.integer(0, 3) == 0 ? 40 : random.integer<Index>(1, 7),
                  .raw_keys = raw_keys} {
     if (kind_ != Kind::xpos && random.integer(0, 1) == 1)
       layout_.output_pairing = pairing == Pairing::half ? Pairing::interleaved : Pairing::half;
@@ -329,7 +329,7 @@ class CacheAndModel {
       next = *std::max_element(at.begin(), at.begin() + axes_) + 1;
     }
     std::vector<Point> at;
-    for (Index n = random_.pick<Index>({0, 1, 1, 1, 2, 5, 11}); n > 0; --n)
+    for (Index n = random_.pick<Index>({0, 1, 1, 1, 2, 5, 11, 20}); n > 0; --n)
       at.push_back(all_axes(first.value_or(next) + static_cast<double>(at.size())));
     return append_tokens(s, at, [&](const auto& keys, const auto& values) {
       if (first) return cache_->append(s.id, keys.view(), values.view(), *first);

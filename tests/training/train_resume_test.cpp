@@ -1,9 +1,6 @@
 // The trainer as a program: killed and resumed, and given what it must refuse.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,9 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "support/process.hpp"
 #include "support/temporary_folder.hpp"
-
-extern char** environ;
 
 namespace {
 
@@ -35,51 +31,17 @@ std::string read(const fs::path& path) {
 }
 
 /// A process of the trainer that can be waited for, or killed.
-class Process {
+class Process : public rotary::testing::Process {
  public:
-  Process(const std::vector<std::string>& arguments, const fs::path& output) {
-    std::vector<std::string> all{ROTARY_TRAIN_BINARY};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    std::vector<char*> pointers;
-    for (std::string& argument : all) pointers.push_back(argument.data());
-    pointers.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    if (posix_spawn(&id_, all[0].c_str(), &actions, nullptr, pointers.data(), environ) != 0)
-      throw std::runtime_error("cannot start " + all[0]);
-    posix_spawn_file_actions_destroy(&actions);
-  }
-  ~Process() {
-    if (!ended_) kill();
-  }
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-
-  /// The exit code, or minus the signal that ended it.
-  int wait() {
-    int status = 0;
-    ::waitpid(id_, &status, 0);
-    ended_ = true;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-
-  int kill() {
-    ::kill(id_, SIGKILL);
-    return wait();
-  }
-
-  bool running() {
-    siginfo_t info{};
-    return ::waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-           info.si_pid == 0;
-  }
+  Process(const std::vector<std::string>& arguments, const fs::path& output)
+      : rotary::testing::Process(command(arguments), output) {}
 
  private:
-  pid_t id_ = 0;
-  bool ended_ = false;
+  static std::vector<std::string> command(const std::vector<std::string>& arguments) {
+    std::vector<std::string> all{ROTARY_TRAIN_BINARY};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return all;
+  }
 };
 
 class TrainTransformer : public testing::Test {

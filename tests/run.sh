@@ -140,7 +140,7 @@ if [[ $memory ]]; then
   test_with 'clang++, memory sanitizer' msan
 fi
 if [[ $coverage ]]; then
-  mapfile -t only < <(cd tests && printf '%s\n' */*_test.cpp | sed 's,.*/,,; s/\.cpp$//; /^train_resume_test$/d')
+  mapfile -t only < <(cd tests && printf '%s\n' */*_test.cpp | sed 's,.*/,,; s/\.cpp$//; /^train_resume_test$/d; /^generate_test$/d')
   test_with 'clang++, line coverage' coverage
   python3 tests/coverage.py "$build" || failed=yes
   only=()

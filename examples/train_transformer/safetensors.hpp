@@ -31,7 +31,7 @@ struct Error : std::runtime_error {
 /// A tensor whose bytes belong to someone else: to a model, or to the contents of a file.
 struct Tensor {
   std::string name;
-  std::string dtype;  ///< "F32" or "F64"
+  std::string dtype;  ///< "F64", "F32", "F16" or "BF16"
   std::vector<std::uint64_t> shape;
   std::string_view bytes;
 };
@@ -86,9 +86,10 @@ inline std::string header_of(const Contents& contents) {
 namespace detail {
 
 inline std::uint64_t size_of(const std::string& name, const std::string& dtype) {
+  if (dtype == "F16" || dtype == "BF16") return 2;
   if (dtype == "F32") return 4;
   if (dtype == "F64") return 8;
-  throw Error("tensor \"" + name + "\" has numbers of type \"" + dtype + "\"; wanted F32 or F64");
+  throw Error("tensor \"" + name + "\" has numbers of type \"" + dtype + "\"; wanted F64, F32, F16 or BF16");
 }
 
 /// A whole number ≥ 0 of the header. JSON has other numbers and other things than numbers; none of them is a

@@ -101,7 +101,8 @@ TEST(Safetensors, SayWhatIsWrongWithAFile) {
   expect(file_of(R"({"__metadata__":{"a":3}})", 0), "__metadata__ \"a\" that is no text");
   expect(file_of(R"({"x":3})", 0), "tensor \"x\" lacks");
   expect(file_of(R"({"x":{"dtype":"F32","shape":[2]}})", 8), "tensor \"x\" lacks");
-  expect(file_of(R"({"x":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}})", 2), "\"I8\"; wanted F32 or F64");
+  expect(file_of(R"({"x":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}})", 2),
+         "\"I8\"; wanted F64, F32, F16 or BF16");
   for (const char* bad : {"-1", "1.5", "null", "\"2\"", "1e3", "[2]", "18446744073709551616"})
     expect(file_of(entry(std::string("[") + bad + "]", "[0,8]"), 8), "in its shape; wanted a whole number");
   expect(file_of(entry("[NaN]", "[0,8]"), 8), "not JSON");

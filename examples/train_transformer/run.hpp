@@ -12,6 +12,7 @@
 #include "addition_task.hpp"
 #include "checkpoint.hpp"
 #include "curves.hpp"
+#include "model_files.hpp"
 #include "options.hpp"
 #include "progress.hpp"
 #include "sample.hpp"
@@ -38,6 +39,7 @@ struct RunFiles {
   void save(Trainer& trainer) const {
     if (!trainer.ranks().is_first()) return;
     write_csv(csv(), trainer);
+    write_model_files(folder, trainer.run(), trainer.task().tokenizer());
     save_checkpoint(checkpoint(), trainer);
   }
 };

@@ -15,8 +15,10 @@
 #include "../../examples/train_transformer/addition_task.hpp"
 #include "../../examples/train_transformer/checkpoint.hpp"
 #include "../../examples/train_transformer/curves.hpp"
+#include "../../examples/train_transformer/model_files.hpp"
 #include "../../examples/train_transformer/text_task.hpp"
 #include "support/errors.hpp"
+#include "support/process.hpp"
 #include "support/random.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -236,6 +238,81 @@ TEST(Checkpoint, OfAnUntouchedRunIsReadBack) {
   train::Checkpoint(folder / "c").restore(read.trainer);
   expect_same(untouched, read);
 }
+
+#ifdef ROTARY_GENERATE_BINARY
+/// What examples/generate makes of a prompt with the checkpoint of a run, and what the trainer's model makes of the same text.
+struct Generated {
+  int code = 0;
+  std::string output, messages;
+  std::string logits;           ///< the file that --logits writes
+  std::vector<int> tokens;      ///< of the output
+  train::Matrix<float> wanted;  ///< logits of the trainer's model
+
+  Generated(const Folder& folder, train::RunOptions run, const std::string& prompt) {
+    Training training(run);
+    training.steps(5);
+    train::write_model_files(folder / "", run, training.task.tokenizer());
+    train::save_checkpoint(folder / "checkpoint.safetensors", training.trainer);
+    rotary::testing::Process process({ROTARY_GENERATE_BINARY, (folder / "").string(), "--prompt", prompt,
+                                      "--length", "3", "--logits", folder / "logits"},
+                                     folder / "output", folder / "messages");
+    code = process.wait();
+    output = train::read_file(folder / "output");
+    messages = train::read_file(folder / "messages");
+    if (code != 0) return;
+    logits = train::read_file(folder / "logits");
+
+    // The model of the trainer reads the text that was generated; the last character and the line's end were not read.
+    tokens = training.task.tokenizer().encode(output.substr(0, output.size() - 1));
+    const auto read = static_cast<Index>(tokens.size()) - 1;
+    train::Model<float>::Activations activations;
+    training.trainer.model().forward({read, 1, {tokens.begin(), tokens.end() - 1}, {}}, activations);
+    wanted = activations.logits;
+  }
+};
+
+TEST(Checkpoint, IsWhatGenerateContinuesATextWith) {
+  for (const auto& [positions, percentage] :
+       {std::pair{"rotary", 1.0}, std::pair{"rotary", 0.5}, std::pair{"none", 1.0}}) {
+    SCOPED_TRACE(positions);
+    const Folder folder;
+    train::RunOptions run = small_run();
+    run.heads = 1;
+    run.positions = positions;
+    run.rope_percentage = percentage;
+    const Generated generated(folder, run, "3+4=");
+    ASSERT_EQ(generated.code, 0) << generated.messages;
+    const safetensors::Contents contents = safetensors::parse(generated.logits);
+    const safetensors::Tensor& tensor = contents.tensor("logits");
+    ASSERT_EQ(tensor.shape[0], static_cast<std::uint64_t>(generated.wanted.rows()));
+    ASSERT_EQ(tensor.shape[1], static_cast<std::uint64_t>(generated.wanted.cols()));
+    for (Index t = 0; t < generated.wanted.rows(); ++t) {
+      Index likeliest = 0;
+      for (Index i = 0; i < generated.wanted.cols(); ++i) {
+        float logit = 0;
+        std::memcpy(&logit, tensor.bytes.data() + 4 * (t * generated.wanted.cols() + i), 4);
+        // Both are float, and sums of at most 16 products; logits are about 1.
+        EXPECT_NEAR(logit, generated.wanted(t, i), 1e-5f);
+      }
+      generated.wanted.row(t).maxCoeff(&likeliest);
+      if (t >= 3) {  // from the end of the prompt on
+        EXPECT_EQ(generated.tokens[static_cast<std::size_t>(t) + 1], likeliest);
+      }
+    }
+  }
+}
+
+TEST(Checkpoint, IsRefusedByGenerateWithPositionsThatItDoesNotKnow) {
+  const Folder folder;
+  train::RunOptions run = small_run();
+  run.positions = "xpos";
+  const Generated generated(folder, run, "3+4=");
+  EXPECT_EQ(generated.code, 1);
+  EXPECT_NE(generated.messages.find("config.json: positions is \"xpos\", wanted \"rotary\" or \"none\""),
+            std::string::npos)
+      << generated.messages;
+}
+#endif
 
 TEST(Curves, AreACsvOfOneRowAStep) {
   Training training(small_run());

@@ -40,7 +40,7 @@ Tensor<S, kRank> concatenated(std::span<const StridedView<const S>> inputs, int 
   Tensor<S, kRank> result(shape);
   if (result.size() == 0) return result;
   StridedView<S> part = view_of(result);
-  part.extents[static_cast<std::size_t>(dim)] = each;
+  part.set_extent(dim, each);
   for (const auto& input : inputs) {
     copy_elements(input, part);
     part.data += each * part.stride(dim);

@@ -197,7 +197,7 @@ class PolarEmbedding {
     const auto back = view_of(rotated_back);
     const Index dim = options_.dim, head_dim = in.extent(in.rank - 1);
     auto wanted = in;
-    wanted.extents[static_cast<std::size_t>(in.rank - 1)] = head_dim + dim;
+    wanted.set_extent(in.rank - 1, head_dim + dim);
     if (!detail::same_shape(back, wanted))
       detail::fail("the gradient has shape ", detail::shape_text(back), ", it must be ",
                    detail::shape_text(wanted));

@@ -52,6 +52,9 @@ TEST(DoubleDouble, ComparesBothParts) {
 TEST(DoubleDouble, ComputesAtCompileTimeToo) {
   constexpr DoubleDouble third = DoubleDouble(1) / 3;
   static_assert(third.hi == 1.0 / 3 && third.lo == 0x1.5555555555555p-56);
+  static_assert(third + third == 2 * third && -third + third == 0 && third - 1.0 / 3 == third.lo);
+  static_assert(DoubleDouble(1e16) + 1 - 1e16 == 1 && DoubleDouble(1) / DoubleDouble(3) - third == 0);
+  static_assert(isfinite(third) && third < DoubleDouble(1.0 / 3, 0x1.6p-56) && third > 1.0 / 3);
   volatile double one = 1;
   EXPECT_EQ(DoubleDouble(one) / 3, third);
 }

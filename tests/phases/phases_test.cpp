@@ -170,6 +170,25 @@ TEST(Phases, DifferenceOfPhasesIsThePhaseOfTheDifference) {
   }
 }
 
+// The group laws, for the compiler to check: phase(m) + phase(n) = phase(m + n), and what follows from it.
+constexpr bool laws_hold(const TurnStep& step) {
+  constexpr std::int64_t kPositions[] = {0,           1, -1, 2, 7, -4096, 131071, (std::int64_t{1} << 40) + 3,
+                                         kLargest / 2};
+  const auto phase = [&](const FixedPosition& position) { return phase_at(position, step); };
+  for (const std::int64_t m : kPositions) {
+    if (phase(m) + phase(-m) != Phase128{} || phase(-m) != -phase(m)) return false;
+    if (m * step.fraction() != phase(m)) return false;
+    for (const std::int64_t n : kPositions)
+      if (phase(m) + phase(n) != phase(m + n) || phase(m) - phase(n) != phase(m - n)) return false;
+  }
+  return phase(0) == Phase128{};
+}
+static_assert(laws_hold({0, 0x28be60db9391054a,
+                         0x7f09d5f47d4d3770}));  // 1 / 2π turns: one radian per position
+static_assert(laws_hold({0, 1, 0}) && laws_hold({0, 0, 1}) &&
+              laws_hold({0, ~std::uint64_t{0}, ~std::uint64_t{0}}));
+static_assert(laws_hold({1234567, 0x8000000000000000, 0}) && laws_hold(-TurnStep{5, 3, 1}));
+
 TEST(Phases, WrapAtAFullTurn) {
   constexpr std::uint64_t quarter = std::uint64_t{1} << 62;
   const TurnStep step{0, quarter, 0};  // four positions make a turn
@@ -192,6 +211,15 @@ TEST(Phases, QuarterTurnsAreExact) {
     EXPECT_EQ(sin, wanted[quarter].sin);
   }
 }
+
+static_assert([] {
+  for (std::uint64_t n = 0; n < 64; ++n) {
+    const Phase128 phase{n << 58, n};
+    const CosSin forth = cos_sin(phase), back = cos_sin(-phase);
+    if (forth.cos != back.cos || forth.sin != -back.sin) return false;
+  }
+  return cos_sin({}).cos == 1 && cos_sin({std::uint64_t{1} << 62, 0}).sin == 1;
+}());
 
 TEST(Phases, OppositePhasesHaveMirroredBits) {
   Random random(6);

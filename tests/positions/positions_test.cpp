@@ -69,6 +69,33 @@ TEST(FixedPosition, RefusesWhatIsNoPosition) {
   EXPECT_EQ(static_cast<double>(FixedPosition(std::nextafter(0x1p62, 0))), std::nextafter(0x1p62, 0));
 }
 
+// A fraction counts upwards from a whole, so that -2.25 is -3 and 0.75.
+constexpr FixedPosition of_parts(std::int64_t whole, std::uint64_t fraction) {
+  FixedPosition position(whole);
+  position.fraction = fraction;
+  return position;
+}
+static_assert([] {
+  constexpr std::uint64_t kHalf = std::uint64_t{1} << 63;
+  const FixedPosition positions[] = {0,
+                                     1,
+                                     -1,
+                                     131071,
+                                     of_parts(2, kHalf),
+                                     of_parts(-3, kHalf / 2),
+                                     of_parts(7, 1),
+                                     of_parts(-8, ~std::uint64_t{0})};
+  for (const FixedPosition& a : positions) {
+    if (a + -a != FixedPosition(0) || -(-a) != a || a + 0 != a) return false;
+    for (const FixedPosition& b : positions) {
+      if (a + b != b + a || -(a + b) != -a + -b) return false;
+      for (const FixedPosition& c : positions)
+        if ((a + b) + c != a + (b + c)) return false;
+    }
+  }
+  return of_parts(2, kHalf) + of_parts(2, kHalf) == FixedPosition(5);
+}());
+
 TEST(FixedPosition, AddsExactly) {
   Random random(802);
   SCOPED_TRACE(random.replay());

@@ -28,8 +28,7 @@ auto features_of(X& x) {
     if constexpr (std::remove_cvref_t<X>::IsVectorAtCompileTime) {
       auto vector = view_of(x);
       if constexpr (std::remove_cvref_t<X>::RowsAtCompileTime == 1) {
-        vector.extents[0] = vector.extents[1];
-        vector.strides[0] = vector.strides[1];
+        vector.set_axis(0, vector.extent(1), vector.stride(1));
       }
       vector.rank = 1;
       return vector;

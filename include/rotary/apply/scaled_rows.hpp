@@ -47,7 +47,7 @@ CosSinTable<T> scaled_table(const TurnSteps& steps, const Positions& positions, 
   // The index of a row, and where along the axes its exact row and its scales are.
   auto row_shape = view_of_ones(exact.data(), last);
   std::copy(shape.begin(), shape.end(), row_shape.extents.begin());
-  row_shape.strides[static_cast<std::size_t>(seq_axis)] = width;
+  row_shape.set_axis(seq_axis, row_shape.extent(seq_axis), width);
   Index row = 0;
   for_each_index(
       last,

@@ -108,8 +108,8 @@ ROTARY_ALWAYS_INLINE decltype(auto) unchecked_view_of(X& x) {
     return canonical(x);
   } else {
     auto view = StridedView<std::remove_pointer_t<decltype(canonical_data(x))>>::unset(canonical_data(x), 2);
-    view.extents[0] = x.rows(), view.extents[1] = x.cols();
-    view.strides[0] = x.rowStride(), view.strides[1] = x.colStride();
+    view.set_axis(0, x.rows(), x.rowStride());
+    view.set_axis(1, x.cols(), x.colStride());
     return view;
   }
 }

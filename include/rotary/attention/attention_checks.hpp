@@ -92,7 +92,7 @@ inline StridedView<const bool> broadcast_mask(const StridedView<const bool>& giv
   StridedView<const bool> mask = with_rank(given, q.rank, "the mask");
   StridedView<const char> wanted = q;
   const Index last[] = {sizes.heads, sizes.seq_q, sizes.seq_k};
-  for (int n = 0; n < 3; ++n) wanted.extents[static_cast<std::size_t>(q.rank - 3 + n)] = last[n];
+  for (int n = 0; n < 3; ++n) wanted.set_extent(q.rank - 3 + n, last[n]);
   for (int axis = 0; axis < q.rank; ++axis)
     if (mask.extent(axis) != 1 && mask.extent(axis) != wanted.extent(axis))
       fail("the mask has shape ", shape_text(given), ", it must be broadcast against ", shape_text(wanted));
@@ -132,7 +132,7 @@ AttentionCall<T> attention_call(const StridedView<const Q>& q, const StridedView
 /// Throws unless `x` has the shape of `like`, but for `width` features.
 template <class X, class Like>
 void check_shape_like(const StridedView<X>& x, StridedView<Like> like, Index width, const char* name) {
-  like.extents[static_cast<std::size_t>(like.rank - 1)] = width;
+  like.set_extent(like.rank - 1, width);
   if (!same_shape(x, like)) fail(name, " has shape ", shape_text(x), ", it must have ", shape_text(like));
 }
 
@@ -153,8 +153,7 @@ StridedView<X> with_one_feature(StridedView<X> x, const StridedView<Q>& q) {
     fail("log_sum has shape ", shape_text(given), ", it must be [.., seq_q, heads] of queries ",
          shape_text(q));
   x.rank = q.rank;
-  x.extents[static_cast<std::size_t>(x.rank - 1)] = 1;
-  x.strides[static_cast<std::size_t>(x.rank - 1)] = 1;
+  x.set_axis(x.rank - 1, 1, 1);
   return x;
 }
 

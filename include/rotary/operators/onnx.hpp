@@ -42,10 +42,9 @@ template <class X>
 StridedView<X> with_heads(const StridedView<X>& input, Index num_heads) {
   StridedView<X> split = input;
   split.rank = 4;
-  split.extents[2] = num_heads;
-  split.extents[3] = input.extent(2) / num_heads;
-  split.strides[2] = split.extents[3] * input.stride(2);
-  split.strides[3] = input.stride(2);
+  const Index head_dim = input.extent(2) / num_heads;
+  split.set_axis(2, num_heads, head_dim * input.stride(2));
+  split.set_axis(3, head_dim, input.stride(2));
   return split;
 }
 

@@ -17,8 +17,8 @@ StridedView<S> view_of_ones(S* data, int rank) {
 /// Gives `axis` the extent and the stride of an axis of another view; extent 1 is broadcast.
 template <class S, class Of>
 void set_axis(StridedView<S>& view, int axis, const StridedView<Of>& of, int of_axis) {
-  view.extents[static_cast<std::size_t>(axis)] = of.extent(of_axis);
-  view.strides[static_cast<std::size_t>(axis)] = of.extent(of_axis) == 1 ? 0 : of.stride(of_axis);
+  const Index extent = of.extent(of_axis);
+  view.set_axis(axis, extent, extent == 1 ? 0 : of.stride(of_axis));
 }
 
 /// `x` with `rank` axes, aligned from the last: the new ones, in front, have extent 1.

@@ -101,7 +101,7 @@ bool share_elements(const StridedView<A>& a, const StridedView<B>& b, bool if_un
   StridedView<A> both = a;
   for (int axis = 0; axis < a.rank; ++axis) {
     const Index extent = a.extent(axis) > b.extent(axis) ? a.extent(axis) : b.extent(axis);
-    both.extents[static_cast<std::size_t>(axis)] = extent;
+    both.set_extent(axis, extent);
     if (extent > 1 && a.stride(axis) != b.stride(axis)) return if_unknown;
   }
   const auto bytes =

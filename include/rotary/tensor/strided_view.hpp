@@ -95,6 +95,13 @@ struct StridedView {
   Index extent(int axis) const { return extents[at(axis)]; }
   Index stride(int axis) const { return strides[at(axis)]; }
 
+  /// Replaces the extent of an axis, and its stride. Unchecked: call `check` where they are not known to fit.
+  void set_extent(int axis, Index extent) { extents[at(axis)] = extent; }
+  void set_axis(int axis, Index extent, Index stride) {
+    extents[at(axis)] = extent;
+    strides[at(axis)] = stride;
+  }
+
   /// Has it no elements?
   bool empty() const {
     for (int axis = 0; axis < rank; ++axis)

@@ -33,8 +33,7 @@ requires(detail::is_stored<X>() && detail::is_tensor<X>) [[nodiscard]] ROTARY_AL
   Index size = 1;
   bool fits = true;
   const auto set_axis = [&](std::size_t axis) {
-    view.extents[axis] = extents[axis];
-    view.strides[axis] = size;
+    view.set_axis(static_cast<int>(axis), extents[axis], size);
     fits = extents[axis] >= 0 && detail::multiplied(size, extents[axis], size) && fits;
   };
   // Not a loop, which at -O2 takes longer than a token's head.
@@ -55,10 +54,8 @@ template <class X>
 requires(detail::is_stored<X>() && detail::is_dense<X>) auto view_of(X& x) {
   using Element = std::remove_pointer_t<decltype(x.data())>;
   auto view = StridedView<Element>::unset(x.data(), 2);
-  view.extents[0] = x.rows();
-  view.extents[1] = x.cols();
-  view.strides[0] = x.rowStride();
-  view.strides[1] = x.colStride();
+  view.set_axis(0, x.rows(), x.rowStride());
+  view.set_axis(1, x.cols(), x.colStride());
   view.check();
   return view;
 }
@@ -114,8 +111,7 @@ auto const_elements_of(const X& x) {
   if constexpr (is_dense<X>) {
     if constexpr (X::IsVectorAtCompileTime) {
       if constexpr (X::RowsAtCompileTime == 1) {
-        view.extents[0] = view.extents[1];
-        view.strides[0] = view.strides[1];
+        view.set_axis(0, view.extent(1), view.stride(1));
       }
       view.rank = 1;
     }
@@ -137,8 +133,9 @@ auto writable_view_of(X& x) {
 template <class S, class X>
 StridedView<S> as_heads(StridedView<S> view, const X&) {
   if constexpr (is_column<X>()) {
-    view.extents[1] = std::exchange(view.extents[0], 1);
-    view.strides[1] = std::exchange(view.strides[0], view.strides[1]);
+    const Index of_features = view.stride(1);
+    view.set_axis(1, view.extent(0), view.stride(0));
+    view.set_axis(0, 1, of_features);
   }
   return view;
 }

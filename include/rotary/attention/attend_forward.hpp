@@ -8,7 +8,10 @@ namespace rotary::inline ROTARY_ABI::detail {
 /// Rows of queries and keys in a block: scores and the accumulator stay in the second-level cache.
 inline constexpr Index kQueryRows = 128, kKeyBlock = 256;
 /// With fewer blocks of queries than this the keys are split too, into at most kMostKeyParts parts of at least kPartKeys keys.
-inline constexpr Index kSplitBelowBlocks = 64, kMostKeyParts = 16, kPartKeys = 1024;
+inline constexpr Index kSplitBelowBlocks = 64, kMostKeyParts = 16, kPartKeys = 256;
+/// A part is read for all heads, this many keys at a time. The heads of a token are contiguous, but the tokens of one head have a
+/// large stride, for which the processor does not prefetch (bench/run.sh --filter attention/decode).
+inline constexpr Index kSharedKeyBlock = 64;
 
 /// out_i = Σ_j softmax_j(s_ij) v_j for all queries of a call (Milakov and Gimelshein 2018; Dao et al. 2022).
 ///
@@ -28,17 +31,18 @@ class AttendForward {
     most_parts_ = blocks < kSplitBelowBlocks ? kMostKeyParts : 1;
     parts_ = key_parts(call.sizes.seq_k).count;
     if (parts_ > 1) partial_.resize(static_cast<std::size_t>(block_count_ * parts_));
+    heads_ = parts_ > 1 ? call.sizes.kv_heads : 1;
   }
 
-  Index tasks() const { return block_count_ * parts_; }
+  Index tasks() const { return block_count_ / heads_ * parts_; }
   Index merges() const { return parts_ > 1 ? block_count_ : 0; }
   /// Of one task.
   Eigen::TensorOpCost cost() const {
     const auto& sizes = call_.sizes;
     const double keys = static_cast<double>(std::min(key_parts(sizes.seq_k).keys, sizes.seq_k)),
                  width = static_cast<double>(sizes.d + sizes.d_v);
-    return {keys * width * sizeof(T), 0,
-            keys * width * static_cast<double>(blocks_.tokens * sizes.group()) / 4};
+    return {keys * width * static_cast<double>(heads_) * sizeof(T), 0,
+            keys * width * static_cast<double>(blocks_.tokens * sizes.group() * heads_) / 4};
   }
 
   void run(Index first, Index last);
@@ -55,8 +59,16 @@ class AttendForward {
       sum.assign(static_cast<std::size_t>(rows), T(0));
     }
   };
+  /// A head of keys and values, and the queries that read it.
+  struct Head {
+    QueryBlock block;
+    Rows* rows;
+    RowMajorMatrix<T> queries;
+    HeadReader<T> keys, values;
+  };
   struct Scratch {
-    RowMajorMatrix<T> queries, keys, values, scores;
+    std::vector<Head> heads;
+    RowMajorMatrix<T> keys, values, scores;
     std::vector<SeenKeys> seen;
     std::vector<KeyRange> ranges;
     std::vector<T> factors;
@@ -72,7 +84,7 @@ class AttendForward {
     return {count, ((keys + count - 1) / count + kKeyBlock - 1) / kKeyBlock * kKeyBlock};
   }
 
-  void run_part(const QueryBlock& block, Index part, Rows& rows, Scratch& scratch) const;
+  void run_part(Index part, Scratch& scratch) const;
   void add_scores(const QueryBlock& block, Index first, HeadRows<T> scores, Rows& rows,
                   Scratch& scratch) const;
   void finish(const QueryBlock& block, Rows& rows) const;
@@ -83,6 +95,7 @@ class AttendForward {
   QueryBlocks blocks_;
   Index block_count_ = 0, most_parts_ = 1;
   Index parts_ = 1;  // of the longest sequence
+  Index heads_ = 1;  // of keys, in a task
   std::vector<Rows> partial_;
 };
 
@@ -90,38 +103,49 @@ template <RowScalar T>
 void AttendForward<T>::run(Index first, Index last) {
   Scratch scratch;
   scratch.scores.setZero(std::min(kQueryRows, call_.sizes.seq_q * call_.sizes.group()), kKeyBlock);
+  scratch.heads.resize(static_cast<std::size_t>(heads_));
   Rows rows;
   for (Index task = first; task < last; ++task) {
-    const QueryBlock block = blocks_.block(task / parts_);
-    if (parts_ > 1) {
-      run_part(block, task % parts_, partial_[static_cast<std::size_t>(task)], scratch);
-    } else {
-      run_part(block, 0, rows, scratch);
-      finish(block, rows);
+    const Index n = task / parts_, part = task % parts_, per_head = blocks_.per_head;
+    for (Index h = 0; h < heads_; ++h) {
+      // The blocks of queries of one head follow each other, then come those of the next head.
+      const Index at = heads_ == 1 ? n : (n / per_head * heads_ + h) * per_head + n % per_head;
+      Head& head = scratch.heads[static_cast<std::size_t>(h)];
+      head.block = blocks_.block(at);
+      head.rows = parts_ == 1 ? &rows : &partial_[static_cast<std::size_t>(at * parts_ + part)];
     }
+    run_part(part, scratch);
+    if (parts_ == 1) finish(scratch.heads[0].block, rows);
   }
 }
 
+/// Runs a part of the keys of the heads in `scratch`, which are of one sequence and of the same tokens.
 template <RowScalar T>
-void AttendForward<T>::run_part(const QueryBlock& block, Index part, Rows& rows, Scratch& scratch) const {
-  const KeyParts parts = key_parts(call_.keys_of(block.b));
+void AttendForward<T>::run_part(Index part, Scratch& scratch) const {
+  const QueryBlock& tokens = scratch.heads[0].block;
+  const KeyParts parts = key_parts(call_.keys_of(tokens.b));
   if (part >= parts.count) return;
-  const Index count = call_.rows(block);
-  rows.reset(count, call_.sizes.d_v);
-  call_.visible_to(block.b).of_block(block.first, block.count, scratch.seen, scratch.ranges);
-  call_.read_heads(call_.queries, block, scratch.queries);
-  scratch.queries *= call_.scale;
+  const Index count = call_.rows(tokens);
+  call_.visible_to(tokens.b).of_block(tokens.first, tokens.count, scratch.seen, scratch.ranges);
   if (scratch.scores.rows() < count) scratch.scores.setZero(count, kKeyBlock);  // a group of many heads
-  const HeadReader<T> keys = call_.keys.head(block.b, block.kv_head),
-                      values = call_.values.head(block.b, block.kv_head);
-  for_each_key_block(std::span<const KeyRange>(scratch.ranges), part * parts.keys, (part + 1) * parts.keys,
-                     kKeyBlock, [&](Index, Index first, Index width) {
-                       const HeadRows<T> scores = score_rows(scratch.scores, count, 0, width);
-                       multiply_transposed<T>(scratch.queries, keys.read(first, width, scratch.keys), scores);
-                       if (call_.options.soft_cap) cap_scores<T>(*call_.options.soft_cap, scores);
-                       add_scores(block, first, scores, rows, scratch);
-                       add_product<T>(scores, values.read(first, width, scratch.values), rows.sums);
-                     });
+  for (Head& head : scratch.heads) {
+    head.rows->reset(count, call_.sizes.d_v);
+    call_.read_heads(call_.queries, head.block, head.queries);
+    head.queries *= call_.scale;
+    head.keys = call_.keys.head(head.block.b, head.block.kv_head);
+    head.values = call_.values.head(head.block.b, head.block.kv_head);
+  }
+  for_each_key_block(
+      std::span<const KeyRange>(scratch.ranges), part * parts.keys, (part + 1) * parts.keys,
+      heads_ == 1 ? kKeyBlock : kSharedKeyBlock, [&](Index, Index first, Index width) {
+        const HeadRows<T> scores = score_rows(scratch.scores, count, 0, width);
+        for (const Head& head : scratch.heads) {
+          multiply_transposed<T>(head.queries, head.keys.read(first, width, scratch.keys), scores);
+          if (call_.options.soft_cap) cap_scores<T>(*call_.options.soft_cap, scores);
+          add_scores(head.block, first, scores, *head.rows, scratch);
+          add_product<T>(scores, head.values.read(first, width, scratch.values), head.rows->sums);
+        }
+      });
 }
 
 /// Replaces scores by exponentials, and has the sums so far multiplied by what their shift has changed by.

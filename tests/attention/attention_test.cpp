@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <rotary/attention.hpp>
+#include <rotary/labml.hpp>
 #include <string>
 #include <thread>
 #include <vector>

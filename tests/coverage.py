@@ -9,7 +9,7 @@ tests/run.sh --coverage calls it. A line that cannot run carries a comment:
 
 A comment that stands alone holds for the statement below it, and one at a line that opens a block for the whole block.
 
-Counted is what Clang compiles on this processor: neither branches of the preprocessor for others, nor templates that no
+Counted is what Clang compiles on this processor, but lines of closing brackets: neither branches of the preprocessor for others, nor templates that no
 test instantiates. What each test runs is written to <build directory>/lines_of_tests.json, for tests/mutate.py.
 """
 import collections
@@ -41,6 +41,12 @@ def lines_run(programs, profile):
             number, count = line[3:].split(",")[:2]
             counts[header][int(number)] = int(count)
     return counts
+
+
+def code_lines(header):
+    """The lines that hold more than closing brackets or the preprocessor's."""
+    lines = (INCLUDE / header).read_text().splitlines()
+    return {number for number, line in enumerate(lines, 1) if not re.fullmatch(r"\s*(#.*|[})\];,]*)", line)}
 
 
 def merge(profiles, merged):
@@ -92,7 +98,8 @@ def main():
     folders, missing = collections.defaultdict(lambda: [0, 0, 0]), []
     print(f"\n{'header':45} lines  not run  without a reason")
     for header in sorted(counts):
-        lines, excused = counts[header], excused_lines(header)
+        code, excused = code_lines(header), excused_lines(header)
+        lines = {line: count for line, count in counts[header].items() if line in code}
         idle = [line for line, count in sorted(lines.items()) if not count]
         bare = [line for line in idle if line not in excused]
         print(f"{header:45} {len(lines):5} {len(idle):8} {len(bare):17}")

@@ -34,7 +34,7 @@ template <class T>
 inline constexpr bool is_table<CosSinTable<T>> = true;
 
 template <class F>
-constexpr bool check_angles() {
+constexpr bool check_angles() {  // not covered: runs while compiling
   constexpr bool kHasAngles = is_tensor<F> || is_dense<F> || is_view<F>;
   static_assert(kHasAngles, "rotary: angles are an Eigen tensor, matrix or vector, [..., rotary_dim]");
   return kHasAngles;

@@ -12,7 +12,7 @@ namespace rotary::inline ROTARY_ABI {
 namespace detail {
 
 template <class... Arguments>
-constexpr bool are_sizes_then_offsets() {
+constexpr bool are_sizes_then_offsets() {  // not covered: runs while compiling
   constexpr std::size_t kCount = sizeof...(Arguments);
   if constexpr (kCount < 2) {
     return false;

@@ -245,7 +245,7 @@ class XPos {
   }
 
   template <class Q, class K>
-  static constexpr bool can_return() {
+  static constexpr bool can_return() {  // not covered: runs while compiling
     return detail::check_rotatable<Q>() && detail::check_returnable<Q>() && detail::check_rotatable<K>() &&
            detail::check_returnable<K>();
   }

@@ -63,6 +63,8 @@ TEST(Errors, Dim) {
   expect_no_embedding({.freqs_for = FreqsFor::constant, .num_freqs = -1}, {"num_freqs is -1", "negative"});
   expect_error([] { AxialFrequencies<float>({.dim = 7}); }, {"dim is 7", "even"});
   expect_error([] { AxialFrequencies<float>({.dim = 0}); }, {"dim is 0", "positive"});
+  expect_error([] { AxialFrequencies<float>(axial(language_frequencies(4), 2), FreqsFor::lang, {}); },
+               {"one axis", "2 axes"});
 }
 
 TEST(Errors, Frequencies) {
@@ -338,6 +340,13 @@ TEST(Errors, ShapesOfScales) {
                {"[3, 3, 4]", "[2, 3, 6]"});
   expect_error([&] { static_cast<void>(apply_rotary_emb(freqs, t, angles(1, 2, 3, 4))); },
                {"[1, 2, 3, 4]", "rank 3"});
+  const RotaryEmbedding<float> rotary_emb({.dim = 4});
+  expect_error(
+      [&] {
+        static_cast<void>(rotary_emb.rotate_queries_or_keys(t, RotateOptions{.direction = Direction::inverse},
+                                                            angles(3, 4)));
+      },
+      {"no inverse", "Direction::transpose"});
 }
 
 TEST(Errors, Tables) {
@@ -367,6 +376,11 @@ TEST(Errors, Tables) {
   expect_error([&] { CosSinTable<float>(two_pairs, three, {.seq_dim = -1}); }, {"seq_dim is -1", "features"});
   expect_error([&] { CosSinTable<float>(two_pairs, three, {.rotary_dim = 6}); }, {"rotary_dim is 6"});
   expect_error([&] { CosSinTable<float>(two_pairs, Positions::from(3)); }, {"no length"});
+  // A batch needs an axis before that of the sequence.
+  expect_refused(CosSinTable<float>(two_pairs, Positions::consecutive(6).in_batches(3), {.seq_dim = 0}),
+                 forward, {"along the batch", "[2, 3, 6]", "axis 0"});
+  const Frequencies of_heads[] = {two_pairs, language_frequencies(6)};
+  expect_error([&] { CosSinTable<float>(of_heads, three); }, {"3 pairs", "2 pairs"});
   expect_error([&] { static_cast<void>(table.cos(3, 0)); }, {"row 3", "3 rows"});
   expect_error([&] { static_cast<void>(table.sin(0, 2)); }, {"pair 2", "2 pairs"});
   expect_error([&] { static_cast<void>(table.cos(-1, 0)); }, {"row -1"});
@@ -428,6 +442,8 @@ TEST(Errors, XPosOptions) {
         XPos<float>{RotaryEmbeddingOptions{.dim = 2, .custom_freqs = {1, 2, 3}}};
       },
       {"dim is 2", "3 frequencies"});
+  expect_error([] { XPos<float>(axial(language_frequencies(4), 2)); },
+               {"2 coordinates", "XPos takes those of one"});
   XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
   const auto before = xpos.scale();
   expect_error([&] { xpos.set_scale({1}); }, {"1 scales", "2"});

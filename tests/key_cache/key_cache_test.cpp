@@ -183,6 +183,12 @@ TEST(KeyCache, TakesKeysInAnyForm) {
   expect_same();
   cache.append(StridedView<const float>(keys.data(), {2, 5, 8}));
   expect_same();
+  cache.append(keys, Positions::from(0));
+  expect_same();
+  // Tokens before heads, if the layout says so.
+  KeyCache<float> tokens_first(frequencies, {.seq_dim = -3}, options);
+  tokens_first.append(StridedView<const float>(keys.data(), {5, 2, 8}, {8, 40, 1}));
+  EXPECT_TRUE(same_bits(copy_of(tokens_first), copy_of(wanted)));
   // One head may be a matrix; what is appended may be the cache's own.
   KeyCache<float> one_head(frequencies, {}, {.head_dim = 8});
   const Eigen::MatrixXf matrix = Eigen::MatrixXf::Random(6, 8);

@@ -184,6 +184,8 @@ TEST(ReferenceFloat32, MagnitudeAndYarn) {
 }
 
 TEST(ReferenceFloat32, Refuses) {
+  expect_error([] { static_cast<void>(hf_float32_table(hf_float32_frequencies(8), Positions::from(3))); },
+               {"no length", "Positions::consecutive(count, first)"});
   const Positions at = Positions::consecutive(4);
   const std::vector<float> three{1, 1, 1}, zero{1, 1, 1, 0};
   const std::vector<Index> second{0, 0, 0, 1};

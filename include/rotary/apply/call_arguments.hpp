@@ -38,7 +38,7 @@ decltype(auto) as_positions(const At& at) {
 
 /// A second tensor that is rotated with the first one, and no list of positions.
 template <class K>
-constexpr bool are_keys() {
+constexpr bool are_keys() {  // not covered: runs while compiling
   using Type = std::remove_cvref_t<K>;
   if constexpr (!is_rotatable_container<Type>()) {
     return false;

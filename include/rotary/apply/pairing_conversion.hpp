@@ -79,7 +79,7 @@ void reorder_pairs(const StridedView<Scalar>& x, const HeadFeatures& features, P
 }
 
 template <class X>
-constexpr bool check_reorderable() {
+constexpr bool check_reorderable() {  // not covered: runs while compiling
   static_assert(
       is_rotatable_container<X>(),
       "rotary: pass an Eigen tensor, matrix, map or block, or a rotary::StridedView of your own tensor");

@@ -15,7 +15,7 @@ template <class X>
 using AttentionScalar = std::conditional_t<std::is_same_v<Scalar<X>, double>, double, float>;
 
 template <class T, class... Tensors>
-constexpr bool check_attention_types() {
+constexpr bool check_attention_types() {  // not covered: runs while compiling
   constexpr bool kStored = ((is_stored<Tensors>() && (is_tensor<Tensors> || is_view<Tensors>)) && ...);
   static_assert(kStored, "rotary: attention takes tensors, maps and views, [.., seq, heads, d]");
   if constexpr (kStored && (check_rotatable_scalar<Tensors>() && ...)) {

@@ -31,7 +31,7 @@ struct LineAllocator {
 
   T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
   void deallocate(T* values, std::size_t) { ::operator delete(values, kLine); }
-  friend bool operator==(const LineAllocator&, const LineAllocator&) { return true; }
+  friend bool operator==(const LineAllocator&, const LineAllocator&) = default;
 };
 
 template <class T>

@@ -32,7 +32,7 @@ inline constinit std::atomic<rotary::ErrorHandler> error_handler{nullptr};
 namespace rotary::inline ROTARY_ABI {
 
 namespace detail {
-
+// not covered: the process ends
 inline void print_error(const char* message) { std::fprintf(stderr, "%s\n", message); }
 
 template <class Part>
@@ -115,9 +115,9 @@ struct Text {
 #if ROTARY_EXCEPTIONS
   throw std::invalid_argument(message.characters);
 #else
-  const ErrorHandler handler = rotary_shared::error_handler.load();
-  (handler != nullptr ? handler : &print_error)(message.characters);
-  std::abort();
+  const ErrorHandler handler = rotary_shared::error_handler.load();   // not covered: the process ends
+  (handler != nullptr ? handler : &print_error)(message.characters);  // not covered: the process ends
+  std::abort();                                                       // not covered: the process ends
 #endif
 }
 

@@ -72,9 +72,9 @@ inline InstructionSet best_instruction_set() {
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return InstructionSet::avx512;
-  if (avx2) return InstructionSet::avx2;
+  if (avx2) return InstructionSet::avx2;  // not covered: a processor without AVX-512
 #endif
-  return InstructionSet::baseline;
+  return InstructionSet::baseline;  // not covered: a processor without AVX2
 }
 
 /// The machine in use as one number, so that a single load reads it; 0 until the first rotation detects it.
@@ -92,7 +92,7 @@ ROTARY_COLD inline unsigned find_machine() {
   Machine found{best_instruction_set(), CpuVendor::other};
 #if defined(__x86_64__)
   if (__builtin_cpu_is("intel")) found.vendor = CpuVendor::intel;
-  if (__builtin_cpu_is("amd")) {
+  if (__builtin_cpu_is("amd")) {  // not covered: another processor
     unsigned version = 0, unused = 0;
     __get_cpuid(1, &version, &unused, &unused, &unused);
     if ((version >> 8 & 15) + (version >> 20 & 255) >= 0x1a) found.vendor = CpuVendor::amd_zen5;

@@ -19,7 +19,7 @@ template <class X, class C>
 using RowsOf = Arithmetic<Scalar<X>, Scalar<C>>;
 
 template <class C>
-constexpr bool check_given_table() {
+constexpr bool check_given_table() {  // not covered: runs while compiling
   constexpr bool kIsTable = is_rotatable_container<C>();
   static_assert(kIsTable,
                 "rotary: tables of cos and sin are Eigen tensors or matrices, or rotary::StridedView");

@@ -154,7 +154,7 @@ void rotate_once(const X& input, const C& cos_cache, const S& sin_cache, const S
 
 /// Is `P` a tensor of int64, as in the operator's definition, or of int32?
 template <class P>
-constexpr bool is_position_ids() {
+constexpr bool is_position_ids() {  // not covered: runs while compiling
   if constexpr (is_rotatable_container<P>())
     return std::is_same_v<Scalar<P>, std::int64_t> || std::is_same_v<Scalar<P>, std::int32_t>;
   return false;

@@ -86,7 +86,7 @@ class AxisPositions {
   /// How a list of `P` is read; `consecutive` for types that cannot be positions. Decided by size, since
   /// `long` and `long long` are different types of the same integers.
   template <class P>
-  static constexpr Source source_of() {
+  static constexpr Source source_of() {  // not covered: runs while compiling
     if (std::is_same_v<P, float>) return Source::float32;
     if (std::is_same_v<P, double>) return Source::float64;
     if (!std::is_integral_v<P> || std::is_same_v<P, bool>) return Source::consecutive;

@@ -119,7 +119,7 @@ template <class S, class D, int O, class I>
 inline constexpr bool is_fixed_size<Eigen::TensorFixedSize<S, D, O, I>> = true;
 
 template <class X>
-constexpr bool is_stored() {
+constexpr bool is_stored() {  // not covered: runs while compiling
   using Type = std::remove_cvref_t<X>;
   if constexpr (is_view<Type>) {
     return true;
@@ -200,7 +200,7 @@ requires(is_dense<X> && !std::is_reference_v<X>) inline constexpr bool is_owner<
     std::is_same_v<X, typename X::PlainObject>;
 
 template <class X>
-constexpr bool is_rotatable_container() {
+constexpr bool is_rotatable_container() {  // not covered: runs while compiling
   return is_tensor<X> || is_dense<X> || is_view<X>;
 }
 

@@ -22,7 +22,7 @@ constexpr bool check_rotatable_scalar() {
         "other 16-bit types for which rotary::SameBitsAs is specialised");
     return kScalar;
   }
-  return false;
+  return false;  // not covered: a static_assert has failed
 }
 
 /// With `kHeads` the tensor is one token, and a vector one of its heads.
@@ -40,7 +40,7 @@ constexpr bool check_rotatable() {
     }
     return kHeads || !is_column<X>();
   }
-  return false;
+  return false;  // not covered: a static_assert has failed
 }
 
 template <class X>
@@ -61,18 +61,18 @@ constexpr bool check_writable() {
     static_assert(!kConst, "rotary: the tensor to write to is const");
     return !kConst;
   }
-  return false;
+  return false;  // not covered: a static_assert has failed
 }
 
 template <class X, class Y>
-constexpr bool check_same_scalar() {
+constexpr bool check_same_scalar() {  // not covered: runs while compiling
   static_assert(std::is_same_v<Scalar<X>, Scalar<Y>>,
                 "rotary: the tensors to read and to write must have the same scalar");
   return std::is_same_v<Scalar<X>, Scalar<Y>>;
 }
 
 template <class X>
-constexpr bool check_returnable() {
+constexpr bool check_returnable() {  // not covered: runs while compiling
   static_assert(!is_view<X>,
                 "rotary: a view owns no memory to return; rotate it in place or into another tensor");
   return !is_view<X>;

@@ -462,7 +462,7 @@ def main():
     tried = 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         rest = iter(mutants)
-        begun = collections.deque((mutant, pool.submit(result_of, mutant)) for mutant in itertools.islice(rest, options.jobs))
+        begun = collections.deque((mutant, pool.submit(result_of, mutant)) for mutant in itertools.islice(rest, options.count))
         while begun and tried < options.count:
             mutant, future = begun.popleft()
             before, after = shown(mutant)

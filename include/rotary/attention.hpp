@@ -2,7 +2,9 @@
 #pragma once
 
 #include "attention/attend.hpp"
+#include "attention/attend_cached.hpp"
 #include "attention/attention_core.hpp"
+#include "attention/forward_cached.hpp"
 #include "attention/multi_head_options.hpp"
 
 namespace rotary::inline ROTARY_ABI {
@@ -55,22 +57,22 @@ class RotaryMultiHeadAttention {
 
   /// Draws the weights from `seed`: see AttentionWeights::initialize.
   explicit RotaryMultiHeadAttention(const RotaryMultiHeadAttentionOptions& options, std::uint64_t seed = 0)
-      : options_(detail::checked<T>(options)),
-        core_(heads(), d_model(), options.bias, options.dropout_prob, detail::HeadRotation<T>(options)) {
+      : core_(detail::checked<T>(options)) {
     core_.weights.initialize(seed);
   }
 
-  [[nodiscard]] const RotaryMultiHeadAttentionOptions& options() const& { return options_; }
-  [[nodiscard]] RotaryMultiHeadAttentionOptions options() && { return options_; }
-  Index heads() const { return options_.heads; }
-  Index d_model() const { return options_.d_model; }
-  Index d_k() const { return options_.d_model / options_.heads; }
+  [[nodiscard]] const RotaryMultiHeadAttentionOptions& options() const& { return core_.options(); }
+  [[nodiscard]] RotaryMultiHeadAttentionOptions options() && { return core_.options(); }
+  Index heads() const { return core_.sizes().heads; }
+  Index kv_heads() const { return core_.sizes().kv_heads; }
+  Index d_model() const { return core_.sizes().d_model; }
+  Index d_k() const { return core_.sizes().d_k; }
 
   [[nodiscard]] Weights& weights() & { return core_.weights; }
   [[nodiscard]] const Weights& weights() const& { return core_.weights; }
   const Weights& weights() const&& = delete;  // of a temporary: the reference would dangle
   /// Zeros of the shape of the weights, for `backward` to add to.
-  Weights make_gradients() const { return Weights(options_.d_model, options_.bias); }
+  Weights make_gradients() const { return Weights(core_.options()); }
 
   /// Attention of query [seq_q, batch, d_model] to key and value [seq_k, batch, d_model]; the result has the
   /// shape of query. `activations` receives what `backward` needs.
@@ -127,12 +129,79 @@ class RotaryMultiHeadAttention {
                     output<3>(grad_value, of_key, "the gradient of value")});
   }
 
-  /// labml's get_scores: ⟨R(i) q_i, R(j) k_j⟩, [seq_q, seq_k, batch, heads], not divided by √d_k. `query` and
-  /// `key` are projected already, [seq, batch, heads, d_k].
+  /// A cache for `forward_cached`, of the heads, frequencies and layout of this attention; `options` have its pages. With XPos
+  /// it needs `.raw_keys`. Throws if values rotate.
+  template <class Stored = T>
+  [[nodiscard]] KeyValueCache<T, Stored> make_cache(KeyValueCacheOptions options) const {
+    const auto fill = [](const char* name, Index& size, Index unset, Index wanted) {
+      if (size != unset && size != wanted)
+        detail::fail(name, " is ", size, ", it must be that of this attention, ", wanted, ", or left out");
+      size = wanted;
+    };
+    fill("heads", options.heads, 1, kv_heads());
+    fill("head_dim", options.head_dim, 0, d_k());
+    fill("value_dim", options.value_dim, 0, d_k());
+    return core_.rotation().template make_cache<Stored>(options);
+  }
+
+  /// Causal self-attention of the next tokens of sequences in a cache, x [seq, batch, d_model], one of `ids` for each sequence:
+  /// prefill for many tokens, decode for one. Appends their keys and values to the cache and returns [seq, batch, d_model],
+  /// the numbers that one pass over all tokens of a sequence has for these. Sequences may differ in their sizes.
+  ///
+  /// Throws std::invalid_argument on wrong shapes, a cache of other heads, frequencies or layout, unknown ids, and an
+  /// exhausted pool; the sequences of the cache are then as they were.
+  ///
+  /// @code
+  ///   const rotary::RotaryMultiHeadAttention<float> attention({.heads = 4, .d_model = 16, .kv_heads = 2});
+  ///   auto cache = attention.make_cache({.pages = 4, .page_tokens = 64});
+  ///   const std::vector<rotary::SequenceId> ids = {cache.add_sequence(), cache.add_sequence()};
+  ///   rotary::Tensor<float, 3> prompt(5, 2, 16), next(1, 2, 16);   // [seq, batch, d_model]
+  ///   prompt.setRandom(), next.setRandom();
+  ///   const auto y = attention.forward_cached(prompt, cache, ids);
+  ///   const auto z = attention.forward_cached(next, cache, ids);   // at position 5
+  /// @endcode
+  template <class X, class Stored>
+  Tensor<T, 3> forward_cached(const X& x, KeyValueCache<T, Stored>& cache,
+                              std::span<const SequenceId> ids) const {
+    const auto in = checked<3>(x, {kAny, kAny, d_model()}, "x");
+    Tensor<T, 3> out(in.extent(0), in.extent(1), d_model());
+    core_.forward_cached(in, cache, ids, view_of(out));
+    return out;
+  }
+  /// `forward_cached` of one sequence: x is [seq, 1, d_model].
+  template <class X, class Stored>
+  Tensor<T, 3> forward_cached(const X& x, KeyValueCache<T, Stored>& cache, SequenceId id) const {
+    return forward_cached(x, cache, std::span<const SequenceId>(&id, 1));
+  }
+
+  /// The probabilities of the last forward pass with these activations, [seq_q, seq_k, batch, heads], after dropout: labml's
+  /// `attn`. They are recomputed, since forward does not store them; weights and score function must still be those of the
+  /// pass. A query that sees no key has zeros. Throws if there was no such pass.
+  ///
+  /// @code
+  ///   const rotary::RotaryMultiHeadAttention<float> attention({.heads = 2, .d_model = 16});
+  ///   rotary::Tensor<float, 3> x(5, 3, 16);
+  ///   x.setRandom();
+  ///   rotary::AttentionActivations<float> activations;
+  ///   const auto y = attention.forward(x, x, x, {.causal = true}, activations);
+  ///   const auto a = attention.probabilities(activations);   // a(i, j, b, h), which sums to 1 over j
+  /// @endcode
+  [[nodiscard]] Tensor<T, 4> probabilities(const Activations& activations) const {
+    return core_.probabilities(activations);
+  }
+
+  /// A function that is applied to scores before they become probabilities, in place of overriding labml's get_scores: see
+  /// ScoreFunction. Null removes it.
+  void set_score_function(std::shared_ptr<const ScoreFunction<T>> function) {
+    core_.score_function = std::move(function);
+  }
+
+  /// labml's get_scores: ⟨R(i) q_i, R(j) k_j⟩, [seq_q, seq_k, batch, heads], not divided by √d_k. Queries and keys are
+  /// projected already, [seq, batch, heads, d_k] and [seq, batch, kv_heads, d_k]; QK-norm and a score function are not applied.
   template <class Q, class K>
   Tensor<T, 4> get_scores(const Q& query, const K& key) const {
     const Index seq_q = checked<4>(query, {kAny, kAny, heads(), d_k()}, "query").extent(0);
-    const auto in = checked<4>(key, {kAny, kAny, heads(), d_k()}, "key");
+    const auto in = checked<4>(key, {kAny, kAny, kv_heads(), d_k()}, "key");
     for (Index size = sizeof(T); const Index extent : {seq_q, in.extent(0), in.extent(1), heads()})
       size = detail::checked_product(size, extent);
     const auto [q, k] = rotated(query, key);
@@ -183,10 +252,10 @@ class RotaryMultiHeadAttention {
   template <class Q, class K>
   std::pair<Tensor<T, 4>, Tensor<T, 4>> rotated(const Q& query, const K& key) const {
     const auto q = checked<4>(query, {kAny, kAny, heads(), d_k()}, "query");
-    const auto k = checked<4>(key, {kAny, q.extent(1), heads(), d_k()}, "key");
+    const auto k = checked<4>(key, {kAny, q.extent(1), kv_heads(), d_k()}, "key");
     core_.rotation().check(q.extent(0), k.extent(0));
     std::pair result{Tensor<T, 4>(q.extent(0), q.extent(1), heads(), d_k()),
-                     Tensor<T, 4>(k.extent(0), k.extent(1), heads(), d_k())};
+                     Tensor<T, 4>(k.extent(0), k.extent(1), kv_heads(), d_k())};
     detail::copy_elements(q, view_of(result.first));
     detail::copy_elements(k, view_of(result.second));
     core_.rotation().rotate_queries_and_keys(view_of(result.first), view_of(result.second),
@@ -194,7 +263,6 @@ class RotaryMultiHeadAttention {
     return result;
   }
 
-  RotaryMultiHeadAttentionOptions options_;
   detail::AttentionCore<T> core_;
 };
 

@@ -249,7 +249,7 @@ TEST(AttendCached, ThreadsGiveTheSameBits) {
   SCOPED_TRACE(random.replay());
   KeyValueCache<float, std::int8_t> cache(language_frequencies(8), kTokensFirst,
                                           {.heads = 2, .head_dim = 8, .pages = 80, .page_tokens = 100});
-  const auto ids = fill(cache, random, {5000, 3, 1700});
+  const auto ids = fill(cache, random, {5000, 400, 1700});
   for (const Index seq_q : {1, 3}) {
     Tensor<float, 4> q(3, seq_q, 4, 8), one(3, seq_q, 4, 8), many(3, seq_q, 4, 8);
     random.fill(q);

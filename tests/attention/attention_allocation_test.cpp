@@ -15,11 +15,11 @@
 namespace rotary::testing {
 namespace {
 
-TEST(AttentionTensors, NothingIsAllocatedAfterTheFirstStep) {
+void check_steps(const RotaryMultiHeadAttentionOptions& of, Index seq) {
   Random random(20);
   SCOPED_TRACE(random.replay());
-  const RotaryValueMultiHeadAttention<float> attention({.heads = 2, .d_model = 8, .dropout_prob = 0.1}, 2);
-  Tensor<float, 3> x(70, 2, 8), y(70, 2, 8), grad_x(70, 2, 8);
+  const RotaryValueMultiHeadAttention<float> attention(of, 2);
+  Tensor<float, 3> x(seq, 2, 8), y(seq, 2, 8), grad_x(seq, 2, 8);
   random.fill(x);
   const AttendOptions options{.causal = true, .dropout_seed = 4};
   AttentionActivations<float> activations;
@@ -34,6 +34,19 @@ TEST(AttentionTensors, NothingIsAllocatedAfterTheFirstStep) {
   AttentionActivations<float> fresh;
   EXPECT_THROW(attention.forward_into(x, x, x, y, options, fresh), std::logic_error);
   Eigen::internal::set_is_malloc_allowed(true);
+}
+
+TEST(AttentionTensors, NothingIsAllocatedAfterTheFirstStep) {
+  check_steps({.heads = 2, .d_model = 8, .dropout_prob = 0.1}, 70);
+  check_steps({.heads = 4,
+               .d_model = 8,
+               .kv_heads = 2,
+               .head_dim = 4,
+               .dropout_prob = 0.1,
+               .window = 100,
+               .soft_cap = 5,
+               .qk_norm = true},
+              300);
 }
 
 }  // namespace

@@ -324,10 +324,11 @@ struct FloatError {
 /// Gradients in float against the same in double, from the same numbers.
 FloatError float_gradient_error(const RotaryMultiHeadAttentionOptions& options, Index seq,
                                 const AttendOptions& how, std::uint64_t seed) {
-  const RotaryMultiHeadAttention<float> in_float(options, seed);
+  RotaryMultiHeadAttention<float> in_float(options, seed);
   RotaryMultiHeadAttention<double> in_double(options);
   std::vector<float> weights;
-  in_float.weights().for_each([&](const char*, const auto& parameter) {
+  in_float.weights().for_each([&](const char*, auto& parameter) {
+    parameter *= std::sqrt(3.f);  // of variance 1/d_model, as in trained models: larger scores, larger errors
     weights.insert(weights.end(), parameter.data(), parameter.data() + parameter.size());
   });
   auto next = weights.begin();
@@ -371,8 +372,6 @@ TEST(AttentionGradients, InFloatAreNearTheExactOnes) {
       for (const Index seq : {2, 3, 8, 40, 200})
         for (const bool causal : {false, true}) {
           if (d_model / heads % 2 != 0) continue;
-          // The terms of a bias cancel along the sequence, and were rounded one by one: up to 2.3e-6.
-          if (d_model == 4 && seq == 200) continue;
           if (d_model == 64 && seq > 3) continue;  // the sums of float projections alone come near the bound
           for (std::uint64_t seed = 1; seed <= (seq > 50 ? 5u : 30u); ++seed) {
             const FloatError error = float_gradient_error(

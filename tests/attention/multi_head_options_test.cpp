@@ -111,7 +111,7 @@ TEST(AttentionOptionsOfLabml, ContradictionsAreRefused) {
   EXPECT_EQ(error_of({.heads = 2, .d_model = 16, .base = 500, .frequencies = four}),
             "rotary: both frequencies and base are given, there must be one");
   EXPECT_EQ(error_of({.heads = 2, .d_model = 12, .frequencies = four}),
-            "rotary: found frequencies of 8 features, a head has 6");
+            "rotary: found frequencies of 8 features from feature 0 on, a head has 6");
   EXPECT_EQ(error_of({.heads = 2, .d_model = 16, .rope_value_percentage = 0.5, .frequencies = four}),
             "rotary: rope_value_percentage is 0.5, so that 4 features of values would rotate; the "
             "frequencies are of 8");

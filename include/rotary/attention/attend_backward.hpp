@@ -1,13 +1,15 @@
 // The gradients of attention with respect to queries, keys, values and sink logits.
 #pragma once
 
+#include "attention_buffers.hpp"
 #include "attention_call.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
 /// Rows of queries in a block of backward, whose exponentials are stored for all keys that it sees; keys in a product; and
 /// how many tasks there are at least, if there are as many blocks.
-inline constexpr Index kBackwardRows = 32, kBackwardKeys = 256, kBackwardTasks = 16;
+inline constexpr Index kBackwardRows = 32, kBackwardKeys = 256, kNarrowBackwardKeys = 512,
+                       kBackwardTasks = 16;
 
 /// With a the probabilities, a' those after dropout and ∂a'_ij = ⟨∂out_i, v_j⟩:
 ///
@@ -26,6 +28,16 @@ inline constexpr Index kBackwardRows = 32, kBackwardKeys = 256, kBackwardTasks =
 /// decide how many tasks there are, so the bits do not depend on threads.
 template <RowScalar T>
 class AttendBackward {
+  template <class S>
+  using Matrix = RowMajorMatrix<S>;
+  using KeyGradients = detail::KeyGradients<T>;
+  using Chunk = KeyChunk;
+  /// The keys and values of a head, read once for each task.
+  struct HeadTokens {
+    HeadRows<const T> keys;
+    HeadRows<double> exact_values;
+  };
+
  public:
   struct Tensors {
     TokenInput<T> grad_out, log_sum;
@@ -34,12 +46,22 @@ class AttendBackward {
     std::optional<TokenInput<T>> delta = {};
   };
 
+  using Scratch = BackwardScratch<T>;
+  using Workspace = BackwardWorkspace<T>;
+
   AttendBackward(const AttentionCall<T>& call, const Tensors& tensors)
-      : call_(call), tensors_(tensors), blocks_(call.sizes, kBackwardRows) {
+      : AttendBackward(call, tensors, own_) {}
+  AttendBackward(const AttentionCall<T>& call, const Tensors& tensors, Workspace& workspace)
+      : call_(call),
+        tensors_(tensors),
+        blocks_(call.sizes, kBackwardRows),
+        keys_(call.sizes.narrow() ? kNarrowBackwardKeys : kBackwardKeys),
+        partial_(workspace.partial) {
     heads_ = call.sizes.batch * call.sizes.kv_heads;
     if (heads_ < kBackwardTasks)
       parts_ = std::clamp<Index>(kBackwardTasks / heads_, 1, std::max<Index>(1, blocks_.per_head));
-    if (parts_ > 1) partial_.resize(static_cast<std::size_t>(tasks()));
+    if (const auto count = static_cast<std::size_t>(tasks()); parts_ > 1 && partial_.size() < count)
+      partial_.resize(count);
     if (has_sinks()) grad_sinks_.assign(static_cast<std::size_t>(tasks() * call.sizes.group()), 0.0);
   }
 
@@ -53,40 +75,24 @@ class AttendBackward {
             keys * static_cast<double>(sizes.seq_q * sizes.group() / parts_ + 1)};
   }
 
-  void run(Index first, Index last);
-  void merge(Index first, Index last);
+  void run(Index first, Index last) {
+    Scratch scratch;
+    run(first, last, scratch);
+  }
+  void run(Index first, Index last, Scratch& scratch);
+  void merge(Index first, Index last) {
+    Scratch scratch;
+    merge(first, last, scratch);
+  }
+  void merge(Index first, Index last, Scratch& scratch);
   void write_sink_gradients() const;
 
  private:
-  template <class S>
-  using Matrix = RowMajorMatrix<S>;
-  struct KeyGradients {
-    Matrix<T> keys, values;  // [d, seq_k], [d_v, seq_k]
-  };
-  /// Keys [first, first + count), in a column of the block's buffers.
-  struct Chunk {
-    Index column, first, count;
-  };
-  struct Scratch {
-    Matrix<T> queries, grad_out, log_sum, given_delta, keys, values;
-    Matrix<T> exps, capped, dropped, grad_scores, grad_queries, tokens;
-    Matrix<double> exact_grad_out, exact_values, exact;
-    std::vector<SeenKeys> seen;
-    std::vector<KeyRange> ranges;
-    std::vector<Chunk> chunks;
-    std::vector<double> sum, delta;
-
-    template <class S>
-    static void grow(Matrix<S>& buffer, Index rows, Index width) {
-      if (buffer.rows() < rows || buffer.cols() < width)
-        buffer.setZero(std::max(rows, buffer.rows()), std::max(width, buffer.cols()));
-    }
-  };
-
   bool has_sinks() const { return !call_.options.sink_logits.empty(); }
 
-  void run_block(const QueryBlock& block, KeyGradients& gradients, double* grad_sinks,
-                 Scratch& scratch) const;
+  HeadTokens read_head(Index head, Scratch& scratch) const;
+  void run_block(const QueryBlock& block, const HeadTokens& of_head, KeyGradients& gradients,
+                 double* grad_sinks, Scratch& scratch) const;
   void find_chunks(const QueryBlock& block, Scratch& scratch) const;
   void exponentiate(const QueryBlock& block, const Chunk& chunk, Scratch& scratch) const;
   HeadRows<T> drop(const QueryBlock& block, const Chunk& chunk, HeadRows<T> exps, Scratch& scratch) const;
@@ -97,46 +103,55 @@ class AttendBackward {
   const AttentionCall<T>& call_;
   const Tensors& tensors_;
   QueryBlocks blocks_;
+  Index keys_;  // in a product
   Index heads_ = 0, parts_ = 1;
-  std::vector<KeyGradients> partial_;
-  std::vector<double> grad_sinks_;  // [tasks, group]
+  Workspace own_;
+  std::vector<KeyGradients>& partial_;  // of own_, or of the caller
+  std::vector<double> grad_sinks_;      // [tasks, group]
 };
 
 template <RowScalar T>
-void AttendBackward<T>::run(Index first, Index last) {
-  Scratch scratch;
-  KeyGradients own;
+void AttendBackward<T>::run(Index first, Index last, Scratch& scratch) {
   const auto& sizes = call_.sizes;
   for (Index task = first; task < last; ++task) {
-    KeyGradients& gradients = parts_ > 1 ? partial_[static_cast<std::size_t>(task)] : own;
+    KeyGradients& gradients = parts_ > 1 ? partial_[static_cast<std::size_t>(task)] : scratch.gradients;
     gradients.keys.setZero(sizes.d, sizes.seq_k);
     gradients.values.setZero(sizes.d_v, sizes.seq_k);
     const Index head = task / parts_;
+    const HeadTokens of_head = read_head(head, scratch);
     // Every parts_-th block, since with causal attention later blocks take longer.
     for (Index n = task % parts_; n < blocks_.per_head; n += parts_)
-      run_block(blocks_.block(head * blocks_.per_head + n), gradients,
+      run_block(blocks_.block(head * blocks_.per_head + n), of_head, gradients,
                 has_sinks() ? grad_sinks_.data() + task * sizes.group() : nullptr, scratch);
     if (parts_ == 1) write_key_gradients(head, gradients, scratch);
   }
 }
 
 template <RowScalar T>
-void AttendBackward<T>::run_block(const QueryBlock& block, KeyGradients& gradients, double* grad_sinks,
-                                  Scratch& scratch) const {
+typename AttendBackward<T>::HeadTokens AttendBackward<T>::read_head(Index head, Scratch& scratch) const {
+  const Index b = head / call_.sizes.kv_heads, h = head % call_.sizes.kv_heads, count = call_.sizes.seq_k;
+  HeadRows<double> exact_values = first_rows(scratch.exact_values, count, call_.sizes.d_v);
+  exact_values = call_.values.head(b, h).read(0, count, scratch.values).template cast<double>();
+  return {call_.keys.head(b, h).read(0, count, scratch.keys), exact_values};
+}
+
+template <RowScalar T>
+void AttendBackward<T>::run_block(const QueryBlock& block, const HeadTokens& of_head, KeyGradients& gradients,
+                                  double* grad_sinks, Scratch& scratch) const {
   const Index rows = call_.rows(block), d = call_.sizes.d;
-  call_.read_heads(call_.queries, block, scratch.queries);
-  scratch.queries *= call_.scale;
-  call_.read_heads(tensors_.grad_out, block, scratch.grad_out);
+  const Index d_v = call_.sizes.d_v;
+  HeadRows<T> queries = call_.read_heads(call_.queries, block, scratch.queries),
+              grad_out = call_.read_heads(tensors_.grad_out, block, scratch.grad_out);
+  queries *= call_.scale;
   call_.read_heads(tensors_.log_sum, block, scratch.log_sum);
-  scratch.exact_grad_out = scratch.grad_out.template cast<double>();
+  HeadRows<double> exact_grad_out = first_rows(scratch.exact_grad_out, rows, d_v);
+  exact_grad_out = grad_out.template cast<double>();
   find_chunks(block, scratch);
-  const HeadReader<T> keys = call_.keys.head(block.b, block.kv_head),
-                      values = call_.values.head(block.b, block.kv_head);
 
   scratch.sum.assign(static_cast<std::size_t>(rows), 0.0);
   scratch.delta.assign(static_cast<std::size_t>(rows), 0.0);
   for (const Chunk& chunk : scratch.chunks) {
-    multiply_transposed<T>(scratch.queries, keys.read(chunk.first, chunk.count, scratch.keys),
+    multiply_transposed<T>(queries, of_head.keys.middleRows(chunk.first, chunk.count),
                            score_rows(scratch.exps, rows, chunk.column, chunk.count));
     exponentiate(block, chunk, scratch);
   }
@@ -147,26 +162,25 @@ void AttendBackward<T>::run_block(const QueryBlock& block, KeyGradients& gradien
     return static_cast<double>(std::exp(logit - scratch.log_sum(r, 0)));
   };
   if (tensors_.delta) {
-    call_.read_heads(*tensors_.delta, block, scratch.given_delta);
+    const HeadRows<T> given = call_.read_heads(*tensors_.delta, block, scratch.given_delta);
     std::fill(inverse.begin(), inverse.end(), 1.0);
-    for (Index r = 0; r < rows; ++r) delta[static_cast<std::size_t>(r)] = scratch.given_delta(r, 0);
+    for (Index r = 0; r < rows; ++r) delta[static_cast<std::size_t>(r)] = given(r, 0);
   } else {
     for (Index r = 0; r < rows; ++r) {
       double& sum = inverse[static_cast<std::size_t>(r)];
       if (grad_sinks) sum += sink(r);
       sum = is_equal(sum, 0.0) ? 0 : 1 / sum;  // 0: no key is seen
-      scratch.grad_out.row(r) *= static_cast<T>(sum);
+      grad_out.row(r) *= static_cast<T>(sum);
     }
   }
 
   for (const Chunk& chunk : scratch.chunks) {
     const HeadRows<T> weights =
         drop(block, chunk, score_rows(scratch.exps, rows, chunk.column, chunk.count), scratch);
-    add_transposed_product<T>(scratch.grad_out, weights,
-                              gradients.values.middleCols(chunk.first, chunk.count));
-    scratch.exact_values = values.read(chunk.first, chunk.count, scratch.values).template cast<double>();
+    add_transposed_product<T>(grad_out, weights, gradients.values.middleCols(chunk.first, chunk.count));
     HeadRows<double> exact = score_rows(scratch.exact, rows, chunk.column, chunk.count);
-    multiply_transposed<double>(scratch.exact_grad_out, scratch.exact_values, exact);
+    multiply_transposed<double>(exact_grad_out, of_head.exact_values.middleRows(chunk.first, chunk.count),
+                                exact);
     for (Index r = 0; r < rows; ++r) {
       const auto at = static_cast<std::size_t>(r);
       exact.row(r).array() *= weights.row(r).template cast<double>().array() * inverse[at];
@@ -177,8 +191,9 @@ void AttendBackward<T>::run_block(const QueryBlock& block, KeyGradients& gradien
     for (Index r = 0; r < rows; ++r)
       grad_sinks[r / block.count] -= sink(r) * delta[static_cast<std::size_t>(r)];
 
-  scratch.grad_queries.setZero(rows, d);
-  Scratch::grow(scratch.grad_scores, rows, kBackwardKeys);
+  HeadRows<T> grad_queries = first_rows(scratch.grad_queries, rows, d);
+  grad_queries.setZero();
+  grow_scores(scratch.grad_scores, rows, keys_);
   for (const Chunk& chunk : scratch.chunks) {
     HeadRows<T> grad = score_rows(scratch.grad_scores, rows, 0, chunk.count);
     const HeadRows<T> exps = score_rows(scratch.exps, rows, chunk.column, chunk.count);
@@ -186,18 +201,24 @@ void AttendBackward<T>::run_block(const QueryBlock& block, KeyGradients& gradien
     for (Index r = 0; r < rows; ++r)
       grad.row(r) = (exact.row(r) - delta[static_cast<std::size_t>(r)] * exps.row(r).template cast<double>())
                         .template cast<T>();
+    if (call_.options.score_function) {
+      const HeadRows<T> results = score_rows(scratch.results, rows, chunk.column, chunk.count);
+      for (Index row = 0; row < rows; row += block.count)
+        call_.options.score_function->apply_gradient(call_.score_block(block, row, chunk.first, results),
+                                                     call_.score_block(block, row, chunk.first, grad));
+    }
     if (call_.options.soft_cap) {
       const HeadRows<T> capped = score_rows(scratch.capped, rows, chunk.column, chunk.count);
       const T inverse_cap = static_cast<T>(1 / *call_.options.soft_cap);
       grad.array() *= T(1) - (capped.array() * inverse_cap).square();
     }
-    add_product<T>(grad, keys.read(chunk.first, chunk.count, scratch.keys), scratch.grad_queries);
-    add_transposed_product<T>(scratch.queries, grad, gradients.keys.middleCols(chunk.first, chunk.count));
+    add_product<T>(grad, of_head.keys.middleRows(chunk.first, chunk.count), grad_queries);
+    add_transposed_product<T>(queries, grad, gradients.keys.middleCols(chunk.first, chunk.count));
   }
-  scratch.grad_queries *= call_.scale;
+  grad_queries *= call_.scale;
   for (Index row = 0; row < rows; row += block.count) {
     const Index head = call_.head_of(block, row);
-    T* const tokens = scratch.grad_queries.data() + row * d;
+    T* const tokens = grad_queries.data() + row * d;
     call_.queries.head(block.b, head).rotate_back(block.first, block.count, tokens, d);
     tensors_.grad_queries.write_head(block.b, head, block.first, block.count, tokens, d);
   }
@@ -209,16 +230,17 @@ void AttendBackward<T>::find_chunks(const QueryBlock& block, Scratch& scratch) c
   call_.visible.of_block(block.first, block.count, scratch.seen, scratch.ranges);
   scratch.chunks.clear();
   Index width = 0;
-  for_each_key_block(std::span<const KeyRange>(scratch.ranges), 0, call_.sizes.seq_k, kBackwardKeys,
+  for_each_key_block(std::span<const KeyRange>(scratch.ranges), 0, call_.sizes.seq_k, keys_,
                      [&](Index, Index first, Index count) {
                        scratch.chunks.push_back({width, first, count});
                        width += ScoreRow<T>::padded(count);
                      });
   const Index rows = call_.rows(block);
-  Scratch::grow(scratch.exps, rows, width);
-  Scratch::grow(scratch.exact, rows, width);
-  if (call_.options.soft_cap) Scratch::grow(scratch.capped, rows, width);
-  if (call_.dropout().active()) Scratch::grow(scratch.dropped, rows, kBackwardKeys);
+  grow_scores(scratch.exps, rows, width);
+  grow_scores(scratch.exact, rows, width);
+  if (call_.options.soft_cap) grow_scores(scratch.capped, rows, width);
+  if (call_.options.score_function) grow_scores(scratch.results, rows, width);
+  if (call_.dropout().active()) grow_scores(scratch.dropped, rows, keys_);
 }
 
 /// Scores become exponentials exp(s − log_sum), 0 where the key is hidden, which are added to the sums.
@@ -229,6 +251,10 @@ void AttendBackward<T>::exponentiate(const QueryBlock& block, const Chunk& chunk
   if (call_.options.soft_cap) {
     cap_scores<T>(*call_.options.soft_cap, scores);
     score_rows(scratch.capped, rows, chunk.column, chunk.count) = scores;
+  }
+  if (call_.options.score_function) {
+    call_.apply_score_function(block, chunk.first, scores);
+    score_rows(scratch.results, rows, chunk.column, chunk.count) = scores;
   }
   for (Index r = 0; r < rows; ++r) {
     const ScoreRow<T> row = call_.score_row(block, r, scratch.seen, chunk.first, scores);
@@ -256,8 +282,7 @@ HeadRows<T> AttendBackward<T>::drop(const QueryBlock& block, const Chunk& chunk,
 
 /// Adds the gradients of the parts of heads [first, last), in order, and writes them.
 template <RowScalar T>
-void AttendBackward<T>::merge(Index first, Index last) {
-  Scratch scratch;
+void AttendBackward<T>::merge(Index first, Index last, Scratch& scratch) {
   for (Index head = first; head < last; ++head) {
     KeyGradients* const parts = partial_.data() + head * parts_;
     for (Index part = 1; part < parts_; ++part) {
@@ -281,9 +306,10 @@ void AttendBackward<T>::write_rows(const TokenOutput<T>& out, const HeadReader<T
                                    Index head, const Matrix<T>& transposed, Matrix<T>& buffer) const {
   for (Index first = 0; first < transposed.cols(); first += kBackwardKeys) {
     const Index count = std::min(kBackwardKeys, transposed.cols() - first);
-    buffer = transposed.middleCols(first, count).transpose();
-    reader.rotate_back(first, count, buffer.data(), buffer.cols());
-    out.write_head(b, head, first, count, buffer.data(), buffer.cols());
+    HeadRows<T> rows = first_rows(buffer, count, transposed.rows());
+    rows = transposed.middleCols(first, count).transpose();
+    reader.rotate_back(first, count, rows.data(), rows.cols());
+    out.write_head(b, head, first, count, rows.data(), rows.cols());
   }
 }
 

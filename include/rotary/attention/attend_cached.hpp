@@ -22,6 +22,7 @@ struct CachedAttentionOptions {
   Index sink_tokens = 0;             ///< the first tokens of a sequence, which a window does not hide
   std::span<const T> sink_logits = {};  ///< a logit for each head of queries, as in AttentionOptions
   std::optional<double> soft_cap = {};  ///< scores s become soft_cap · tanh(s / soft_cap)
+  const ScoreFunction<T>* score_function = nullptr;  ///< is applied to the scores, as in AttentionOptions
   /// False where a token is hidden: broadcast against [.., heads, seq_q, size], where size is that of the longest sequence.
   std::optional<StridedView<const bool>> mask = {};
 
@@ -133,7 +134,7 @@ void run_cached_attention(const StridedView<const Q>& q, const KeyValueCache<X, 
   AttentionOptions<T> options;
   options.scale = given.scale, options.causal = given.causal, options.window = given.window;
   options.sink_tokens = given.sink_tokens, options.sink_logits = given.sink_logits,
-  options.soft_cap = given.soft_cap;
+  options.soft_cap = given.soft_cap, options.score_function = given.score_function;
   options.mask = given.mask, options.align_ends = positions_matter;
   options.query_rows = rows ? &*rows : given.query_rows;
   AttentionCall<T> call = attention_call_of<T>(q, sizes, options);

@@ -1,17 +1,20 @@
 // Attention forward: blocks of queries against blocks of keys, with online softmax.
 #pragma once
 
+#include "attention_buffers.hpp"
 #include "attention_call.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
-/// Rows of queries and keys in a block: scores and the accumulator stay in the second-level cache.
-inline constexpr Index kQueryRows = 128, kKeyBlock = 256;
+/// Rows of queries and keys in a block: scores and the accumulator stay in the second-level cache. For narrow heads fewer
+/// queries, of whose causal scores fewer are hidden, and more keys, since each row of a block has a cost of its own.
+inline constexpr Index kQueryRows = 128, kKeyBlock = 256, kNarrowQueryRows = 32, kNarrowKeyBlock = 512;
 /// With fewer blocks of queries than this the keys are split too, into at most kMostKeyParts parts of at least kPartKeys keys.
-inline constexpr Index kSplitBelowBlocks = 64, kMostKeyParts = 16, kPartKeys = 256;
-/// A part is read for all heads, this many keys at a time. The heads of a token are contiguous, but the tokens of one head have a
-/// large stride, for which the processor does not prefetch (bench/run.sh --filter attention/decode).
-inline constexpr Index kSharedKeyBlock = 64;
+inline constexpr Index kSplitBelowBlocks = 64, kMostKeyParts = 16, kPartKeys = 1024;
+/// Blocks of at most so many rows, as in decoding, are bound by memory. They read a part of the keys for all heads together,
+/// kSharedKeyBlock keys at a time: the heads of a token are contiguous, but the tokens of one head have a large stride, for which
+/// the processor does not prefetch (bench/run.sh --filter attention/decode).
+inline constexpr Index kSharedRows = 16, kSharedKeyBlock = 64, kSharedPartKeys = 256;
 
 /// out_i = Σ_j softmax_j(s_ij) v_j for all queries of a call (Milakov and Gimelshein 2018; Dao et al. 2022).
 ///
@@ -22,16 +25,33 @@ inline constexpr Index kSharedKeyBlock = 64;
 /// their order, so the bits do not depend on threads.
 template <RowScalar T>
 class AttendForward {
+  using Rows = QueryRows<T>;
+
  public:
+  using Scratch = ForwardScratch<T>;
+  using Workspace = ForwardWorkspace<T>;
+
   AttendForward(const AttentionCall<T>& call, const TokenOutput<T>& out, const TokenOutput<T>* log_sum)
-      : call_(call), out_(out), log_sum_(log_sum), blocks_(call.sizes, kQueryRows) {
+      : AttendForward(call, out, log_sum, own_) {}
+  AttendForward(const AttentionCall<T>& call, const TokenOutput<T>& out, const TokenOutput<T>* log_sum,
+                Workspace& workspace)
+      : call_(call),
+        out_(out),
+        log_sum_(log_sum),
+        blocks_(call.sizes, call.sizes.narrow() ? kNarrowQueryRows : kQueryRows),
+        key_block_(call.sizes.narrow() ? kNarrowKeyBlock : kKeyBlock),
+        partial_(workspace.partial) {
     block_count_ = call.sizes.batch * call.sizes.kv_heads * blocks_.per_head;
     // With sequences of a cache the batch does not count, so that a sequence has the same bits in any batch.
     const Index blocks = call.seq_k_of.empty() ? block_count_ : call.sizes.kv_heads * blocks_.per_head;
     most_parts_ = blocks < kSplitBelowBlocks ? kMostKeyParts : 1;
+    const bool shared = blocks_.tokens * call.sizes.group() <= kSharedRows;
+    if (shared) key_block_ = kSharedKeyBlock, part_keys_ = kSharedPartKeys;
     parts_ = key_parts(call.sizes.seq_k).count;
-    if (parts_ > 1) partial_.resize(static_cast<std::size_t>(block_count_ * parts_));
-    heads_ = parts_ > 1 ? call.sizes.kv_heads : 1;
+    if (const auto count = static_cast<std::size_t>(block_count_ * parts_);
+        parts_ > 1 && partial_.size() < count)
+      partial_.resize(count);
+    if (shared && parts_ > 1) heads_ = call.sizes.kv_heads;
   }
 
   Index tasks() const { return block_count_ / heads_ * parts_; }
@@ -45,43 +65,22 @@ class AttendForward {
             keys * width * static_cast<double>(blocks_.tokens * sizes.group() * heads_) / 4};
   }
 
-  void run(Index first, Index last);
+  void run(Index first, Index last) {
+    Scratch scratch;
+    run(first, last, scratch);
+  }
+  void run(Index first, Index last, Scratch& scratch);
   void merge(Index first, Index last);
 
  private:
-  struct Rows {
-    RowMajorMatrix<T> sums;  // [rows, d_v], not divided
-    std::vector<T> largest, sum;
-
-    void reset(Index rows, Index d_v) {
-      sums.setZero(rows, d_v);
-      largest.assign(static_cast<std::size_t>(rows), std::numeric_limits<T>::lowest());
-      sum.assign(static_cast<std::size_t>(rows), T(0));
-    }
-  };
-  /// A head of keys and values, and the queries that read it.
-  struct Head {
-    QueryBlock block;
-    Rows* rows;
-    RowMajorMatrix<T> queries;
-    HeadReader<T> keys, values;
-  };
-  struct Scratch {
-    std::vector<Head> heads;
-    RowMajorMatrix<T> keys, values, scores;
-    std::vector<SeenKeys> seen;
-    std::vector<KeyRange> ranges;
-    std::vector<T> factors;
-  };
-
   /// How the keys of a sequence are split: into `count` parts of at most `keys` keys.
   struct KeyParts {
     Index count, keys;
   };
   KeyParts key_parts(Index seq_k) const {
     const Index keys = call_.most_keys(blocks_.tokens, seq_k);
-    const Index count = std::clamp<Index>(keys / kPartKeys, 1, most_parts_);
-    return {count, ((keys + count - 1) / count + kKeyBlock - 1) / kKeyBlock * kKeyBlock};
+    const Index count = std::clamp<Index>(keys / part_keys_, 1, most_parts_);
+    return {count, ((keys + count - 1) / count + key_block_ - 1) / key_block_ * key_block_};
   }
 
   void run_part(Index part, Scratch& scratch) const;
@@ -93,29 +92,28 @@ class AttendForward {
   const TokenOutput<T>& out_;
   const TokenOutput<T>* log_sum_;
   QueryBlocks blocks_;
-  Index block_count_ = 0, most_parts_ = 1;
+  Index key_block_;
+  Index block_count_ = 0, most_parts_ = 1, part_keys_ = kPartKeys;
   Index parts_ = 1;  // of the longest sequence
   Index heads_ = 1;  // of keys, in a task
-  std::vector<Rows> partial_;
+  Workspace own_;
+  std::vector<Rows>& partial_;  // of own_, or of the caller
 };
 
 template <RowScalar T>
-void AttendForward<T>::run(Index first, Index last) {
-  Scratch scratch;
-  scratch.scores.setZero(std::min(kQueryRows, call_.sizes.seq_q * call_.sizes.group()), kKeyBlock);
+void AttendForward<T>::run(Index first, Index last, Scratch& scratch) {
   scratch.heads.resize(static_cast<std::size_t>(heads_));
-  Rows rows;
   for (Index task = first; task < last; ++task) {
     const Index n = task / parts_, part = task % parts_, per_head = blocks_.per_head;
     for (Index h = 0; h < heads_; ++h) {
       // The blocks of queries of one head follow each other, then come those of the next head.
       const Index at = heads_ == 1 ? n : (n / per_head * heads_ + h) * per_head + n % per_head;
-      Head& head = scratch.heads[static_cast<std::size_t>(h)];
+      ForwardHead<T>& head = scratch.heads[static_cast<std::size_t>(h)];
       head.block = blocks_.block(at);
-      head.rows = parts_ == 1 ? &rows : &partial_[static_cast<std::size_t>(at * parts_ + part)];
+      head.rows = parts_ == 1 ? &scratch.rows : &partial_[static_cast<std::size_t>(at * parts_ + part)];
     }
     run_part(part, scratch);
-    if (parts_ == 1) finish(scratch.heads[0].block, rows);
+    if (parts_ == 1) finish(scratch.heads[0].block, scratch.rows);
   }
 }
 
@@ -127,25 +125,27 @@ void AttendForward<T>::run_part(Index part, Scratch& scratch) const {
   if (part >= parts.count) return;
   const Index count = call_.rows(tokens);
   call_.visible_to(tokens.b).of_block(tokens.first, tokens.count, scratch.seen, scratch.ranges);
-  if (scratch.scores.rows() < count) scratch.scores.setZero(count, kKeyBlock);  // a group of many heads
-  for (Head& head : scratch.heads) {
+  if (scratch.scores.rows() < count || scratch.scores.cols() != key_block_ + kScorePadding)
+    scratch.scores.setZero(count, key_block_ + kScorePadding);
+  for (ForwardHead<T>& head : scratch.heads) {
     head.rows->reset(count, call_.sizes.d_v);
-    call_.read_heads(call_.queries, head.block, head.queries);
-    head.queries *= call_.scale;
+    call_.read_heads(call_.queries, head.block, head.queries) *= call_.scale;
     head.keys = call_.keys.head(head.block.b, head.block.kv_head);
     head.values = call_.values.head(head.block.b, head.block.kv_head);
   }
-  for_each_key_block(
-      std::span<const KeyRange>(scratch.ranges), part * parts.keys, (part + 1) * parts.keys,
-      heads_ == 1 ? kKeyBlock : kSharedKeyBlock, [&](Index, Index first, Index width) {
-        const HeadRows<T> scores = score_rows(scratch.scores, count, 0, width);
-        for (const Head& head : scratch.heads) {
-          multiply_transposed<T>(head.queries, head.keys.read(first, width, scratch.keys), scores);
-          if (call_.options.soft_cap) cap_scores<T>(*call_.options.soft_cap, scores);
-          add_scores(head.block, first, scores, *head.rows, scratch);
-          add_product<T>(scores, head.values.read(first, width, scratch.values), head.rows->sums);
-        }
-      });
+  for_each_key_block(std::span<const KeyRange>(scratch.ranges), part * parts.keys, (part + 1) * parts.keys,
+                     key_block_, [&](Index, Index first, Index width) {
+                       const HeadRows<T> scores = score_rows(scratch.scores, count, 0, width);
+                       for (const ForwardHead<T>& head : scratch.heads) {
+                         multiply_transposed<T>(head.queries.topRows(count),
+                                                head.keys.read(first, width, scratch.keys), scores);
+                         if (call_.options.soft_cap) cap_scores<T>(*call_.options.soft_cap, scores);
+                         call_.apply_score_function(head.block, first, scores);
+                         add_scores(head.block, first, scores, *head.rows, scratch);
+                         add_product<T>(scores, head.values.read(first, width, scratch.values),
+                                        head.rows->sums.topRows(count));
+                       }
+                     });
 }
 
 /// Replaces scores by exponentials, and has the sums so far multiplied by what their shift has changed by.
@@ -163,14 +163,14 @@ void AttendForward<T>::add_scores(const QueryBlock& block, Index first, HeadRows
     T& sum = rows.sum[static_cast<std::size_t>(r)];
     const T before = largest;
     const T added = row.exponentiate([&](const auto& s) { return largest = std::max(before, s.maxCoeff()); });
-    if (largest > before) {
+    if (largest > before && sum > T(0)) {  // else there is nothing to multiply, and exp underflows slowly
       const T factor = std::exp(before - largest);
       sum *= factor;
       rows.sums.row(r) *= factor;
     }
     sum += added;
     if (call_.dropout().active()) {
-      scratch.factors.resize(static_cast<std::size_t>(kKeyBlock));
+      scratch.factors.resize(static_cast<std::size_t>(key_block_));
       call_.dropout_factors(block, r, first, width, scratch.factors.data());
       for (Index j = 0; j < width; ++j) row.scores[j] *= scratch.factors[static_cast<std::size_t>(j)];
     }

@@ -11,12 +11,16 @@
 
 namespace rotary::inline ROTARY_ABI::detail {
 
+/// Heads of at most so many features, d + d_v, are narrow: exponentials take longer than products.
+inline constexpr Index kNarrowFeatures = 64;
+
 struct AttentionSizes {
   Index batch = 1;  // the product of all axes before the last three
   Index seq_q = 0, seq_k = 0, heads = 0, kv_heads = 0, d = 0, d_v = 0;
 
   /// Heads of queries for each head of keys and values.
   Index group() const { return heads / kv_heads; }
+  bool narrow() const { return d + d_v <= kNarrowFeatures; }
 };
 
 /// Tokens [first, first + count) of all queries that read one head of keys and values. Row r of the block's matrices is that of
@@ -40,23 +44,33 @@ struct ScoreRow {
 
   bool hidden() const { return sinks.empty() && others.empty(); }
 
-  /// Replaces the scores of hidden keys, and what is behind the row.
-  void hide(T value) const {
-    std::fill(scores, scores + sinks.begin, value);
-    std::fill(scores + sinks.end, scores + others.begin, value);
-    std::fill(scores + others.end, scores + padded(count), value);
+  /// What is seen is in these two, ascending; if it is one range, both are that one.
+  const KeyRange& first() const { return sinks.empty() ? others : sinks; }
+  const KeyRange& last() const { return others.empty() ? sinks : others; }
+
+  /// Replaces the scores of hidden keys in [begin, end), which may be behind the row.
+  void hide(Index begin, Index end, T value) const {
+    const auto fill = [&](Index from, Index to) {
+      if (from < to) std::fill(scores + from, scores + to, value);
+    };
+    fill(begin, first().begin);
+    fill(first().end, last().begin);
+    fill(last().end, end);
     if (mask)
-      for (Index j = 0; j < count; ++j) scores[j] = mask[j * mask_stride] ? scores[j] : value;
+      for (Index j = begin; j < std::min(end, count); ++j)
+        scores[j] = mask[j * mask_stride] ? scores[j] : value;
   }
 
   /// Replaces the scores s of seen keys by exp(s − shift), and the others by 0; `shift` is shift_of(their largest, or the lowest
   /// number if no key is seen). Returns the sum.
   template <class ShiftOf>
   T exponentiate(const ShiftOf& shift_of) const {
-    Eigen::Map<Eigen::Array<T, 1, Eigen::Dynamic>> row(scores, padded(count));
-    hide(std::numeric_limits<T>::lowest());
+    // Only the vectors that have keys that are seen: with causal attention half of the last blocks is hidden.
+    const Index begin = first().begin / kLanes * kLanes, end = padded(last().end);
+    Eigen::Map<Eigen::Array<T, 1, Eigen::Dynamic>> row(scores + begin, end - begin);
+    hide(begin, end, std::numeric_limits<T>::lowest());
     row = (row - shift_of(row)).exp();
-    hide(T(0));  // Eigen's exponential of the lowest number is not 0
+    hide(0, padded(count), T(0));  // Eigen's exponential of the lowest number is not 0
     return row.sum();
   }
 };
@@ -84,13 +98,28 @@ struct AttentionCall {
   }
   Index rows(const QueryBlock& block) const { return block.count * sizes.group(); }
 
-  /// Reads the heads of a block one after the other.
-  void read_heads(const TokenInput<T>& from, const QueryBlock& block, RowMajorMatrix<T>& to) const {
-    const Index width = from.extent(1);
-    to.resize(rows(block), width);
-    for (Index row = 0; row < to.rows(); row += block.count)
+  /// Reads the heads of a block one after the other, into a buffer that grows as needed.
+  HeadRows<T> read_heads(const TokenInput<T>& from, const QueryBlock& block,
+                         RowMajorMatrix<T>& buffer) const {
+    const Index width = from.extent(1), count = rows(block);
+    if (buffer.rows() < count || buffer.cols() != width) buffer.resize(count, width);
+    for (Index row = 0; row < count; row += block.count)
       from.head(block.b, head_of(block, row))
-          .read_to(block.first, block.count, to.data() + row * width, width);
+          .read_to(block.first, block.count, buffer.data() + row * width, width);
+    return HeadRows<T>(buffer.data(), count, width, Eigen::OuterStride<>(width));
+  }
+
+  /// The scores of one head of a block, from `row` on, with keys from `first` on; or their gradient.
+  ScoreBlock<T> score_block(const QueryBlock& block, Index row, Index first, HeadRows<T> scores) const {
+    const Index stride = scores.outerStride();
+    return {
+        options.first_sequence + block.b, head_of(block, row), block.first, first,
+        HeadRows<T>(scores.data() + row * stride, block.count, scores.cols(), Eigen::OuterStride<>(stride))};
+  }
+  void apply_score_function(const QueryBlock& block, Index first, const HeadRows<T>& scores) const {
+    if (!options.score_function) return;
+    for (Index row = 0; row < scores.rows(); row += block.count)
+      options.score_function->apply(score_block(block, row, first, scores));
   }
 
   /// Key 0 in the mask, for the query of a row.
@@ -143,6 +172,10 @@ struct QueryBlocks {
     return {head / kv_heads, head % kv_heads, first, std::min(tokens, seq_q - first)};
   }
 };
+
+/// Columns that are added to rows of scores, so that their stride is no power of two and rows do not share a set of the
+/// first-level cache.
+inline constexpr Index kScorePadding = 16;
 
 /// Scores of a block of queries with consecutive keys: rows have a constant stride, a whole number of vectors.
 template <RowScalar T>

@@ -1,8 +1,7 @@
 // AttentionMask: which keys a query may see, as a tensor.
 #pragma once
 
-#include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "../tensor/tensor.hpp"
 
@@ -38,12 +37,13 @@ class AttentionMask {
     batch_ = view.extent(2);
     given_ = true;
     if (view.empty()) return;  // the other extents of an empty view may be of any size
-    visible_.reserve(static_cast<std::size_t>(view.size()));
+    const auto visible = std::make_shared<bool[]>(static_cast<std::size_t>(view.size()));
+    bool* next = visible.get();
     for (Index b = 0; b < batch_; ++b)
       for (Index i = 0; i < queries_; ++i)
         for (Index j = 0; j < keys_; ++j)
-          visible_.push_back(
-              view.data[i * view.stride(0) + j * view.stride(1) + b * view.stride(2)] != Element{} ? 1 : 0);
+          *next++ = view.data[i * view.stride(0) + j * view.stride(1) + b * view.stride(2)] != Element{};
+    visible_ = visible;
   }
 
   /// Was a mask given?
@@ -57,17 +57,16 @@ class AttentionMask {
                    " or 1, ", seq_k, ", ", batch, " or 1]");
   }
 
-  /// One byte for each key, 1 where query 0 of sequence `b` sees it; null without a mask. The bytes of query
-  /// i start `i · query_stride()` later.
-  const std::uint8_t* keys_of(Index b) const {
-    return given_ ? visible_.data() + (batch_ == 1 ? 0 : b) * queries_ * keys_ : nullptr;
+  /// The mask as `attend` takes it, [batch or 1, 1, seq_q or 1, seq_k]. It must have been given.
+  [[nodiscard]] StridedView<const bool> view() const& {
+    return StridedView<const bool>(visible_.get(), {batch_, Index{1}, queries_, keys_});
   }
-  Index query_stride() const { return queries_ == 1 ? 0 : keys_; }
+  StridedView<const bool> view() const&& = delete;  // of a temporary: the view would dangle
 
  private:
   bool given_ = false;
   Index queries_ = 0, keys_ = 0, batch_ = 0;
-  std::vector<std::uint8_t> visible_;  // [batch, seq_q, seq_k]
+  std::shared_ptr<const bool[]> visible_;  // [batch, seq_q, seq_k], shared by copies
 };
 
 }  // namespace rotary::inline ROTARY_ABI

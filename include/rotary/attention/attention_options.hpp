@@ -6,6 +6,7 @@
 
 #include "../cos_sin_table.hpp"
 #include "../tensor/tensor.hpp"
+#include "score_function.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 
@@ -26,6 +27,7 @@ struct AttentionOptions {
   /// A logit for each head, [heads], that takes part in the softmax and has no value (gpt-oss).
   std::span<const T> sink_logits = {};
   std::optional<double> soft_cap = {};  ///< scores s become soft_cap · tanh(s / soft_cap), as in Gemma 2
+  const ScoreFunction<T>* score_function = nullptr;  ///< is applied to the scores, behind the cap; null: none
 
   /// False where a key is hidden: broadcast against [.., heads, seq_q, seq_k], axes aligned from the last, each equal or 1.
   std::optional<StridedView<const bool>> mask = {};

@@ -4,12 +4,13 @@
 #include <cmath>
 #include <cstdint>
 
+#include "multi_head_options.hpp"
 #include "token_rows.hpp"
 
 namespace rotary::inline ROTARY_ABI {
 
 /// The four linear maps of multi-head attention, y = x Wᵀ + b: weights [out, in] row-major, as PyTorch stores
-/// them.
+/// them; and the gains of QK-norm.
 ///
 /// Their gradients have the same shapes, so they are an object of this type too: `backward` adds to it,
 /// `set_zero` clears it.
@@ -41,13 +42,14 @@ struct AttentionWeights {
   };
 
   Linear query, key, value, output;
+  RowVector query_norm, key_norm;  ///< the gains of QK-norm, [d_k]; empty without it
 
   /// Weights and biases of 0. Without `bias`, queries and keys have none; values and output always have one.
   AttentionWeights(Index d_model, bool bias)
-      : query(d_model, d_model, bias),
-        key(d_model, d_model, bias),
-        value(d_model, d_model, true),
-        output(d_model, d_model, true) {}
+      : AttentionWeights(RotaryMultiHeadAttentionOptions{.heads = 1, .d_model = d_model, .bias = bias}) {}
+  /// Zeros of the shapes that these options have.
+  explicit AttentionWeights(const RotaryMultiHeadAttentionOptions& options)
+      : AttentionWeights(options, detail::head_sizes<T>(options)) {}
 
   /// Calls f(name, matrix) or f(name, row vector) for every parameter, with labml's names, in a fixed order.
   template <class F>
@@ -59,16 +61,24 @@ struct AttentionWeights {
     visit(*this, f);
   }
 
-  /// Throws unless the parameters still have the shapes of construction.
-  void check(Index d_model, bool bias, const char* name) const {
-    for (const Linear* linear : {&query, &key, &value, &output}) {
-      const Index wanted = linear == &value || linear == &output || bias ? d_model : 0;
-      if (linear->weight.rows() != d_model || linear->weight.cols() != d_model ||
-          linear->bias.size() != wanted)
-        detail::fail(name, " are [", linear->weight.rows(), ", ", linear->weight.cols(), "] with a bias of ",
-                     linear->bias.size(), ", they must be [", d_model, ", ", d_model, "] with a bias of ",
-                     wanted);
-    }
+  /// Throws unless the parameters have the shapes of these options.
+  void check(const RotaryMultiHeadAttentionOptions& options, const char* name) const {
+    const detail::HeadSizes sizes = detail::head_sizes<T>(options);
+    const auto check_one = [&](const Linear& linear, Index out, Index in, bool has_bias) {
+      if (linear.weight.rows() != out || linear.weight.cols() != in ||
+          linear.bias.size() != (has_bias ? out : 0))
+        detail::fail(name, " are [", linear.weight.rows(), ", ", linear.weight.cols(), "] with a bias of ",
+                     linear.bias.size(), ", they must be [", out, ", ", in, "] with a bias of ",
+                     has_bias ? out : 0);
+    };
+    check_one(query, sizes.query_features(), sizes.d_model, options.bias);
+    check_one(key, sizes.key_features(), sizes.d_model, options.bias);
+    check_one(value, sizes.key_features(), sizes.d_model, true);
+    check_one(output, sizes.d_model, sizes.query_features(), true);
+    for (const RowVector* norm : {&query_norm, &key_norm})
+      if (norm->size() != (options.qk_norm ? sizes.d_k : 0))
+        detail::fail(name, " of QK-norm are [", norm->size(), "], they must be [",
+                     options.qk_norm ? sizes.d_k : 0, "]");
   }
 
   void set_zero() {
@@ -76,7 +86,7 @@ struct AttentionWeights {
   }
 
   /// Draws weights and biases uniformly from ±1/√in, as PyTorch's nn.Linear: kaiming_uniform_ with a = √5 (He et al.,
-  /// 2015). A seed gives the same weights on every machine.
+  /// 2015). The gains of QK-norm become 1. A seed gives the same weights on every machine.
   void initialize(std::uint64_t seed) {
     std::uint64_t state = seed;
     const auto draw = [&state](double bound, auto& parameter) {
@@ -94,9 +104,19 @@ struct AttentionWeights {
       draw(bound, linear->weight);
       draw(bound, linear->bias);
     }
+    query_norm.setOnes();
+    key_norm.setOnes();
   }
 
  private:
+  AttentionWeights(const RotaryMultiHeadAttentionOptions& options, const detail::HeadSizes& sizes)
+      : query(sizes.query_features(), sizes.d_model, options.bias),
+        key(sizes.key_features(), sizes.d_model, options.bias),
+        value(sizes.key_features(), sizes.d_model, true),
+        output(sizes.d_model, sizes.query_features(), true),
+        query_norm(RowVector::Zero(options.qk_norm ? sizes.d_k : 0)),
+        key_norm(RowVector::Zero(options.qk_norm ? sizes.d_k : 0)) {}
+
   template <class Self, class F>
   static void visit(Self& self, F& f) {
     f("query.linear.weight", self.query.weight);
@@ -107,6 +127,8 @@ struct AttentionWeights {
     f("value.linear.bias", self.value.bias);
     f("output.weight", self.output.weight);
     f("output.bias", self.output.bias);
+    if (self.query_norm.size() > 0) f("query_norm.weight", self.query_norm);
+    if (self.key_norm.size() > 0) f("key_norm.weight", self.key_norm);
   }
 };
 

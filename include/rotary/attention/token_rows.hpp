@@ -73,15 +73,17 @@ void multiply(const ConstRowsRef<T>& a, const ConstRowsRef<T>& b, RowsRef<T> c) 
   add_product<T>(a, b, c);
 }
 
-/// scores(i, j, b, h) = ⟨queries(i, b, h), keys(j, b, h)⟩, from row-major [seq, batch, heads, d_k].
+/// scores(i, j, b, h) = ⟨queries(i, b, h), keys(j, b, h / group)⟩, from row-major [seq, batch, heads, d_k] and [seq, batch,
+/// kv_heads, d_k].
 template <class T>
 void dot_products(const StridedView<const T>& queries, const StridedView<const T>& keys,
                   Tensor<T, 4>& scores) {
   if (scores.size() == 0) return;
   RowMajorMatrix<T> products(queries.extent(0), keys.extent(0));
+  const Index group = queries.extent(2) / keys.extent(2);
   for (Index b = 0; b < queries.extent(1); ++b)
     for (Index h = 0; h < queries.extent(2); ++h) {
-      multiply_transposed<T>(head_rows(queries, b, h), head_rows(keys, b, h), products);
+      multiply_transposed<T>(head_rows(queries, b, h), head_rows(keys, b, h / group), products);
       copy_elements(StridedView<const T>(products.data(), {products.rows(), products.cols(), 1, 1}),
                     view_of(scores).slice(2, b, 1).slice(3, h, 1));
     }
@@ -98,13 +100,14 @@ void dot_products_backward(const StridedView<const T>& queries, const StridedVie
     return;
   }
   RowMajorMatrix<T> grad(queries.extent(0), keys.extent(0));
+  const Index group = queries.extent(2) / keys.extent(2);
   for (Index b = 0; b < queries.extent(1); ++b)
     for (Index h = 0; h < queries.extent(2); ++h) {
       copy_elements(grad_scores.slice(2, b, 1).slice(3, h, 1),
                     StridedView<T>(grad.data(), {grad.rows(), grad.cols(), 1, 1}));
-      multiply<T>(grad, head_rows(keys, b, h), head_rows(grad_queries, b, h));
-      head_rows(grad_keys, b, h).setZero();
-      add_transposed_product<T>(grad, head_rows(queries, b, h), head_rows(grad_keys, b, h));
+      multiply<T>(grad, head_rows(keys, b, h / group), head_rows(grad_queries, b, h));
+      if (h % group == 0) head_rows(grad_keys, b, h / group).setZero();
+      add_transposed_product<T>(grad, head_rows(queries, b, h), head_rows(grad_keys, b, h / group));
     }
 }
 

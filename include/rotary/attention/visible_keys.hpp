@@ -78,8 +78,10 @@ class VisibleKeys {
       for (const KeyRange& range : {seen.back().sinks, seen.back().others})
         if (!range.empty()) ranges.push_back(range);
     }
-    std::sort(ranges.begin(), ranges.end(),
-              [](const KeyRange& a, const KeyRange& b) { return a.begin < b.begin; });
+    const auto before = [](const KeyRange& a, const KeyRange& b) { return a.begin < b.begin; };
+    // Without sink tokens they are sorted already.
+    if (!std::is_sorted(ranges.begin(), ranges.end(), before))
+      std::sort(ranges.begin(), ranges.end(), before);
     std::size_t merged = 0;
     for (const KeyRange& range : ranges) {
       if (merged > 0 && range.begin <= ranges[merged - 1].end)

@@ -122,5 +122,12 @@ TEST(AttentionOptionsOfLabml, ContradictionsAreRefused) {
   EXPECT_EQ(error_of({.heads = 2, .d_model = 16, .rope_value_percentage = 1, .frequencies = four}), kNoError);
 }
 
+TEST(AttentionOptionsOfLabml, RefuseALayerThatRotatesOutputsBack) {
+  RopeParameters rope{.theta = 1e6, .head_dim = 16};
+  EXPECT_NO_THROW(static_cast<void>(layer_attention_options(rope, 4, 2, 32)));
+  rope.rotates_output_back = true;
+  EXPECT_THROW(static_cast<void>(layer_attention_options(rope, 4, 2, 32)), std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace rotary::testing

@@ -68,6 +68,7 @@ inline RotaryMultiHeadAttentionOptions labml_listing_options(Index heads, Index 
 /// The options of the attention of a model's layer, whose rotary embedding is `rope`: of a preset, of a configuration, or
 /// filled in by hand. Its head_dim, frequencies, layout and softmax scale are taken; queries and keys have no bias. Window,
 /// QK-norm and others are set on the result. Frequencies that depend on the length of the text are those of `length`.
+/// Throws std::invalid_argument for a layer that rotates the outputs of its heads back, as DeepSeek V4 does.
 ///
 /// @code
 ///   const rotary::RopeParameters rope{.theta = 1e6, .head_dim = 16};
@@ -78,6 +79,8 @@ inline RotaryMultiHeadAttentionOptions labml_listing_options(Index heads, Index 
 inline RotaryMultiHeadAttentionOptions layer_attention_options(const RopeParameters& rope, Index heads,
                                                                Index kv_heads, Index d_model,
                                                                double length = 0) {
+  if (rope.rotates_output_back)
+    detail::fail("the outputs of the heads are rotated back, which this attention does not do");
   return {.heads = heads,
           .d_model = d_model,
           .kv_heads = kv_heads,

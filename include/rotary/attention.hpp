@@ -9,13 +9,15 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The gradients of a loss with respect to the inputs of attention, [seq, batch, d_model] each.
+/// What `RotaryMultiHeadAttention::backward` returns: the gradients of a loss with respect to the inputs of attention,
+/// [seq, batch, d_model] each.
 template <RowScalar T>
 struct AttentionInputGradients {
   Tensor<T, 3> query, key, value;
 };
 
-/// The gradients of a loss with respect to the queries and keys of scores, [seq, batch, heads, d_k] each.
+/// What get_scores_backward of `RotaryMultiHeadAttention` returns: the gradients of a loss with respect to the queries and keys
+/// of scores, [seq, batch, heads, d_k] and [seq, batch, kv_heads, d_k].
 template <RowScalar T>
 struct ScoreGradients {
   Tensor<T, 4> query, key;

@@ -10,7 +10,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The sizes of a key cache.
+/// The sizes of a `KeyCache`.
 struct KeyCacheOptions {
   Index heads = 1;     ///< heads of keys; there may be more heads of queries
   Index head_dim = 0;  ///< features of a head

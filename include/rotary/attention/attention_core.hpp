@@ -16,7 +16,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The options of one call of attention.
+/// The options of one call of `RotaryMultiHeadAttention`.
 struct AttendOptions {
   bool causal = false;      ///< query i sees keys 0 to i only; hidden scores are not computed
   AttentionMask mask = {};  ///< hides further keys: [seq_q or 1, seq_k, batch or 1], 0 where hidden
@@ -37,8 +37,8 @@ template <RowScalar T>
 class AttentionCore;
 }  // namespace detail
 
-/// The activations that backward needs of a forward pass. Use one object per thread, and reuse it from step
-/// to step: it keeps its memory.
+/// The activations that backward of `RotaryMultiHeadAttention` needs of a forward pass. Use one object per thread, and reuse
+/// it from step to step: its memory is reused too.
 template <RowScalar T>
 class AttentionActivations {
  public:

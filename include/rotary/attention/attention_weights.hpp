@@ -12,8 +12,8 @@ namespace rotary::inline ROTARY_ABI {
 /// The four linear maps of multi-head attention, y = x Wᵀ + b: weights [out, in] row-major, as PyTorch stores
 /// them; and the gains of QK-norm.
 ///
-/// Their gradients have the same shapes, so they are an object of this type too: `backward` adds to it,
-/// `set_zero` clears it.
+/// Their gradients have the same shapes, so they are an object of this type too: `backward` of `RotaryMultiHeadAttention`
+/// adds to it, `set_zero` clears it.
 template <RowScalar T>
 struct AttentionWeights {
   using Matrix = detail::RowMajorMatrix<T>;

@@ -25,7 +25,7 @@ namespace rotary::inline ROTARY_ABI {
 ///        .frequencies = rotary::yarn_frequencies(32, 10000, {.factor = 4, .original_max_position_embeddings = 512})});
 /// @endcode
 struct RotaryMultiHeadAttentionOptions {
-  Index heads = 0;
+  Index heads = 0;     ///< heads of queries
   Index d_model = 0;   ///< features of a token
   Index kv_heads = 0;  ///< heads of keys and values, a divisor of `heads`; 0: as many as `heads`
   Index head_dim = 0;  ///< d_k, the features of a head; 0: d_model / heads

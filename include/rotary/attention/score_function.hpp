@@ -5,7 +5,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Scores of consecutive queries of one head with consecutive keys, or their gradient.
+/// What a `ScoreFunction` is given: scores of consecutive queries of one head with consecutive keys, or their gradient.
 template <RowScalar T>
 struct ScoreBlock {
   using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

@@ -9,18 +9,18 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// The sizes of a KeyValueCache. Memory for all pages is allocated at construction.
+/// The sizes of a `KeyValueCache`. Memory for all pages is allocated at construction.
 struct KeyValueCacheOptions {
   Index heads = 1;          ///< heads of keys and values; heads of queries are a multiple
   Index head_dim = 0;       ///< features of a key
   Index value_dim = 0;      ///< features of a value; 0: as many as of a key
   Index pages = 0;          ///< pages of the pool
-  Index page_tokens = 256;  ///< tokens of a page; 256 is what `attend_cached` reads at a time
+  Index page_tokens = 256;  ///< tokens of a page; see the cost of `attend_cached`
   /// Are keys also stored as they were given, so that moved keys are rotated once? Takes as much memory again.
   bool raw_keys = false;
 };
 
-/// Names a sequence of one KeyValueCache. No other sequence gets it, not even after the sequence was dropped.
+/// Names a sequence of one `KeyValueCache`. No other sequence gets it, not even after the sequence was dropped.
 struct SequenceId {
   Index index = -1;
   std::uint64_t number = 0;
@@ -38,7 +38,7 @@ struct CacheReader;  // of attention/attend_cached.hpp
 
 }  // namespace detail
 
-/// A page as it is in memory, for own kernels: tokens of all heads. `Stored` is the cache's.
+/// A page of a `KeyValueCache` as it is in memory, for own kernels: tokens of all heads. `Stored` is the cache's.
 template <class Stored>
 struct KeyValuePage {
   StridedView<const Stored> keys;    ///< [page_tokens, heads, head_dim], rotated

@@ -29,8 +29,7 @@ inline nlohmann::json model_config(const RunOptions& run, const Tokenizer& token
           {"max_position_embeddings", run.seq_len}};
 }
 
-/// The vocabulary as a tokenizer.json that Hugging Face's `tokenizers` reads, too: BPE without merges, where each character
-/// is a token.
+/// The vocabulary in the format of Hugging Face's tokenizer.json: BPE without merges, where each character is a token.
 inline nlohmann::json tokenizer_file(const Tokenizer& tokenizer) {
   nlohmann::json vocabulary = nlohmann::json::object();
   for (int token = 0; token < tokenizer.size(); ++token) vocabulary[tokenizer.decode({token})] = token;

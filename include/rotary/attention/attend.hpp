@@ -101,9 +101,10 @@ void run_attention_backward(const StridedView<const Q>& q, const StridedView<con
 /// or all of double. Throws std::invalid_argument on wrong shapes and values, and if `out` shares memory with an input,
 /// before anything is written.
 ///
-/// Cost: 2 · (d + d_v) operations for each pair of a query and a key, in blocks of 256 keys; blocks that no query sees are
-/// skipped. Memory beside the tensors: a block of scores for each thread. With few queries the keys are split among the
-/// threads too, and the parts are merged by their sums in a fixed order. The bits do not depend on the number of threads.
+/// Cost: 2 · (d + d_v) operations for each pair of a query and a key, in blocks of 256 keys (512 for heads of at most 32
+/// features, 64 while decoding); blocks that no query sees are skipped. Memory beside the tensors: a block of scores for each
+/// thread. With few queries the keys are split among the threads too, and the parts are merged by their sums in a fixed order.
+/// The bits do not depend on the number of threads.
 ///
 /// @code
 ///   rotary::Tensor<float, 4> q(2, 7, 8, 16), k(2, 7, 2, 16), v(2, 7, 2, 16), out(2, 7, 8, 16);
@@ -156,8 +157,8 @@ void attend_with_log_sum(const Q& queries, const K& keys, const V& values, Y&& o
 /// `sink_logits`. Throws std::invalid_argument as `attend` does, before anything is written.
 ///
 /// Cost: 4 · d + 6 · d_v operations for each pair of a query and a key, 2 · d_v of them in double, which the accuracy of ∂s
-/// needs. Memory beside the tensors grows with seq_k: the exponentials of 32 queries for each thread, and gradients of keys and
-/// values for each task. The bits do not depend on the number of threads.
+/// needs. Memory beside the tensors grows with seq_k: the exponentials of 32 queries and the keys and values of a head for each
+/// thread, and gradients of keys and values for each task. The bits do not depend on the number of threads.
 ///
 /// @code
 ///   rotary::Tensor<float, 3> q(7, 4, 8), k(7, 2, 8), v(7, 2, 8), out(7, 4, 8), grad_q(7, 4, 8), grad_k(7, 2, 8),

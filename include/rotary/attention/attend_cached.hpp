@@ -165,9 +165,9 @@ constexpr bool check_cached_types() {
 /// half, or double with a cache of double. Throws std::invalid_argument on wrong shapes, options and ids, on fewer tokens
 /// than queries, and on rows of another layout than the cache's, before anything is written.
 ///
-/// Cost: that of `attend`. Pages of float are read where they are, in blocks of 256 tokens that are inside one page, so best
-/// with pages of 256; other blocks, and what is stored in another type, are converted block by block. All sequences and their
-/// parts are shared among the threads of `device`. The bits of a sequence do not depend on their number, on the other
+/// Cost: that of `attend`. Tokens are read in its blocks. A block of float that is inside one page is read where it is, so pages
+/// of a multiple of 256 are best; other blocks, and what is stored in another type, are converted one by one. All sequences and
+/// their parts are shared among the threads of `device`. The bits of a sequence do not depend on their number, on the other
 /// sequences of the call, or on its pages.
 ///
 /// @code

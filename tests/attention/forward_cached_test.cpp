@@ -7,20 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "support/attention_module.hpp"
 #include "support/errors.hpp"
-#include "support/random.hpp"
 
 namespace rotary::testing {
 namespace {
 
 using Options = RotaryMultiHeadAttentionOptions;
-using Tokens = Tensor<double, 3>;
-
-Tokens random_tokens(Random& random, Index seq, Index batch, Index d_model) {
-  Tokens x(seq, batch, d_model);
-  random.fill(x);
-  return x;
-}
 
 /// Tokens [first, first + count) of some sequences of a batch.
 template <class T>
@@ -30,22 +23,6 @@ Tensor<T, 3> part(const Tensor<T, 3>& x, Index first, Index count, Index sequenc
     for (Index b = 0; b < sequences; ++b)
       for (Index f = 0; f < x.dimension(2); ++f) result(n, b, f) = x(first + n, sequence + b, f);
   return result;
-}
-
-template <class A, class B>
-double largest_difference(const A& a, const B& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double largest = 0;
-  for (Index n = 0; n < a.size(); ++n) {
-    const double difference = std::abs(static_cast<double>(a.data()[n]) - static_cast<double>(b.data()[n]));
-    if (!(difference <= largest)) largest = difference;  // NaN stays
-  }
-  return largest;
-}
-
-template <class Attention>
-void randomize(Attention& attention, Random& random) {
-  attention.weights().for_each([&](const char*, auto& parameter) { random.fill(parameter, -0.6, 0.6); });
 }
 
 struct Alibi : ScoreFunction<double> {
@@ -182,6 +159,10 @@ TEST(MultiHeadAttentionWithCache, ErrorsLeaveTheCacheAsItWas) {
       {.heads = 2, .d_model = 8, .rope_percentage = 1, .base = 500}, 1);
   expect([&] { other_base.forward_cached(part(x, 0, 1, 0, 2), cache, ids); },
          "the frequencies are not those of the cache");
+  const RotaryMultiHeadAttention<double> with_xpos(
+      {.heads = 2, .d_model = 8, .rope_percentage = 1, .xpos_scale_base = 512}, 1);
+  expect([&] { with_xpos.forward_cached(part(x, 0, 1, 0, 2), cache, ids); },
+         "found scales of XPos, the keys of the cache have none");
   const RotaryMultiHeadAttention<double> other_heads({.heads = 4, .d_model = 8, .rope_percentage = 1}, 1);
   expect([&] { other_heads.forward_cached(part(x, 0, 1, 0, 2), cache, ids); },
          "the cache has 2 heads of 4 and 4 features, this attention has 4 of 2");
@@ -191,6 +172,26 @@ TEST(MultiHeadAttentionWithCache, ErrorsLeaveTheCacheAsItWas) {
   expect([&] { static_cast<void>(attention.make_cache({.heads = 3, .pages = 1})); },
          "heads is 3, it must be that of this attention, 2, or left out");
   EXPECT_EQ(attention.forward_cached(Tokens(0, 2, 8), cache, ids).size(), 0);
+}
+
+// Keys of XPos with another decay look alike, but for their scales.
+TEST(MultiHeadAttentionWithCache, AnotherDecayIsRefused) {
+  const Options options{.heads = 2, .d_model = 8, .rope_percentage = 1, .xpos_scale_base = 512};
+  Options other = options, none = options;
+  other.xpos_scale_base = 256;
+  none.xpos_scale_base.reset();
+  const RotaryMultiHeadAttention<double> attention(options);
+  auto cache = attention.make_cache({.pages = 2, .page_tokens = 4, .raw_keys = true});
+  const SequenceId id = cache.add_sequence();
+  cache.change_centre(3);
+  const Tokens x = Tokens(1, 1, 8).setConstant(1);
+  EXPECT_EQ(error_of_call([&] { attention.forward_cached(x, cache, id); }), kNoError);
+  const auto error_of = [&](const Options& wrong) {
+    return error_of_call([&] { RotaryMultiHeadAttention<double>(wrong).forward_cached(x, cache, id); });
+  };
+  EXPECT_EQ(error_of(other), "rotary: found scales of XPos, the keys of the cache have others");
+  EXPECT_EQ(error_of(none), "rotary: found no scales of XPos, the keys of the cache have some");
+  EXPECT_EQ(cache.size(id), 1);
 }
 
 }  // namespace

@@ -108,16 +108,14 @@ class HeadRotation {
   template <class Stored>
   KeyValueCache<T, Stored> make_cache(const KeyValueCacheOptions& options) const {
     check_values();
-    if (xpos_)
-      return KeyValueCache<T, Stored>(
-          XPos<T>(frequencies(), cache_layout(), XPosOptions{.xpos_scale_base = xpos_->scale_base()}), 0,
-          options);
+    if (xpos_) return KeyValueCache<T, Stored>(cache_xpos(), 0, options);
     return KeyValueCache<T, Stored>(frequencies(), cache_layout(), options);
   }
   /// Throws unless the keys of a cache rotate as these.
   template <class Stored>
   void check_cache(const KeyValueCache<T, Stored>& cache) const {
     check_values();
+    if (xpos_) return cache.check_rotation(cache_xpos());
     cache.check_rotation(frequencies(), cache_layout());
   }
 
@@ -135,6 +133,9 @@ class HeadRotation {
     HeadLayout layout = rope_ ? rope_->layout() : xpos_ ? xpos_->layout() : HeadLayout{};
     layout.seq_dim = -3;
     return layout;
+  }
+  XPos<T> cache_xpos() const {
+    return XPos<T>(frequencies(), cache_layout(), XPosOptions{.xpos_scale_base = xpos_->scale_base()});
   }
   void check_values() const {
     if (value_rope_)

@@ -32,6 +32,11 @@ class KeyScales {
   /// Are they those of XPos?
   bool decay() const { return !log_scale_.empty(); }
 
+  /// Do these scales decay as others do, around whatever centre?
+  bool decay_like(const KeyScales& other) const {
+    return log_scale_ == other.log_scale_ && is_equal(slope_, other.slope_);
+  }
+
   /// Refers to this object's ζ.
   kernels::Magnitude magnitude(double factor) const { return {factor, span_of(log_scale_), slope_, origin_}; }
 

@@ -220,9 +220,16 @@ class KeyValueCache {
                            });
   }
 
-  /// Throws unless `frequencies` and `layout` are those of the cache: what rotates its queries must rotate as it does.
+  /// Throws unless `frequencies` and `layout` are those of the cache: what rotates its queries must rotate as it does. Also
+  /// throws if the keys are those of XPos.
   void check_rotation(const Frequencies& frequencies, const HeadLayout& layout) const {
-    store_.keys().check_rotation(frequencies, layout);
+    store_.keys().check_rotation(frequencies, layout, {});
+  }
+  /// Throws unless the keys are those of `xpos`, around any centre.
+  template <class Row>
+  void check_rotation(const XPos<Row>& xpos) const {
+    store_.keys().check_rotation(detail::interpolated_frequencies(xpos.rotary()), xpos.layout(),
+                                 detail::KeyScales(xpos, 0));
   }
 
   /// The pages of a sequence by number: token n is in slot n % page_tokens of page_table(id)[n / page_tokens]. Valid until

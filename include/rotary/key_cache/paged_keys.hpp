@@ -135,13 +135,19 @@ class PagedKeys {
     });
   }
 
-  /// Throws unless frequencies and layout are those by which keys are rotated.
-  void check_rotation(const Frequencies& frequencies, const HeadLayout& layout) const {
+  /// Throws unless frequencies, layout and scales, but for their centre, are those by which keys are rotated.
+  void check_rotation(const Frequencies& frequencies, const HeadLayout& layout,
+                      const KeyScales& scales) const {
     const HeadLayout given = checked_paged_layout(layout, frequencies);
     if (frequencies.axes != axes() || !(frequencies.values == frequencies_.values))
       fail("the frequencies are not those of the cache, whose keys were rotated by others");
     if (!same_bits(frequencies.magnitude, frequencies_.magnitude))
       fail("the magnitude is ", frequencies.magnitude, ", that of the cache is ", frequencies_.magnitude);
+    if (!scales_.decay_like(scales))
+      fail("found ", scales.decay() ? "scales of XPos" : "no scales of XPos", ", the keys of the cache have ",
+           !scales_.decay() ? "none"
+           : scales.decay() ? "others"
+                            : "some");
     check_layout(given);
   }
   /// Throws unless the heads of queries have the layout of the stored keys.

@@ -6,8 +6,8 @@
 #include <rotary/frequencies/yarn.hpp>
 #include <stdexcept>
 
+#include "support/attention_module.hpp"
 #include "support/errors.hpp"
-#include "support/random.hpp"
 
 namespace rotary::testing {
 namespace {
@@ -18,11 +18,6 @@ Tensor<double, 4> random_heads(Random& random, Index seq, Index heads, Index d_k
   Tensor<double, 4> x(seq, 2, heads, d_k);
   random.fill(x);
   return x;
-}
-
-double largest_difference(const Tensor<double, 4>& a, const Tensor<double, 4>& b) {
-  const Eigen::Tensor<double, 0, Eigen::RowMajor> largest = (a - b).abs().maximum();
-  return largest();
 }
 
 /// The scores of attention whose first 2 · pairs features rotate by these frequencies, from the formula.

@@ -111,119 +111,85 @@ struct Checkpoint {
   Stored type = Stored::f32;
 };
 
+/// A checkpoint with random weights. `keys` are what config.json has besides those that all types have.
+Checkpoint checkpoint_of(const std::string& model_type, const PlainDecoder& model, std::uint64_t seed,
+                         const Json& keys = Json::object(), Stored type = Stored::f32) {
+  Checkpoint checkpoint{model, config_of(model, model_type), type};
+  checkpoint.config.update(keys);
+  fill(checkpoint.model, seed);
+  return checkpoint;
+}
+
+/// The sizes of most checkpoints.
+PlainDecoder small_decoder() {
+  return {.vocabulary = 41,
+          .hidden = 32,
+          .feed_forward = 48,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 8,
+          .layers = 3};
+}
+
 /// Grouped heads, halves, Llama 3's scaling, wavelengths on both sides of the original length of 64.
 Checkpoint llama() {
-  Checkpoint llama{{.vocabulary = 61,
-                    .hidden = 48,
-                    .feed_forward = 80,
-                    .heads = 6,
-                    .kv_heads = 2,
-                    .head_dim = 16,
-                    .layers = 3},
-                   {}};
-  llama.model.llama3_factor = 8;
-  llama.config = config_of(llama.model, "llama");
-  llama.config["rope_scaling"] = {{"rope_type", "llama3"},
-                                  {"factor", 8.0},
-                                  {"low_freq_factor", 1.0},
-                                  {"high_freq_factor", 4.0},
-                                  {"original_max_position_embeddings", 64}};
-  fill(llama.model, 1);
-  return llama;
+  PlainDecoder model = small_decoder();
+  model.vocabulary = 61, model.hidden = 48, model.feed_forward = 80, model.heads = 6, model.head_dim = 16;
+  model.llama3_factor = 8;
+  return checkpoint_of("llama", model, 1,
+                       {{"rope_scaling",
+                         {{"rope_type", "llama3"},
+                          {"factor", 8.0},
+                          {"low_freq_factor", 1.0},
+                          {"high_freq_factor", 4.0},
+                          {"original_max_position_embeddings", 64}}}});
 }
 
 /// Norms of queries and keys, tied embeddings, a head_dim that is not hidden_size / heads, bfloat16.
 Checkpoint qwen3() {
-  Checkpoint qwen{{.vocabulary = 53,
-                   .hidden = 40,
-                   .feed_forward = 72,
-                   .heads = 4,
-                   .kv_heads = 2,
-                   .head_dim = 24,
-                   .layers = 2},
-                  {},
-                  Stored::bf16};
-  qwen.model.theta = 1e6;
-  qwen.model.epsilon = 1e-6;
-  qwen.model.qk_norm = qwen.model.tied = true;
-  qwen.config = config_of(qwen.model, "qwen3");
-  fill(qwen.model, 2);
-  return qwen;
+  PlainDecoder model = small_decoder();
+  model.hidden = 40, model.feed_forward = 72, model.head_dim = 24;
+  model.theta = 1e6, model.epsilon = 1e-6;
+  model.qk_norm = model.tied = true;
+  return checkpoint_of("qwen3", model, 2, Json::object(), Stored::bf16);
 }
 
-/// Biases of queries, keys and values, a window from layer 1 on, binary16.
+/// Biases of queries, keys and values, one head of keys, a window from layer 1 on, binary16.
 Checkpoint qwen2() {
-  Checkpoint qwen{{.vocabulary = 47,
-                   .hidden = 32,
-                   .feed_forward = 56,
-                   .heads = 4,
-                   .kv_heads = 1,
-                   .head_dim = 8,
-                   .layers = 3},
-                  {},
-                  Stored::f16};
-  qwen.model.qkv_bias = true;
-  qwen.model.window = 5;
-  qwen.model.first_window = 1;
-  qwen.config = config_of(qwen.model, "qwen2");
-  qwen.config.update({{"use_sliding_window", true}, {"sliding_window", 5}, {"max_window_layers", 1}});
-  fill(qwen.model, 3);
-  return qwen;
+  PlainDecoder model = small_decoder();
+  model.kv_heads = 1;
+  model.qkv_bias = true;
+  model.window = 5, model.first_window = 1;
+  return checkpoint_of("qwen2", model, 3,
+                       {{"use_sliding_window", true}, {"sliding_window", 5}, {"max_window_layers", 1}},
+                       Stored::f16);
 }
 
-/// A window in all layers.
+/// A window in all layers, heads that are not grouped.
 Checkpoint mistral() {
-  Checkpoint mistral{{.vocabulary = 41,
-                      .hidden = 32,
-                      .feed_forward = 48,
-                      .heads = 2,
-                      .kv_heads = 2,
-                      .head_dim = 16,
-                      .layers = 2},
-                     {}};
-  mistral.model.window = 7;
-  mistral.config = config_of(mistral.model, "mistral");
-  mistral.config["sliding_window"] = 7;
-  fill(mistral.model, 4);
-  return mistral;
+  PlainDecoder model = small_decoder();
+  model.heads = 2, model.head_dim = 16;
+  model.window = 7;
+  return checkpoint_of("mistral", model, 4, {{"sliding_window", 7}});
 }
 
 /// Interleaved pairs, biases everywhere.
 Checkpoint ernie() {
-  Checkpoint ernie{{.vocabulary = 41,
-                    .hidden = 32,
-                    .feed_forward = 48,
-                    .heads = 4,
-                    .kv_heads = 2,
-                    .head_dim = 8,
-                    .layers = 2},
-                   {}};
-  ernie.model.interleaved = ernie.model.qkv_bias = ernie.model.output_bias = ernie.model.mlp_bias = true;
-  ernie.model.theta = 500000;
-  ernie.config = config_of(ernie.model, "ernie4_5");
-  ernie.config["use_bias"] = true;
-  fill(ernie.model, 5);
-  return ernie;
+  PlainDecoder model = small_decoder();
+  model.interleaved = model.qkv_bias = model.output_bias = model.mlp_bias = true;
+  model.theta = 500000;
+  return checkpoint_of("ernie4_5", model, 5, {{"use_bias", true}});
 }
 
 /// Every second layer does not rotate; tied embeddings by default.
 Checkpoint smollm3() {
-  Checkpoint smollm{{.vocabulary = 41,
-                     .hidden = 32,
-                     .feed_forward = 48,
-                     .heads = 4,
-                     .kv_heads = 2,
-                     .head_dim = 8,
-                     .layers = 3},
-                    {}};
-  smollm.model.still_layers = 2;
-  smollm.model.tied = true;
-  smollm.config = config_of(smollm.model, "smollm3");
-  smollm.config["no_rope_layer_interval"] = 2;
-  smollm.config.erase("head_dim");
-  smollm.config.erase("tie_word_embeddings");
-  fill(smollm.model, 6);
-  return smollm;
+  PlainDecoder model = small_decoder();
+  model.still_layers = 2;
+  model.tied = true;
+  Checkpoint checkpoint = checkpoint_of("smollm3", model, 6, {{"no_rope_layer_interval", 2}});
+  checkpoint.config.erase("head_dim");
+  checkpoint.config.erase("tie_word_embeddings");
+  return checkpoint;
 }
 
 // ---------------------------------------------------------------- the program

@@ -4,17 +4,16 @@
 #include <cmath>
 #include <optional>
 #include <rotary/apply_rotary_emb.hpp>
-#include <rotary/frequencies/mrope_axes.hpp>
-#include <rotary/frequencies/yarn.hpp>
 #include <rotary/key_cache.hpp>
 
 #include "support/compiled_kernels.hpp"
+#include "support/random_frequencies.hpp"
 #include "support/strided_array.hpp"
 
 namespace rotary::testing {
 namespace {
 
-enum class Kind { plain, yarn, xpos, mrope };
+using Kind = KeyRotation;
 constexpr Kind kKinds[] = {Kind::plain, Kind::yarn, Kind::xpos, Kind::mrope};
 constexpr const char* kNames[] = {"plain", "yarn", "xpos", "mrope"};
 
@@ -169,19 +168,10 @@ class CacheAndModel {
   HeadLayout layout() const { return {.start_index = start_, .pairing = pairing_}; }
 
   void choose_frequencies() {
-    const double theta = random_.pick({10000.0, 500000.0, 1234.5});
-    if (kind_ == Kind::xpos) {
-      xpos_.emplace(language_frequencies(2 * pairs_, theta), layout());
-      frequencies_ = xpos_->rotary().frequencies();
-      return;
-    }
-    frequencies_ = language_frequencies(2 * pairs_, theta);
-    if (kind_ == Kind::yarn || (kind_ == Kind::mrope && random_.integer(0, 1) == 1))
-      frequencies_ = yarn_frequencies(
-          2 * pairs_, theta,
-          {.factor = random_.pick({2.0, 4.0, 40.0}), .original_max_position_embeddings = 4096});
-    if (kind_ == Kind::mrope)
-      frequencies_ = on_axes(frequencies_, mrope_axes_chunked({1, 1, pairs_ - 2}), axes_);
+    frequencies_ = random_frequencies(random_, kind_, pairs_, axes_);
+    if (kind_ != Kind::xpos) return;
+    xpos_.emplace(frequencies_, layout());
+    frequencies_ = xpos_->rotary().frequencies();
   }
 
   double next_position() const {

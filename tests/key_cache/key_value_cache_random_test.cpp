@@ -6,18 +6,17 @@
 #include <map>
 #include <optional>
 #include <rotary/apply_rotary_emb.hpp>
-#include <rotary/frequencies/mrope_axes.hpp>
-#include <rotary/frequencies/yarn.hpp>
 #include <rotary/key_cache/key_value_cache.hpp>
 
 #include "support/compiled_kernels.hpp"
 #include "support/errors.hpp"
+#include "support/random_frequencies.hpp"
 #include "support/stored_tokens.hpp"
 
 namespace rotary::testing {
 namespace {
 
-enum class Kind { plain, yarn, mrope, xpos };
+using Kind = KeyRotation;
 
 /// Of every run, one for each pairing, with and without raw keys, and each way of storing: 7 of them.
 constexpr int kOperations = 3600;
@@ -202,20 +201,10 @@ class CacheAndModel {
   Index pages_of(Index tokens) const { return (tokens + options_.page_tokens - 1) / options_.page_tokens; }
 
   void choose_frequencies() {
-    const double theta = random_.pick({10000.0, 500000.0, 1234.5});
-    if (kind_ == Kind::xpos) {
-      HeadLayout of_window = layout_;
-      xpos_.emplace(language_frequencies(2 * pairs_, theta), of_window);
-      frequencies_ = xpos_->rotary().frequencies();
-      return;
-    }
-    frequencies_ = language_frequencies(2 * pairs_, theta);
-    if (kind_ == Kind::yarn || (kind_ == Kind::mrope && random_.integer(0, 1) == 1))
-      frequencies_ = yarn_frequencies(
-          2 * pairs_, theta,
-          {.factor = random_.pick({2.0, 4.0, 40.0}), .original_max_position_embeddings = 4096});
-    if (kind_ == Kind::mrope)
-      frequencies_ = on_axes(frequencies_, mrope_axes_chunked({1, 1, pairs_ - 2}), axes_);
+    frequencies_ = random_frequencies(random_, kind_, pairs_, axes_);
+    if (kind_ != Kind::xpos) return;
+    xpos_.emplace(frequencies_, layout_);
+    frequencies_ = xpos_->rotary().frequencies();
   }
 
   double random_position() { return random_.integer(-2000, 2000) / 4.0; }

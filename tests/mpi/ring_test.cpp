@@ -2,11 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <csignal>
 #include <rotary/attention/ring.hpp>
 #include <thread>
 
-#include "support/compiled_attention.hpp"
 #include "support/errors.hpp"
 #include "support/ring_case.hpp"
 
@@ -65,7 +63,8 @@ TEST(Ring, LongSlices) {
   const World world;
   Random random(1652);
   SCOPED_TRACE(random.replay());
-  const std::vector<Index> tokens(static_cast<std::size_t>(world.ranks), 128);
+  // Every rank computes the whole sequence too, in plain loops.
+  const std::vector<Index> tokens(static_cast<std::size_t>(world.ranks), std::min(128, 256 / world.ranks));
   const RingCase c(random, {.heads = 4, .kv_heads = 2, .d = 64, .d_v = 64, .causal = true},
                    RingSlices::zig_zag, tokens, tokens);
   const auto first = run<float>(c, options_of<float>(c));
@@ -207,18 +206,6 @@ TEST(RingErrors, OfMpi) {
   MPI_Comm between = MPI_COMM_NULL;
   MPI_Intercomm_create(MPI_COMM_SELF, 0, MPI_COMM_WORLD, 1 - world.rank, 0, &between);
   expect_error([&] { detail::Ring ring(between); }, {"between two groups of ranks"});
-}
-
-// Run by expect_killed.sh: the others wait for the last rank until mpirun ends them.
-TEST(Ring, DISABLED_KilledRank) {
-  const World world;
-  Random random(1656);
-  const std::vector<Index> tokens(static_cast<std::size_t>(world.ranks), 64);
-  const RingCase c(random, {.heads = 2, .d = 8, .d_v = 8}, RingSlices::contiguous, tokens, tokens);
-  for (int call = 0; call < 100; ++call) {
-    if (call == 10 && world.rank == world.ranks - 1) std::raise(SIGKILL);
-    run<float>(c, options_of<float>(c));
-  }
 }
 
 }  // namespace

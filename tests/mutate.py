@@ -189,11 +189,13 @@ class Build:
             if any(path.stem.startswith("golden") for path in files):
                 self.golden.add(source)
         # The target rotary_compiled is not among all targets, so CMake leaves its command out.
-        kernels, any_source = INCLUDE / "apply" / "compiled.cpp", TESTS / "support" / "golden.cpp"
-        self.commands[kernels] = [str(kernels) if word == str(any_source) else word for word in self.commands[any_source]]
-        self.needs[kernels] = {str(path.relative_to(INCLUDE)) for path in included(kernels, set())}
+        any_source = TESTS / "support" / "golden.cpp"
+        self.compiled = [INCLUDE / folder / "compiled.cpp" for folder in ("apply", "attention")]
+        for source in self.compiled:
+            self.commands[source] = [str(source) if word == str(any_source) else word for word in self.commands[any_source]]
+            self.needs[source] = {str(path.relative_to(INCLUDE)) for path in included(source, set())}
         self.tests = {source.stem: source for source in self.commands if source.stem.endswith("_test")}
-        self.library = [source for source in self.commands if source.parent.name == "support" or source == kernels]
+        self.library = [source for source in self.commands if source.parent.name == "support" or source in self.compiled]
         self.seconds, self.linked, self.originals, self.broken = {}, {}, {}, set()
         self.slowest = slowest
         self.original_overlay = overlay
@@ -240,7 +242,7 @@ class Build:
 
     def original_while_locked(self, source):
         if source not in self.originals:
-            output = self.folder / "original" / f"{source.stem}.o"
+            output = self.folder / "original" / object_name(source)
             output.parent.mkdir(exist_ok=True)
             text = b"".join(path.read_bytes() for path in sorted(included(source, {source})))
             key = hashlib.sha256(text + str(self.commands[source]).encode()).hexdigest()
@@ -283,7 +285,7 @@ class Build:
             return test not in self.broken
         own, program = self.original(self.tests[test]), self.folder / test
         # Few tests need more than the kernels.
-        for library in (self.library[-1:], self.library):
+        for library in (self.compiled, self.library):
             archive = self.folder / f"library_of_{len(library)}.a"
             with self.locks[archive]:
                 if not archive.exists():
@@ -293,7 +295,7 @@ class Build:
             link = self.link([own, archive, "-Wl,-t,-t"], program)
             if link.returncode == 0:
                 break
-        needed = [source for source in library if re.search(rf"\b{source.stem}\.o\b", link.stdout)]
+        needed = [source for source in library if re.search(rf"\b{object_name(source)}\b", link.stdout)]
         begin = children_seconds()
         failed = run(program, self.slowest) if link.returncode == 0 else "it does not link"
         program.unlink(missing_ok=True)
@@ -304,6 +306,11 @@ class Build:
         self.seconds[test] = children_seconds() - begin
         self.linked[test] = needed
         return True
+
+
+def object_name(source):
+    """The name of its object file: two sources may have the same name in different folders."""
+    return f"{source.parent.name}_{source.stem}.o"
 
 
 def children_seconds():
@@ -352,11 +359,11 @@ def try_mutant_in(overlay, mutant, build, tests, most):
     target = overlay / "rotary" / header
     same, objects, asked = True, {}, 0
 
-    def object_of(source):
+    def compiled_object(source):
         if header not in build.needs[source]:
             return build.original(source)
         if source not in objects:
-            output = folder / f"{source.stem}.o"
+            output = folder / object_name(source)
             objects[source] = output if build.compile(source, output, overlay) else None
         return objects[source]
 
@@ -368,7 +375,7 @@ def try_mutant_in(overlay, mutant, build, tests, most):
         target.write_text(mutated(mutant))
         try:
             sources = [build.tests[test], *build.linked[test]]
-            parts = [object_of(source) for source in sources]
+            parts = [compiled_object(source) for source in sources]
         finally:
             shutil.copy(INCLUDE / header, target)
         if None in parts:

@@ -4,6 +4,7 @@
 #include "attention/attend.hpp"
 #include "attention/attend_cached.hpp"
 #include "attention/attention_core.hpp"
+#include "attention/compiled.hpp"
 #include "attention/forward_cached.hpp"
 #include "attention/multi_head_options.hpp"
 

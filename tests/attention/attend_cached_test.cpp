@@ -6,7 +6,6 @@
 #include <cstring>
 #include <rotary/attention/attend_cached.hpp>
 
-#include "support/compiled_attention.hpp"
 #include "support/compiled_kernels.hpp"
 #include "support/errors.hpp"
 #include "support/plain_attention.hpp"

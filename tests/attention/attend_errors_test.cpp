@@ -4,7 +4,6 @@
 #include <limits>
 #include <rotary/attention/attend.hpp>
 
-#include "support/compiled_attention.hpp"
 #include "support/errors.hpp"
 
 namespace rotary::testing {

@@ -7,7 +7,6 @@
 #include <sys/resource.h>
 #endif
 
-#include "support/compiled_attention.hpp"
 #include "support/plain_attention.hpp"
 
 #if defined(__has_feature)

@@ -4,7 +4,6 @@
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/attention/attend.hpp>
 
-#include "support/compiled_attention.hpp"
 #include "support/plain_attention.hpp"
 
 namespace rotary::testing {

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <rotary/attention/attend.hpp>
 
-#include "support/compiled_attention.hpp"
 #include "support/random.hpp"
 
 namespace rotary::testing {

@@ -8,7 +8,6 @@
 #include <rotary/attention/ring_pass.hpp>
 #include <thread>
 
-#include "support/compiled_attention.hpp"
 #include "support/errors.hpp"
 #include "support/ring_case.hpp"
 

@@ -5,7 +5,6 @@
 
 #include "../../examples/train_transformer/addition_task.hpp"
 #include "../../examples/train_transformer/checkpoint.hpp"
-#include "../support/compiled_attention.hpp"
 #include "../support/temporary_folder.hpp"
 #include "fuzzed_input.hpp"
 

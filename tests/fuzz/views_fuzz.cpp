@@ -6,7 +6,6 @@
 #include <optional>
 #include <rotary/rotary.hpp>
 
-#include "../support/compiled_attention.hpp"
 #include "../support/compiled_kernels.hpp"
 #include "fuzzed_input.hpp"
 

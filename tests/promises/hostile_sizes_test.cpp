@@ -20,7 +20,6 @@
 #include <rotary/rotate_half.hpp>
 #include <rotary/xpos.hpp>
 
-#include "support/compiled_attention.hpp"
 #include "support/compiled_kernels.hpp"
 #include "support/errors.hpp"
 

@@ -13,7 +13,6 @@
 #include <rotary/operators/onnx.hpp>
 #include <rotary/rotary.hpp>
 
-#include "support/compiled_attention.hpp"
 #include "support/compiled_kernels.hpp"
 #include "support/errors.hpp"
 

@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "support/compiled_attention.hpp"
 #include "support/golden_run.hpp"
 
 namespace rotary::testing::golden {

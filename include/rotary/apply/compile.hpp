@@ -1,4 +1,4 @@
-// For the one file of a program that holds the instantiations of `rotary/compiled.hpp`.
+// For the one file of a program that holds the instantiations of `rotary/apply/compiled.hpp`.
 #pragma once
 
 #define ROTARY_COMPILE

@@ -1,2 +1,2 @@
-// The instantiations of rotary/compiled.hpp: the source of the CMake target rotary::compiled.
+// The instantiations of rotary/apply/compiled.hpp: a source of the CMake target rotary::compiled.
 #include "compile.hpp"

@@ -1,4 +1,4 @@
-// Instantiations that are compiled once, in place of in every file that rotates: the target `rotary::compiled`.
+// Instantiations that are compiled once, in place of in every file that rotates: a part of the target `rotary::compiled`.
 //
 // Included by the headers that need it; it declares something only where ROTARY_COMPILED is defined, as the CMake
 // target does. Without CMake, define ROTARY_COMPILED in all files, and add one of your own to the program:
@@ -8,6 +8,7 @@
 // compiled with the same flags: other flags name another inline namespace, so that the linker finds nothing.
 #pragma once
 
+#include "../kernels/cos_sin_of_angles.hpp"
 #include "rotate_sequence.hpp"
 
 #if defined(ROTARY_EXTERN)
@@ -40,6 +41,8 @@ ROTARY_EXTERN template void cos_sin_row(const TurnSteps&, std::span<const FixedP
                                         Pairing, float*);
 ROTARY_EXTERN template void cos_sin_row(const TurnSteps&, std::span<const FixedPosition>, const Magnitude&,
                                         Pairing, double*);
+ROTARY_EXTERN template void cos_sin_of_angles(const double*, const double*, Index, Pairing, float*, Index);
+ROTARY_EXTERN template void cos_sin_of_angles(const double*, const double*, Index, Pairing, double*, Index);
 
 }  // namespace kernels
 

@@ -3,6 +3,7 @@
 
 #include "../core/aligned_vector.hpp"
 #include "attend.hpp"
+#include "compiled.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 

@@ -35,7 +35,7 @@
 #define ROTARY_COLD
 #endif
 
-// In a program that compiles the kernels once (rotary/compiled.hpp): declarations, and in one file
+// In a program that compiles the kernels once (rotary/apply/compiled.hpp): declarations, and in one file
 // definitions.
 #if defined(ROTARY_COMPILE)
 #define ROTARY_EXTERN

@@ -4,10 +4,12 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <rotary/kernels/rotate.hpp>
 #include <rotary/kernels/testing.hpp>
 #include <vector>
 
+#include "support/compiled_kernels.hpp"
 #include "support/random.hpp"
 
 namespace {
@@ -45,6 +47,24 @@ void with_every_tuning(const Check& check) {
 }
 #endif
 
+/// Numbers that are copied as bytes: without optimisation, a vector of 16-bit numbers is copied one by one.
+template <class X>
+class Elements {
+ public:
+  explicit Elements(std::size_t size) : bytes_(size * sizeof(X)) {}
+  std::size_t size() const { return bytes_.size() / sizeof(X); }
+  X* data() { return reinterpret_cast<X*>(bytes_.data()); }
+  const X* data() const { return reinterpret_cast<const X*>(bytes_.data()); }
+  X& operator[](std::size_t n) { return data()[n]; }
+  const X& operator[](std::size_t n) const { return data()[n]; }
+  X* begin() { return data(); }
+  X* end() { return data() + size(); }
+  bool operator==(const Elements&) const = default;  // of bits
+
+ private:
+  std::vector<unsigned char> bytes_;
+};
+
 /// A tensor [others, seq, head_dim] with room to be misaligned, its mirror image in storage orders, and its
 /// rows.
 template <class X, class Row>
@@ -52,8 +72,8 @@ struct Problem {
   Index others, seq, head_dim, pairs, start, shift;
   Pairing pairing;
   bool backwards;
-  std::vector<X> in, out;
-  std::vector<Row> rows;
+  Elements<X> in, out;
+  Elements<Row> rows;
 
   Problem(Index o, Index n, Index d, Index p, Index s, Index misalignment, Pairing pair, bool back,
           std::uint64_t seed)
@@ -92,11 +112,6 @@ struct Problem {
   }
 };
 
-template <class X>
-bool same_bits(const std::vector<X>& a, const std::vector<X>& b) {
-  return std::memcmp(a.data(), b.data(), a.size() * sizeof(X)) == 0;
-}
-
 /// Which pairings a job reads, writes and takes rows in.
 struct Pairings {
   Pairing in, out, row;
@@ -121,10 +136,11 @@ void check_job(const Problem<X, Row>& problem, const std::array<Index, 3>& steps
     Problem<X, Row> apart = problem;
     run(apart, false, [](auto&& job) { rotary::kernels::rotate(std::move(job)); });
     Problem<X, Row> in_place = problem;
-    std::copy(in_place.in.begin() + problem.shift, in_place.in.end(), in_place.out.begin() + problem.shift);
+    std::memcpy(static_cast<void*>(in_place.out.data() + problem.shift), problem.in.data() + problem.shift,
+                (problem.in.size() - static_cast<std::size_t>(problem.shift)) * sizeof(X));
     run(in_place, true, [](auto&& job) { rotary::kernels::rotate(std::move(job)); });
-    EXPECT_TRUE(same_bits(apart.out, in_place.out));
-    EXPECT_TRUE(same_bits(apart.out, expected.out));
+    EXPECT_TRUE(apart.out == in_place.out);
+    EXPECT_TRUE(apart.out == expected.out);
     if (::testing::Test::HasFailure()) return;
   }
 }
@@ -248,10 +264,10 @@ TYPED_TEST(RotateKernels, MoreTokensThanABlock) {
 
 /// `x` with the pairs of every window of `2 * pairs` elements moved from one pairing to the other.
 template <class X>
-std::vector<X> reordered(const std::vector<X>& x, Index pairs, Pairing from, Pairing to) {
+Elements<X> reordered(const Elements<X>& x, Index pairs, Pairing from, Pairing to) {
   const auto source = rotary::kernels::pair_strides(from, pairs),
              target = rotary::kernels::pair_strides(to, pairs);
-  std::vector<X> result(x.size());
+  Elements<X> result(x.size());
   for (Index window = 0; window < static_cast<Index>(x.size()); window += 2 * pairs)
     for (Index i = 0; i < pairs; ++i)
       for (Index member : {0, 1})
@@ -283,7 +299,7 @@ TYPED_TEST(RotateKernels, ReferenceOfMixedPairings) {
             auto job = run.job(kTokens * 2 * kPairs, 2 * kPairs, 1, same_place);
             job.out_pairing = out, job.row_pairing = row;
             rotary::kernels::rotate_reference(job);
-            EXPECT_TRUE(same_bits(run.out, wanted))
+            EXPECT_TRUE(run.out == wanted)
                 << "pairings " << static_cast<int>(in) << static_cast<int>(out) << static_cast<int>(row);
           }
         }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <ostream>
 #include <rotary/tensor/tensor.hpp>
@@ -144,8 +145,15 @@ class StridedArray {
     for (const Index extent : extents_) size_ *= extent;
     memory_.resize(static_cast<std::size_t>(span + layout.misaligned + 8));
     std::memset(static_cast<void*>(memory_.data()), kGuard, memory_.size() * sizeof(S));
-    is_element_.resize(memory_.size());
-    for (Index n = 0; n < size_; ++n) is_element_[place(n)] = true;
+    auto places = std::make_shared<Places>();
+    places->of_element.resize(static_cast<std::size_t>(size_));
+    places->is_element.resize(memory_.size());
+    for (Index n = 0; n < size_; ++n) {
+      const std::size_t at = place(n);
+      places->of_element[static_cast<std::size_t>(n)] = at;
+      places->is_element[at] = 1;
+    }
+    places_ = std::move(places);
   }
 
   /// Of the same shape and with the same elements, lying as `layout` says.
@@ -159,8 +167,8 @@ class StridedArray {
   int rank() const { return static_cast<int>(extents_.size()); }
   Index size() const { return size_; }
 
-  S& operator[](Index n) { return memory_[place(n)]; }
-  const S& operator[](Index n) const { return memory_[place(n)]; }
+  S& operator[](Index n) { return memory_.data()[places_->of_element.data()[n]]; }
+  const S& operator[](Index n) const { return memory_.data()[places_->of_element.data()[n]]; }
 
   StridedView<S> view() { return StridedView<S>(memory_.data() + start_, extents_, strides_); }
   StridedView<const S> view() const {
@@ -172,7 +180,7 @@ class StridedArray {
     S guard;
     std::memset(static_cast<void*>(&guard), kGuard, sizeof guard);
     for (std::size_t n = 0; n < memory_.size(); ++n)
-      if (!is_element_[n] && bits_of(memory_[n]) != bits_of(guard)) return false;
+      if (!places_->is_element.data()[n] && bits_of(memory_[n]) != bits_of(guard)) return false;
     return true;
   }
 
@@ -187,6 +195,12 @@ class StridedArray {
  private:
   static constexpr int kGuard = 0xa5;
 
+  /// Where the elements are in memory. Copies share it: computing it takes long without optimisation.
+  struct Places {
+    std::vector<std::size_t> of_element;
+    std::vector<char> is_element;
+  };
+
   std::size_t place(Index n) const {
     Index at = start_;
     for (std::size_t axis = extents_.size(); axis-- > 0;) {
@@ -199,7 +213,7 @@ class StridedArray {
   std::vector<Index> extents_, strides_;
   Index start_ = 0, size_ = 0;
   std::vector<S> memory_;
-  std::vector<bool> is_element_;
+  std::shared_ptr<const Places> places_;
 };
 
 // --- comparisons

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <rotary/kernels/testing.hpp>
 #include <rotary/rotary.hpp>
@@ -39,6 +40,17 @@ TYPED_TEST_SUITE(LargeTensors, Scalars);
 /// How [heads, seq, head_dim] lies in memory, outermost axis first.
 enum class Order { heads_seq_features, seq_heads_features, heads_features_seq, features_seq_heads };
 
+/// Random numbers, which repeat after a prime number of them.
+template <class X>
+void fill_with_repeats(const Pages<X>& pages, Index size, Random& random) {
+  constexpr Index kPeriod = 65537;
+  for (Index n = 0; n < std::min(kPeriod, size); ++n)
+    pages.data()[n] = static_cast<X>(static_cast<float>(random.uniform(-2, 2)));
+  for (Index n = kPeriod; n < size; n += kPeriod)
+    std::memcpy(pages.data() + n, pages.data(),
+                static_cast<std::size_t>(std::min(kPeriod, size - n)) * sizeof(X));
+}
+
 /// rotate_into() and rotate_in_place() of a tensor of 9 MiB, which counts as lying in memory, give the bits
 /// of one token alone.
 template <class X>
@@ -47,7 +59,7 @@ void expect_bits_of_tokens_alone(Random& random, Pairing pairing, Index head_dim
   const Index seq = 9 * 1024 * 1024 / (heads * head_dim * static_cast<Index>(sizeof(X)));
   const Index size = heads * seq * head_dim;
   const Pages<X> from(size), to(size + 1);
-  for (Index n = 0; n < size; ++n) from.data()[n] = static_cast<X>(static_cast<float>(random.uniform(-2, 2)));
+  fill_with_repeats(from, size, random);
   const RotaryEmbedding<float> rotary_emb({.dim = head_dim, .pairing = pairing});
   const auto view = [&](X* data) {
     const std::array<std::array<Index, 3>, 4> strides{{{seq * head_dim, head_dim, 1},

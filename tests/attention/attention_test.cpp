@@ -11,41 +11,16 @@
 #include <thread>
 #include <vector>
 
+#include "support/attention_module.hpp"
 #include "support/errors.hpp"
-#include "support/random.hpp"
 
 namespace rotary::testing {
 namespace {
-
-using Tokens = Tensor<double, 3>;
-
-Tokens random_tokens(Random& random, Index seq, Index batch, Index d_model) {
-  Tokens x(seq, batch, d_model);
-  random.fill(x);
-  return x;
-}
-
-template <class A, class B>
-double largest_difference(const A& a, const B& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double largest = 0;
-  for (Index n = 0; n < a.size(); ++n) {
-    const double difference = std::abs(static_cast<double>(a.data()[n]) - static_cast<double>(b.data()[n]));
-    if (!(difference <= largest)) largest = difference;  // NaN stays
-  }
-  return largest;
-}
 
 double sum_of_products(const Tokens& a, const Tokens& b) {
   double sum = 0;
   for (Index n = 0; n < a.size(); ++n) sum += a.data()[n] * b.data()[n];
   return sum;
-}
-
-/// Weights and biases all different from 0.
-template <class Attention>
-void randomize(Attention& attention, Random& random) {
-  attention.weights().for_each([&](const char*, auto& parameter) { random.fill(parameter, -0.6, 0.6); });
 }
 
 AttentionMask random_mask(Random& random, Index seq_q, Index seq_k, Index batch) {
@@ -873,6 +848,17 @@ TEST(RotaryPositionalEmbeddings, DirectionsUndoEachOther) {
   EXPECT_GT(largest_difference(forth(x), x), 0.1);
 }
 
+// Without keys there are no scores, and the gradients of queries are 0.
+TEST(AttentionGradients, OfScoresWithoutKeys) {
+  const RotaryMultiHeadAttention<double> attention({.heads = 2, .d_model = 8}, 5);
+  Tensor<double, 4> q(3, 1, 2, 4);
+  q.setConstant(1);
+  const auto grad =
+      attention.get_scores_backward(q, Tensor<double, 4>(0, 1, 2, 4), Tensor<double, 4>(3, 0, 1, 2));
+  EXPECT_EQ(grad.key.size(), 0);
+  for (Index n = 0; n < q.size(); ++n) EXPECT_EQ(grad.query.data()[n], 0);
+}
+
 TEST(RotaryPositionalEmbeddings, GradientsWithRespectToTheta) {
   Random random(23);
   SCOPED_TRACE(random.replay());
@@ -900,6 +886,10 @@ TEST(RotaryPositionalEmbeddings, GradientsWithRespectToTheta) {
 }
 
 TEST(RotaryPositionalEmbeddings, Errors) {
+  EXPECT_EQ(error_of_call([] {
+              RotaryPositionalEmbeddings<float>(6).set_theta(std::array{1.0, 0.1});
+            }),
+            "rotary: found 2 frequencies, there must be 3");
   EXPECT_EQ(error_of_call([] { RotaryPositionalEmbeddings<float>(3); }),
             "rotary: d is 3, it must be even; an odd d is what RotaryPositionalEmbeddingsListing, labml's "
             "first version, takes");

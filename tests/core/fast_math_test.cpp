@@ -47,6 +47,18 @@ TEST(FastMath, AnglesAreReduced) {
   });
 }
 
+/// (1 + u)(1 − u) − 1 = −u², which two operations round to 0.
+template <class A>
+void expect_fused(A u) {
+  const volatile A a = 1 + u, cos = 1 - u, one = 1;
+  EXPECT_EQ(kernels::rotated<A>(a, one, cos, one), -u * u);
+}
+
+TEST(FastMath, TheReferenceIsFused) {
+  expect_fused<float>(0x1p-13f);
+  expect_fused<double>(0x1p-27);
+}
+
 TEST(FastMath, TablesAreRight) {
   with_every_instruction_set([] {
     const CosSinTable<float> of_float(language_frequencies(128), Positions::consecutive(300, 100000));

@@ -190,6 +190,19 @@ void expect_row(const RowCache<T>& cache, const Frequencies& frequencies, Pairin
     ASSERT_EQ(bits_of(run.rows[i]), bits_of(table.data()[i])) << "position " << position;
 }
 
+// A row may be wider than what a thread keeps of the rows that it computed last.
+TEST(RowCache, RowsOfAnyWidth) {
+  const RotaryEmbedding<float> rotary_emb({.dim = 4096, .cache_max_seq_len = 0});
+  const std::vector<double> listed = {0.5, -7, 1e6};
+  Random random(91);
+  StridedArray<float> found({2, 3, 4096});
+  found.fill(random);
+  auto wanted = found;
+  rotary_emb.rotate_in_place(found.view(), listed);
+  apply_rotary_emb_in_place(rotary_emb.table(Positions::listed(listed)), wanted.view());
+  EXPECT_TRUE(same_bits(found, wanted));
+}
+
 TEST(RowCache, RowsAreThoseOfATable) {
   for (const Pairing pairing : kPairings) {
     for (const Index dim :

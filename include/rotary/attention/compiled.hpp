@@ -10,21 +10,37 @@
 
 #include "attention_core.hpp"
 
-#if defined(ROTARY_COMPILED)
+#if defined(ROTARY_COMPILE_ATTENTION)
+#define ROTARY_ATTENTION_EXTERN
+#elif defined(ROTARY_COMPILED)
+#define ROTARY_ATTENTION_EXTERN extern
+#endif
+
+#if defined(ROTARY_ATTENTION_EXTERN)
 namespace rotary::inline ROTARY_ABI::detail {
 
-extern template class AttentionCore<float>;
-extern template class AttentionCore<double>;
-extern template class AttendForward<float>;
-extern template class AttendForward<double>;
-extern template class AttendBackward<float>;
-extern template class AttendBackward<double>;
-extern template void multiply_transposed<float>(const ConstRowsRef<float>&, const ConstRowsRef<float>&, RowsRef<float>);
-extern template void multiply_transposed<double>(const ConstRowsRef<double>&, const ConstRowsRef<double>&, RowsRef<double>);
-extern template void add_product<float>(const ConstRowsRef<float>&, const ConstRowsRef<float>&, RowsRef<float>);
-extern template void add_product<double>(const ConstRowsRef<double>&, const ConstRowsRef<double>&, RowsRef<double>);
-extern template void add_transposed_product<float>(const ConstRowsRef<float>&, const ConstRowsRef<float>&, RowsRef<float>);
-extern template void add_transposed_product<double>(const ConstRowsRef<double>&, const ConstRowsRef<double>&, RowsRef<double>);
+ROTARY_ATTENTION_EXTERN template class AttentionCore<float>;
+ROTARY_ATTENTION_EXTERN template class AttentionCore<double>;
+ROTARY_ATTENTION_EXTERN template class AttendForward<float>;
+ROTARY_ATTENTION_EXTERN template class AttendForward<double>;
+ROTARY_ATTENTION_EXTERN template class AttendBackward<float>;
+ROTARY_ATTENTION_EXTERN template class AttendBackward<double>;
+ROTARY_ATTENTION_EXTERN template void multiply_transposed<float>(const ConstRowsRef<float>&,
+                                                                 const ConstRowsRef<float>&, RowsRef<float>);
+ROTARY_ATTENTION_EXTERN template void multiply_transposed<double>(const ConstRowsRef<double>&,
+                                                                  const ConstRowsRef<double>&,
+                                                                  RowsRef<double>);
+ROTARY_ATTENTION_EXTERN template void add_product<float>(const ConstRowsRef<float>&,
+                                                         const ConstRowsRef<float>&, RowsRef<float>);
+ROTARY_ATTENTION_EXTERN template void add_product<double>(const ConstRowsRef<double>&,
+                                                          const ConstRowsRef<double>&, RowsRef<double>);
+ROTARY_ATTENTION_EXTERN template void add_transposed_product<float>(const ConstRowsRef<float>&,
+                                                                    const ConstRowsRef<float>&,
+                                                                    RowsRef<float>);
+ROTARY_ATTENTION_EXTERN template void add_transposed_product<double>(const ConstRowsRef<double>&,
+                                                                     const ConstRowsRef<double>&,
+                                                                     RowsRef<double>);
 
 }  // namespace rotary::inline ROTARY_ABI::detail
+#undef ROTARY_ATTENTION_EXTERN
 #endif

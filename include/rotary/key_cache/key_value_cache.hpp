@@ -16,7 +16,8 @@ namespace rotary::inline ROTARY_ABI {
 ///
 /// `X` is the scalar of given keys and values: float, Eigen::half, Eigen::bfloat16 or double. `Stored` is how they are
 /// stored: as X, as another of float, half and bfloat16, or as std::int8_t: 8-bit integers with a float scale for each token
-/// and head, the largest feature divided by 127. A key is rotated in float (double in double) and rounded once.
+/// and head, the largest feature divided by 127; a head of features below 1.5e-36 is stored as zeros. A key is rotated in float
+/// (double in double) and rounded once.
 ///
 /// With `.raw_keys` a token that moves is rotated again from its raw key: the bits are those of a new cache in which the
 /// token was appended at its present position. Without, each move rotates the stored key by the difference and rounds once

@@ -47,7 +47,8 @@ struct TokenRecord {
 /// The features of a head as 8-bit integers behind their scale, a float: feature f is scale · q_f.
 ///
 /// The scale is the largest size of a feature divided by 127, and q_f = round(x_f / scale), so that a feature is at most half
-/// a scale off. A head with a number that is not finite has the scale NaN, and all of its features are read as NaN.
+/// a scale off. A head with a number that is not finite has the scale NaN, and all of its features are read as NaN. A head
+/// whose largest feature is below 1.5e-36, with a scale that would be subnormal, is stored as zeros.
 template <>
 struct TokenRecord<std::int8_t> {
   static constexpr bool kScaled = true;
@@ -72,7 +73,7 @@ struct TokenRecord<std::int8_t> {
     // At most this, so that 127 times the scale is finite.
     const float largest_scale = std::nextafter(std::numeric_limits<float>::max() / 127, 0.0f);
     float scale = std::min(largest / 127, largest_scale);
-    // Features below this are stored as 0: their quotient with a subnormal scale has no accuracy.
+    // A quotient with a subnormal scale has no accuracy.
     if (!finite || scale < std::numeric_limits<float>::min()) {
       scale = finite ? 0 : std::numeric_limits<float>::quiet_NaN();
       std::fill_n(to, width, std::int8_t{0});

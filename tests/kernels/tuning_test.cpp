@@ -22,7 +22,8 @@ struct Shape {
 
 /// The plan for such a tensor in memory that starts with a cache line.
 template <class X = float>
-Plan planned(const Shape& shape, const Tuning& tuning = kOther, InstructionSet set = InstructionSet::avx512) {
+Plan planned(const Shape& shape, const Tuning& tuning = kOther, InstructionSet set = InstructionSet::avx512,
+             Index call_bytes = 0) {
   using Row = rotary::detail::Arithmetic<X, float>;
   alignas(64) static X in[64], out[64];
   static Row rows[64];
@@ -36,6 +37,7 @@ Plan planned(const Shape& shape, const Tuning& tuning = kOther, InstructionSet s
               token = shape.tokens_outside ? shape.heads * shape.head_dim : shape.head_dim;
   job.add_axis({shape.heads, head, head, 0});
   job.add_axis({shape.tokens, token, token, rotary_dim});
+  job.call_bytes = call_bytes;
   return plan(job, tuning, set);
 }
 
@@ -124,6 +126,15 @@ TEST(Tuning, TensorsInMemory) {
   const Shape strided{.heads = 32, .tokens = 8192, .head_dim = 128};
   EXPECT_EQ(planned(strided).tokens_per_block * 128 * Index{sizeof(float)}, kOther.row_block_bytes);
   EXPECT_EQ(planned(strided).heads_per_group, 4);
+}
+
+// Rows come in blocks: a job is small where the tensor, of which it rotates some tokens, is not.
+TEST(Tuning, PartsOfTensorsInMemory) {
+  const Shape part{.heads = 4, .tokens = 128, .head_dim = 128, .in_place = false};
+  EXPECT_FALSE(planned(part).nontemporal);
+  EXPECT_TRUE(planned(part, kOther, InstructionSet::avx512, kOther.cached_bytes + 1).nontemporal);
+  EXPECT_EQ(planned(part, kIntel, InstructionSet::avx512, kIntel.cached_bytes + 1).prefetch,
+            kIntel.prefetch_strided);
 }
 
 TEST(Tuning, StridedFeatures) {

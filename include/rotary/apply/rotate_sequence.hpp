@@ -67,6 +67,10 @@ void rotate_block(const How& how, const TensorPair<In, X, kContiguous>& pair, co
     job.in += begin * in.stride(axis), job.out += begin * out.stride(axis);
     job.add_axis({extent, in.stride(axis), out.stride(axis), row});
   }
+  // Rows come in blocks, so that a job is in cache where the tensor is not.
+  if (seq_axis >= 0 && count < in.extent(seq_axis))
+    job.call_bytes =
+        (job.in_place() ? 1 : 2) * row_size * Index{sizeof(X)} * (in.size() / in.extent(in.rank - 1));
   job.rows = rows;
   run_job<kContiguous>(std::move(job));
 }

@@ -32,6 +32,7 @@ struct JobShape {
   // Elements from the cos and sin of a pair's first member to those of its second; 0 if both have one angle.
   Index second_row = 0;
   Index untouched_before = 0, untouched_after = 0;
+  Index call_bytes = 0;  // that a call reads and writes of which this job is a part; 0: it is no part
   std::array<JobAxis, kMaxRank> axes;  // the first axis_count are set, outermost first
 
   void set_pairing(Pairing pairing) { in_pairing = out_pairing = row_pairing = pairing; }

@@ -52,6 +52,8 @@ struct Tuning {
   /// Use non-temporal stores for results in memory also where heads are adjacent and their windows are not
   /// wide. bench: hand/contiguous/*/out_of_place/memory/bnhd.
   bool nontemporal_adjacent;
+  /// Use them for 16-bit scalars too. bench: hand/contiguous/*/bfloat16/out_of_place/memory.
+  bool nontemporal_16_bit;
 };
 
 inline constexpr Tuning kOther{.cached_bytes = 8 << 20,
@@ -73,7 +75,8 @@ inline constexpr Tuning kOther{.cached_bytes = 8 << 20,
                                .prefetch_strided = 0,
                                .prefetch_tokens = 0,
                                .prefetch_heads = 0,
-                               .nontemporal_adjacent = true};
+                               .nontemporal_adjacent = true,
+                               .nontemporal_16_bit = false};
 inline constexpr Tuning kIntel{.cached_bytes = 8 << 20,
                                .row_block_bytes = 256 << 10,
                                .strided_heads = 4,
@@ -93,7 +96,8 @@ inline constexpr Tuning kIntel{.cached_bytes = 8 << 20,
                                .prefetch_strided = 2048,
                                .prefetch_tokens = 1024,
                                .prefetch_heads = 4096,
-                               .nontemporal_adjacent = true};
+                               .nontemporal_adjacent = true,
+                               .nontemporal_16_bit = false};
 
 inline constexpr Tuning kZen5 = [] {
   Tuning tuning = kOther;
@@ -171,7 +175,8 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
   const Index heads = axes.heads.extent;
   const Index window = 2 * job.pairs * scalars.scalar_bytes;
   const Index bytes = (scalars.in_place ? 1 : 2) * window * axes.tokens.extent * heads * axes.others;
-  const bool in_memory = bytes > tuning.cached_bytes, adjacent = heads == 1 || !axes.tokens_inside;
+  const bool in_memory = std::max(bytes, job.call_bytes) > tuning.cached_bytes,
+             adjacent = heads == 1 || !axes.tokens_inside;
   Plan plan;
   plan.heads_per_group = heads;
   const bool close = (scalars.in_place ? bytes : bytes / 2) <= tuning.close_bytes;
@@ -198,6 +203,7 @@ inline Plan plan_windows(const JobShape& job, const InnermostAxes& axes, const J
   if (in_memory) {
     plan.prefetch_windows = !copies && window > tuning.wide_window_bytes;
     plan.nontemporal = !scalars.in_place && !copies && is_fused(set) && starts_on_lines(job, scalars) &&
+                       (scalars.scalar_bytes > 2 || tuning.nontemporal_16_bit) &&
                        (!adjacent || plan.prefetch_windows || tuning.nontemporal_adjacent);
     plan.prefetch = adjacent ? tuning.prefetch_adjacent : tuning.prefetch_strided;
     if (plan.nontemporal || plan.prefetch_windows || plan.prefetch > 0) plan.kernel = Kernel::any_width;
@@ -235,7 +241,7 @@ inline Plan plan(const JobShape& job, const InnermostAxes& axes, const JobScalar
   plan.kernel = Kernel::strided_features;
   const Index bytes = (scalars.in_place ? 1 : 2) * 2 * job.pairs * scalars.scalar_bytes * axes.tokens.extent *
                       axes.heads.extent * axes.others;
-  if (bytes > tuning.cached_bytes)
+  if (std::max(bytes, job.call_bytes) > tuning.cached_bytes)
     plan.prefetch = axes.tokens_inside ? tuning.prefetch_tokens : tuning.prefetch_heads;
   plan.tokens_per_block = std::max<Index>(1, tuning.row_block_bytes / (2 * job.pairs * scalars.row_bytes));
   plan.heads_per_group = axes.heads.extent;

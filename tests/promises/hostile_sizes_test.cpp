@@ -12,6 +12,7 @@
 #include <rotary/attention.hpp>
 #include <rotary/broadcat.hpp>
 #include <rotary/key_cache.hpp>
+#include <rotary/labml.hpp>
 #include <rotary/operators/flash_attention.hpp>
 #include <rotary/operators/ggml.hpp>
 #include <rotary/operators/onnx.hpp>

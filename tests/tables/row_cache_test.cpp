@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <rotary/apply_rotary_emb.hpp>
 #include <rotary/rotary_embedding.hpp>
 #include <thread>
 

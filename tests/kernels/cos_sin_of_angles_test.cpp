@@ -6,6 +6,7 @@
 #include <rotary/kernels/cos_sin_of_angles.hpp>
 #include <vector>
 
+#include "support/instruction_sets.hpp"
 #include "support/random.hpp"
 
 namespace {
@@ -53,6 +54,26 @@ TYPED_TEST(CosSinOfAngles, AreThoseOfTheAngleAsGiven) {
       }
     }
   }
+}
+
+// Of so many angles some have a cosine or sine that lies nearly in the middle of two floats.
+TEST(CosSinOfAnglesOfFloat, AreTheNearestFloats) {
+  Random random(32);
+  SCOPED_TRACE(random.replay());
+  constexpr Index kPairs = 64;
+  std::vector<double> angles(kPairs), scales(kPairs, 1);
+  std::vector<float> row(2 * kPairs);
+  rotary::testing::with_every_instruction_set([&] {
+    for (int n = 0; n < 1000; ++n) {
+      for (double& angle : angles) angle = random.uniform(-100, 100);
+      kernels::cos_sin_of_angles(angles.data(), scales.data(), kPairs, Pairing::half, row.data(), kPairs);
+      for (std::size_t i = 0; i < kPairs; ++i) {
+        const auto angle = static_cast<long double>(angles[i]);
+        ASSERT_EQ(row[i], static_cast<float>(std::cos(angle))) << angles[i];
+        ASSERT_EQ(row[i + kPairs], static_cast<float>(std::sin(angle))) << angles[i];
+      }
+    }
+  });
 }
 
 // A pair that the vectors cannot rotate is found anywhere in the row, also in the padded remainder.

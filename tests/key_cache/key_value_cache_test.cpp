@@ -449,6 +449,15 @@ TEST(KeyValueCache, RefusesWrongCalls) {
   expect_error([&] { cache.change_centre(1); }, {"only keys of XPos"});
 }
 
+// Stored keys are multiplied by the ratio of the magnitudes.
+TEST(KeyValueCache, RefusesAMagnitudeThatIsNoMultiple) {
+  Frequencies frequencies = language_frequencies(8);
+  frequencies.magnitude = 1e-30;
+  KeyValueCache<float> cache(frequencies, kTokensFirst, {.head_dim = 8, .pages = 1});
+  frequencies.magnitude = 1e30;
+  expect_error([&] { cache.change_frequencies(frequencies); }, {"from 1e-30 to 1e+30", "raw_keys"});
+}
+
 TEST(KeyValueCache, RefusesOtherRotations) {
   const Frequencies frequencies = language_frequencies(8);
   const KeyValueCache<float> cache(frequencies, kTokensFirst, {.head_dim = 10, .pages = 1});

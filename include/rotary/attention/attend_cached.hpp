@@ -145,7 +145,7 @@ void run_cached_attention(const StridedView<const Q>& q, const KeyValueCache<X, 
 }
 
 template <class T, class Q, class X, class Stored, class Y>
-constexpr bool check_cached_types() {
+constexpr bool check_cached_types() {  // not covered: runs while compiling
   if constexpr (check_attention_types<T, Q, Y>() && check_writable<Y>()) {
     constexpr bool kSame = std::is_same_v<typename KeyValueCache<X, Stored>::Arithmetic, T>;
     static_assert(kSame, "rotary: queries of double need a cache of double, and it needs these");

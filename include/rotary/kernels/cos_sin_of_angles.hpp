@@ -182,7 +182,7 @@ void cos_sin_of_angles(const double* angles, const double* scale, Index pairs, P
   }
 #endif
   // An angle is a position on an axis of frequency 1, so it has an exact phase.
-  static const TurnStep radian = turn_step(1);
+  static const TurnStep radian = turn_step(1);  // not covered: computed while compiling
   for (Index i = 0; i < pairs; ++i) {
     Row* const first = row + (pairing == Pairing::half ? i : 2 * i);
     write_cos_sin(phase_at(FixedPosition(angles[i]), radian), scale[i], first,
@@ -203,7 +203,7 @@ bool cos_sin_of_shared_angles([[maybe_unused]] const Angle* angles, [[maybe_unus
     return run.good;
   }
 #endif
-  return false;
+  return false;  // not covered: without vector extensions
 }
 
 }  // namespace rotary::inline ROTARY_ABI::kernels

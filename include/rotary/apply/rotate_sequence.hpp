@@ -46,17 +46,19 @@ void check_rotation(const Rotation<T>& how, const TensorPair<In, X, kContiguous>
   check_output(pair.in, pair.out);
 }
 
-/// Rotates tokens [first, first + count) of sequences [batch, batch + sequences) by rows of which those of the
+/// The job that rotates tokens [first, first + count) of sequences [batch, batch + sequences) by rows of which those of the
 /// tokens of a sequence follow each other, then those of the next sequence. `sequences` is 0 where all sequences
 /// of a batch share their rows.
 template <class How, RowScalar T, class In, class X, bool kContiguous>
-void rotate_block(const How& how, const TensorPair<In, X, kContiguous>& pair, const T* rows, Index batch,
-                  Index sequences, Index first, Index count) {
-  if (pair.in.empty()) return;
+ROTARY_ALWAYS_INLINE kernels::RotationJob<X, T> block_job(const How& how,
+                                                          const TensorPair<In, X, kContiguous>& pair,
+                                                          const T* rows, Index batch, Index sequences,
+                                                          Index first, Index count) {
   const Index row_size = how.layout.rotary_dim;
   const auto& [in, out, seq_axis] = pair;
   kernels::RotationJob<X, T> job;
   set_window(job, in, out, how.layout, how.direction);
+  bool is_part = false;
   for (int axis = 0; axis < in.rank - 1; ++axis) {
     Index begin = 0, extent = in.extent(axis), row = 0;
     if (axis == seq_axis) {
@@ -64,15 +66,24 @@ void rotate_block(const How& how, const TensorPair<In, X, kContiguous>& pair, co
     } else if (axis == 0 && sequences > 0) {
       begin = batch, extent = sequences, row = count * row_size;
     }
+    is_part = is_part || extent < in.extent(axis);
     job.in += begin * in.stride(axis), job.out += begin * out.stride(axis);
     job.add_axis({extent, in.stride(axis), out.stride(axis), row});
   }
-  // Rows come in blocks, so that a job is in cache where the tensor is not.
-  if (seq_axis >= 0 && count < in.extent(seq_axis))
+  // Rows come in blocks: a block of tokens fits into the caches where the tensor does not.
+  if (is_part)
     job.call_bytes =
         (job.in_place() ? 1 : 2) * row_size * Index{sizeof(X)} * (in.size() / in.extent(in.rank - 1));
   job.rows = rows;
-  run_job<kContiguous>(std::move(job));
+  return job;
+}
+
+/// Runs `block_job`.
+template <class How, RowScalar T, class In, class X, bool kContiguous>
+void rotate_block(const How& how, const TensorPair<In, X, kContiguous>& pair, const T* rows, Index batch,
+                  Index sequences, Index first, Index count) {
+  if (pair.in.empty()) return;
+  run_job<kContiguous>(block_job(how, pair, rows, batch, sequences, first, count));
 }
 
 /// Which of the tokens of a call a part of it holds: all, or those that one thread rotates.

@@ -74,7 +74,6 @@ class CacheAndModel {
     return frequencies;
   }
 
-  /// One of the sequences there are, rarely another.
   std::size_t pick_sequence() { return static_cast<std::size_t>(input_.byte()) % sequences_.size(); }
   std::pair<Index, Index> range(const Sequence& s) {
     if (input_.rarely()) return {input_.size(-1, 9), input_.size(-1, 9)};

@@ -17,12 +17,6 @@
 namespace rotary::testing {
 namespace {
 
-double sum_of_products(const Tokens& a, const Tokens& b) {
-  double sum = 0;
-  for (Index n = 0; n < a.size(); ++n) sum += a.data()[n] * b.data()[n];
-  return sum;
-}
-
 AttentionMask random_mask(Random& random, Index seq_q, Index seq_k, Index batch) {
   Tensor<int, 3> mask(seq_q, seq_k, batch);
   for (Index n = 0; n < mask.size(); ++n)
@@ -175,45 +169,6 @@ TEST(Attention, MatchesPlainLoopsWithXPosAndDropout) {
 }
 
 // --- gradients
-
-/// Every gradient of Σ w ∘ out against central differences of it.
-template <class Attention>
-void check_gradients(Attention attention, Index seq_q, Index seq_k, const AttendOptions& options,
-                     Random& random) {
-  const Index batch = 2, d_model = attention.d_model();
-  randomize(attention, random);
-  Tokens q = random_tokens(random, seq_q, batch, d_model), k = random_tokens(random, seq_k, batch, d_model),
-         v = random_tokens(random, seq_k, batch, d_model);
-  const Tokens w = random_tokens(random, seq_q, batch, d_model);
-  AttentionActivations<double> activations, others;
-  attention.forward(q, k, v, options, activations);
-  auto gradients = attention.make_gradients();
-  const auto grad = attention.backward(w, activations, gradients);
-
-  const auto check = [&](const std::string& name, double* parameter, const double* gradient, Index size) {
-    for (Index n = 0; n < size; ++n) {
-      const double before = parameter[n], step = 1e-5;
-      parameter[n] = before + step;
-      const double above = sum_of_products(attention.forward(q, k, v, options, others), w);
-      parameter[n] = before - step;
-      const double below = sum_of_products(attention.forward(q, k, v, options, others), w);
-      parameter[n] = before;
-      EXPECT_NEAR(gradient[n], (above - below) / (2 * step), 2e-8) << name << " " << n;
-    }
-  };
-  check("query", q.data(), grad.query.data(), q.size());
-  check("key", k.data(), grad.key.data(), k.size());
-  check("value", v.data(), grad.value.data(), v.size());
-  std::vector<std::pair<const double*, Index>> of_weights;
-  gradients.for_each(
-      [&](const char*, const auto& gradient) { of_weights.emplace_back(gradient.data(), gradient.size()); });
-  std::size_t next = 0;
-  attention.weights().for_each([&](const char* name, auto& parameter) {
-    ASSERT_EQ(parameter.size(), of_weights.at(next).second);
-    check(name, parameter.data(), of_weights.at(next).first, parameter.size());
-    ++next;
-  });
-}
 
 TEST(AttentionGradients, Plain) {
   Random random(3);

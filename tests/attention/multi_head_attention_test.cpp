@@ -220,46 +220,6 @@ TEST(MultiHeadAttention, CrossAttentionMayLeaveRotationOut) {
   EXPECT_EQ(largest_difference(roper.forward(q, k, k, {.rotate = false}), plain.forward(q, k, k)), 0);
 }
 
-/// Every gradient of Σ w ∘ out against central differences.
-void check_gradients(RotaryMultiHeadAttention<double>& attention, Index seq_q, Index seq_k,
-                     const AttendOptions& options, Random& random) {
-  const Index batch = 2, d_model = attention.d_model();
-  randomize(attention, random);
-  Tokens q = random_tokens(random, seq_q, batch, d_model), k = random_tokens(random, seq_k, batch, d_model),
-         v = random_tokens(random, seq_k, batch, d_model);
-  const Tokens w = random_tokens(random, seq_q, batch, d_model);
-  AttentionActivations<double> activations, others;
-  attention.forward(q, k, v, options, activations);
-  auto gradients = attention.make_gradients();
-  const auto grad = attention.backward(w, activations, gradients);
-  const auto loss = [&] {
-    const Tokens y = attention.forward(q, k, v, options, others);
-    double sum = 0;
-    for (Index n = 0; n < y.size(); ++n) sum += y.data()[n] * w.data()[n];
-    return sum;
-  };
-  const auto check = [&](const std::string& name, double* parameter, const double* gradient, Index size) {
-    for (Index n = 0; n < size; ++n) {
-      const double before = parameter[n], step = 1e-5;
-      parameter[n] = before + step;
-      const double above = loss();
-      parameter[n] = before - step;
-      const double below = loss();
-      parameter[n] = before;
-      EXPECT_NEAR(gradient[n], (above - below) / (2 * step), 3e-8) << name << " " << n;
-    }
-  };
-  check("query", q.data(), grad.query.data(), q.size());
-  check("key", k.data(), grad.key.data(), k.size());
-  check("value", v.data(), grad.value.data(), v.size());
-  std::vector<const double*> of_weights;
-  gradients.for_each([&](const char*, const auto& gradient) { of_weights.push_back(gradient.data()); });
-  std::size_t next = 0;
-  attention.weights().for_each([&](const char* name, auto& parameter) {
-    check(name, parameter.data(), of_weights.at(next++), parameter.size());
-  });
-}
-
 TEST(MultiHeadAttentionGradients, EveryOptionMatchesDifferences) {
   Random random(3);
   SCOPED_TRACE(random.replay());

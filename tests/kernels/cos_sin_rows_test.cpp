@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "support/instruction_sets.hpp"
+#include "support/lane_sizes.hpp"
 #include "support/mpfr_oracle.hpp"
 #include "support/random.hpp"
 #include "support/rounding_oracle.hpp"
@@ -24,9 +25,11 @@ using rotary::Pairing;
 using rotary::Positions;
 using rotary::TurnSteps;
 using rotary::testing::FastOracle;
+using rotary::testing::kWidestLanes;
 using rotary::testing::Random;
 using rotary::testing::Real;
 using rotary::testing::RoundingOracle;
+using rotary::testing::sizes_around;
 using rotary::testing::with_every_instruction_set;
 
 // What design.md promises: half a unit in the last place below one, and hardly more.
@@ -144,7 +147,9 @@ TEST(CosSinRowsOfFloat, AreRightBeyondTwoToThe31) {
 /// A row depends on its position alone: not on the rows around it, the layout, how the position was named, or
 /// how many pairs fill a vector.
 TYPED_TEST(CosSinRows, DependOnTheirPositionAlone) {
-  for (const Index pairs : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 64, 127, 128, 129, 300}) {
+  std::vector<Index> sizes = sizes_around(kWidestLanes<double>);  // in which rows are computed
+  sizes.push_back(300);
+  for (const Index pairs : sizes) {
     const rotary::Frequencies all = rotary::language_frequencies(600);
     rotary::Frequencies some;
     some.values.assign(all.values.begin(), all.values.begin() + pairs);
@@ -382,7 +387,7 @@ TYPED_TEST(CosSinRows, AreTheSameBitsHoweverTheyAreAskedFor) {
   Random random(42);
   SCOPED_TRACE(random.replay());
   with_every_instruction_set([&] {
-    for (const Index pairs : {1, 5, 8, 16, 37, 130}) {
+    for (const Index pairs : sizes_around(kWidestLanes<double>)) {
       const auto row_size = static_cast<std::size_t>(2 * pairs);
       for (const Pairing pairing : {Pairing::half, Pairing::interleaved}) {
         const auto check = [&](const TurnSteps& steps, const Positions& positions) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "support/compiled_kernels.hpp"
+#include "support/lane_sizes.hpp"
 #include "support/random.hpp"
 
 namespace {
@@ -17,6 +18,8 @@ namespace {
 using rotary::Index;
 using rotary::Pairing;
 using rotary::kernels::RotationJob;
+using rotary::testing::kWidestLanes;
+using rotary::testing::sizes_around;
 
 #if ROTARY_VECTOR_EXTENSIONS
 using rotary::kernels::InstructionSet;
@@ -191,7 +194,7 @@ using AllTypes =
 TYPED_TEST_SUITE(RotateKernels, AllTypes);
 
 TYPED_TEST(RotateKernels, EverySizeUpToFourVectors) {
-  for (Index pairs = 1; pairs <= 4 * 16 + 1; ++pairs) {
+  for (Index pairs = 1; pairs <= 4 * kWidestLanes<typename TypeParam::Row> + 1; ++pairs) {
     SCOPED_TRACE(::testing::Message() << pairs << " pairs");
     check<typename TypeParam::X, typename TypeParam::Row>(2, 3, 2 * pairs, pairs, 0, 0,
                                                           static_cast<std::uint64_t>(pairs));
@@ -200,7 +203,7 @@ TYPED_TEST(RotateKernels, EverySizeUpToFourVectors) {
 }
 
 TYPED_TEST(RotateKernels, EveryMisalignment) {
-  for (Index shift = 1; shift < 16; ++shift) {
+  for (Index shift = 1; shift < kWidestLanes<typename TypeParam::X>; ++shift) {
     SCOPED_TRACE(::testing::Message() << "shifted by " << shift);
     check<typename TypeParam::X, typename TypeParam::Row>(3, 2, 2 * 21 + 5, 21, 3, shift, 77);
     if (this->HasFailure()) return;
@@ -219,9 +222,8 @@ TYPED_TEST(RotateKernels, EveryRunLength) {
 }
 
 TYPED_TEST(RotateKernels, EveryNumberOfNeighbours) {
-  constexpr Index kLanes = 64 / sizeof(typename TypeParam::X);  // of the widest vectors
   for (const Index heads : {1, 2, 3, 4, 5, 8, 12, 16, 17, 32}) {
-    for (const Index seq : {Index{9}, 2 * kLanes + 6}) {
+    for (const Index seq : {Index{9}, 2 * kWidestLanes<typename TypeParam::X> + 6}) {
       SCOPED_TRACE(::testing::Message() << heads << " heads, " << seq << " tokens");
       check<typename TypeParam::X, typename TypeParam::Row>(heads, seq, 2 * 17 + 3, 17, 2, 1,
                                                             static_cast<std::uint64_t>(heads * seq));
@@ -245,7 +247,9 @@ TYPED_TEST(RotateKernels, HeadsFarApart) {
 
 // Untouched features are copied by four vectors, by one, by narrow ones and one by one.
 TYPED_TEST(RotateKernels, EveryNumberOfUntouchedFeatures) {
-  for (const Index before : {0, 1, 2, 4, 7, 8, 15, 16, 33, 64, 127, 128, 200}) {
+  std::vector<Index> sizes = sizes_around(kWidestLanes<typename TypeParam::X>);
+  sizes.push_back(0);
+  for (const Index before : sizes) {
     const Index after = (before * 5 + 3) % 131;
     SCOPED_TRACE(::testing::Message() << before << " features before the window, " << after << " after");
     check<typename TypeParam::X, typename TypeParam::Row>(2, 3, before + 2 * 32 + after, 32, before, 1,

@@ -83,10 +83,10 @@ ROTARY_ALWAYS_INLINE void difference(const V& a, const V& b, V& result) {
 /// result = a·b of doubles, rounded.
 template <class Isa, class V>
 ROTARY_ALWAYS_INLINE void product(const V& a, const V& b, V& result) {
+  V value;
 #if defined(__clang__) && defined(__x86_64__)
   if constexpr (Isa::kFused && Isa::kName != InstructionSet::baseline) {
     // A fused a·b + (−0) is the rounded product, of either sign, and nothing more can be fused with it.
-    V value;
     detail::opaque_broadcast(-0.0, value);
 #if __has_builtin(__builtin_elementwise_fma)
     value = __builtin_elementwise_fma(a, b, value);
@@ -95,12 +95,11 @@ ROTARY_ALWAYS_INLINE void product(const V& a, const V& b, V& result) {
     for (int lane = 0; lane < static_cast<int>(sizeof(V) / sizeof(double)); ++lane)
       value[lane] = __builtin_fma(a[lane], b[lane], value[lane]);
 #endif
-    keep_rounded<Isa>(value);
-    result = value;
-    return;
-  }
+  } else
 #endif
-  V value = a * b;
+  {
+    value = a * b;
+  }
   keep_rounded<Isa>(value);
   result = value;
 }

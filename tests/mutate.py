@@ -196,6 +196,11 @@ class Build:
             self.needs[source] = {str(path.relative_to(INCLUDE)) for path in included(source, set())}
         self.tests = {source.stem: source for source in self.commands if source.stem.endswith("_test")}
         self.library = [source for source in self.commands if source.parent.name == "support" or source in self.compiled]
+        # Of a test and of what it takes from the library, by the names of their headers.
+        by_stem = {source.stem: self.needs[source] for source in self.library}
+        self.needs_with_library = {
+            test: set.union(self.needs[source], *(by_stem.get(path.stem, set()) for path in included(source, set())))
+            for test, source in self.tests.items()}
         self.seconds, self.linked, self.originals, self.broken = {}, {}, {}, set()
         self.slowest = slowest
         self.original_overlay = overlay
@@ -443,11 +448,12 @@ def main():
     def tests_for(mutant, build):
         header, line = mutant[:2]
         words = set(pathlib.Path(header).stem.split("_"))
-        names = [test for test in build.tests if header in build.needs[build.tests[test]]]
-        if lines_of_tests:
-            counted = {test for test in names if line in lines_of_tests.get(test, {}).get(header, ())}
+        names = [test for test in build.tests if lines_of_tests.get(test, {}).get(header)]
+        if names:
             # No test counts lines outside functions.
-            names = [test for test in names if test in counted] or [test for test in names if lines_of_tests.get(test, {}).get(header)]
+            names = [test for test in names if line in lines_of_tests[test][header]] or names
+        else:
+            names = [test for test in build.tests if header in build.needs_with_library[test]]
         def order(test):
             return (-len(words & set(test.split("_"))), build.cost(test), test)
         return sorted(names, key=order)

@@ -135,6 +135,22 @@ TEST(ReferenceFloat32, AxesAddUp) {
             2e-6);
 }
 
+// Rows for the tokens of one sequence, for those of every sequence, and for a grid, as a table of the same positions has.
+TEST(ReferenceFloat32, RowsAreForTheAxesThatPositionsHave) {
+  const std::vector<std::int64_t> ids{0, 1, 2, 7, 8, 9};
+  const std::array<AxisPositions, 2> axes{AxisPositions::consecutive(2), AxisPositions::consecutive(3)};
+  const Frequencies line = language_frequencies(8), plane = axial(language_frequencies(4), 2);
+  const auto check = [](const Frequencies& frequencies, const Positions& at, RowAxes wanted) {
+    const CosSinTable<float> table = hf_float32_table(frequencies, at);
+    EXPECT_EQ(table.axes(), wanted);
+    EXPECT_EQ(table.axes(), CosSinTable<float>(frequencies, at, {.pairing = Pairing::half}).axes());
+    EXPECT_EQ(table.shape(), at.shape());
+  };
+  check(line, Positions::consecutive(6), RowAxes::sequence);
+  check(line, Positions::listed(ids).in_batches(2), RowAxes::batch_and_seq);
+  check(plane, Positions::grid(axes), RowAxes::before_features);
+}
+
 TEST(ReferenceFloat32, PowersMayBeginAnew) {
   // Two axes of four pairs each, the second of which has the powers of the first.
   const std::vector<Index> axes{0, 0, 0, 0, 1, 1, 1, 1}, powers{0, 1, 2, 3, 0, 1, 2, 3};

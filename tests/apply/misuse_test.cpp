@@ -116,6 +116,16 @@ TEST(Misuse, OneInBracesIsThePositionOne) {
 // --- options
 
 // An argument that changes nothing is a mistake about what the others do.
+// Of a tensor, the compiler says so.
+TEST(Misuse, AViewOfOneAxis) {
+  float numbers[8] = {};
+  const StridedView<float> view(numbers, {8}, {1});
+  const RotaryEmbedding<float> rotary_emb({.dim = 8});
+  expect_error([&] { rotary_emb.rotate_in_place(view); }, {"seq_dim is -2", "rank 1"});
+  const auto table = rotary_emb.table(Positions::consecutive(1));
+  expect_error([&] { apply_rotary_emb_in_place(table, view); }, {"at least two axes", "[8]"});
+}
+
 TEST(Misuse, ArgumentsWithoutEffect) {
   struct Wrong {
     RotaryEmbeddingOptions options;

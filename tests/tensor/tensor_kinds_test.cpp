@@ -186,6 +186,16 @@ TEST(TensorKinds, Maps) {
   expect_same(map, wanted, "a map of a fixed size");
 }
 
+// Without elements nothing is rotated, however large the other extents are.
+TEST(TensorKinds, MapsWhoseSizesMultiplyToMoreThanFits) {
+  using Map = Eigen::TensorMap<Tensor<float, 3>>;
+  constexpr Index kHuge = Index{1} << 40;
+  float number = 1;
+  EXPECT_THROW(rotary_emb().rotate_in_place(Map(&number, kHuge, kHuge, kHuge)), std::invalid_argument);
+  rotary_emb().rotate_in_place(Map(&number, 0, kHuge, kHuge));
+  EXPECT_EQ(number, 1);
+}
+
 // --- expressions
 
 struct Counted {

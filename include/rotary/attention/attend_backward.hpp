@@ -264,7 +264,7 @@ void AttendBackward<T>::exponentiate(const QueryBlock& block, const Chunk& chunk
     }
     const T log_sum = scratch.log_sum(r, 0);
     row.exponentiate([&](const auto&) { return log_sum; });
-    scratch.sum[static_cast<std::size_t>(r)] += scores.row(r).template cast<double>().sum();
+    scratch.sum[static_cast<std::size_t>(r)] += row.exact_sum();
   }
 }
 

@@ -73,6 +73,15 @@ struct ScoreRow {
     hide(0, padded(count), T(0));  // Eigen's exponential of the lowest number is not 0
     return row.sum();
   }
+
+  /// The sum in double after `exponentiate`. It has a partial sum for each lane: in one sum each addition waits for the last.
+  double exact_sum() const {
+    using Lanes = Eigen::Array<double, kLanes, 1>;
+    Lanes sums = Lanes::Zero();
+    for (Index j = 0; j < count; j += kLanes)
+      sums += Eigen::Map<const Eigen::Array<T, kLanes, 1>>(scores + j).template cast<double>();
+    return sums.sum();
+  }
 };
 
 /// The inputs and options of a call, for forward and backward.

@@ -8,12 +8,16 @@
 
 #include <cstddef>
 
+/// The first number of the library's version, MAJOR.MINOR.PATCH. CMake reads all three numbers here.
 #define ROTARY_VERSION_MAJOR 0
+/// The second number of the library's version. While the first is 0, a new one may change the interface.
 #define ROTARY_VERSION_MINOR 1
+/// The third number of the library's version.
 #define ROTARY_VERSION_PATCH 0
 
-// The fast kernels are written in the vector extensions of GCC (12 and later) and Clang. Other compilers use
-// the scalar loops.
+/// 1 where the fast kernels run, 0 where the scalar loops do. The fast kernels are written in the vector
+/// extensions of GCC (12 and later) and Clang, for x86-64 and AArch64. Define ROTARY_NO_VECTOR_EXTENSIONS for
+/// the scalar loops.
 #define ROTARY_VECTOR_EXTENSIONS 0
 #if defined(__GNUC__) && defined(__has_builtin) && !defined(ROTARY_NO_VECTOR_EXTENSIONS)
 // On a line of its own: where the macro is unknown, `__has_builtin(...)` is a syntax error even after `&&`.
@@ -24,9 +28,13 @@
 #endif
 
 #if defined(__GNUC__)
+/// Declares a function that GCC and Clang always inline; `inline` for other compilers.
 #define ROTARY_ALWAYS_INLINE [[gnu::always_inline]] inline
+/// Declares a lambda that GCC and Clang always inline; nothing for other compilers.
 #define ROTARY_INLINE_LAMBDA __attribute__((always_inline))
+/// Declares a function that GCC and Clang never inline; nothing for other compilers.
 #define ROTARY_NOINLINE [[gnu::noinline]]
+/// Declares a function that rarely runs, such as one that throws; nothing for other compilers.
 #define ROTARY_COLD [[gnu::cold, gnu::noinline]]
 #else
 #define ROTARY_ALWAYS_INLINE inline
@@ -44,6 +52,7 @@
 #endif
 
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+/// 1 if errors are thrown; 0 in a program built without exceptions, where `set_error_handler` applies.
 #define ROTARY_EXCEPTIONS 1
 #else
 #define ROTARY_EXCEPTIONS 0
@@ -132,6 +141,8 @@
 #else
 #define ROTARY_ABI_LIBRARY
 #endif
+/// The name of the inline namespace that holds the library: `v0_1`, with a suffix for each flag that changes
+/// the code, so that units compiled with different flags do not share inline functions.
 #define ROTARY_ABI                                                                              \
   ROTARY_PASTE(v0_1, ROTARY_ABI_SSE, ROTARY_ABI_VECTOR, ROTARY_ABI_MATH, ROTARY_ABI_EXCEPTIONS, \
                ROTARY_ABI_OPTIMISATION, ROTARY_ABI_KERNELS, ROTARY_ABI_LIBRARY)

@@ -73,20 +73,26 @@ constexpr bool is_equal(const F& a, const std::type_identity_t<F>& b) {
 ///   static_cast<double>(frequency);   // 0.0464
 /// @endcode
 struct DoubleDouble {
-  double hi = 0;
-  double lo = 0;
+  double hi = 0;  ///< the number rounded to double
+  double lo = 0;  ///< the number minus `hi`: at most half a unit in the last place of `hi`
 
+  /// 0.
   constexpr DoubleDouble() = default;
+  /// x, exactly.
   constexpr DoubleDouble(double x) : hi(x) { detail::make_opaque(hi); }
   /// high + low, unchecked: |low| must be at most half a unit in the last place of `high`.
   constexpr DoubleDouble(double high, double low) : hi(high), lo(low) {}
 
+  /// n, exactly for any integer of at most 64 bits.
   template <std::integral Integer>
   constexpr DoubleDouble(Integer n);
 
+  /// The number rounded to double.
   explicit constexpr operator double() const { return hi; }
 
+  // Orders numbers by value.
   friend constexpr auto operator<=>(const DoubleDouble&, const DoubleDouble&) = default;
+  // Are two numbers equal? Compares bits, so that a NaN equals itself under any compiler flags.
   friend constexpr bool operator==(const DoubleDouble& a, const DoubleDouble& b) {
     return detail::is_equal(a.hi, b.hi) && detail::is_equal(a.lo, b.lo);
   }
@@ -150,8 +156,10 @@ constexpr bool isfinite(const DoubleDouble& x) {
   return detail::finite_bits(x.hi) && detail::finite_bits(x.lo);
 }
 
+/// −x, exactly.
 constexpr DoubleDouble operator-(const DoubleDouble& x) { return {-x.hi, -x.lo}; }
 
+/// a + b, within 2^-102 of the result.
 constexpr DoubleDouble operator+(const DoubleDouble& a, const DoubleDouble& b) {
   DoubleDouble sum = detail::two_sum(a.hi, b.hi);
   const DoubleDouble low = detail::two_sum(a.lo, b.lo);
@@ -159,16 +167,20 @@ constexpr DoubleDouble operator+(const DoubleDouble& a, const DoubleDouble& b) {
   return detail::fast_two_sum(sum.hi, detail::rounded(sum.lo + low.lo));
 }
 
+/// a − b, within 2^-102 of the result.
 constexpr DoubleDouble operator-(const DoubleDouble& a, const DoubleDouble& b) { return a + -b; }
 
+/// a · b, within 2^-102 of the result.
 constexpr DoubleDouble operator*(const DoubleDouble& a, const DoubleDouble& b) {
   const DoubleDouble product = detail::two_product(a.hi, b.hi);
   const double cross = detail::rounded(detail::rounded(a.hi * b.lo) + detail::rounded(a.lo * b.hi));
   return detail::fast_two_sum(product.hi, detail::rounded(product.lo + cross));
 }
 
-/// Long division in two digits of a double each. The divisor is opaque each time, or -ffast-math would
-/// multiply by its inverse.
+/// a / b, within 2^-102 of the result.
+///
+/// This is long division in two digits of a double each. The divisor is opaque each time, or -ffast-math
+/// would multiply by its inverse.
 constexpr DoubleDouble operator/(const DoubleDouble& a, const DoubleDouble& b) {
   const double first = detail::rounded(a.hi / detail::rounded(b.hi));
   const DoubleDouble rest = a - b * first;

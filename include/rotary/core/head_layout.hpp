@@ -22,15 +22,15 @@ namespace rotary::inline ROTARY_ABI {
 ///   deepseek.rotate_in_place(k);
 /// @endcode
 struct HeadLayout {
-  Index rotary_dim = 0;                    ///< features that rotate; 0: twice the number of frequencies
+  Index rotary_dim = 0;                    ///< features that rotate in a head; 0: two for each frequency
   Index start_index = 0;                   ///< the first feature that rotates
-  Pairing pairing = Pairing::interleaved;  ///< how the features to rotate are paired
+  Pairing pairing = Pairing::interleaved;  ///< which two of the features that rotate form a pair
 
   /// The pairing in which rotated pairs are written; left out, `pairing`. Direction::inverse and transpose go
   /// back: they read pairs in this pairing and write them in `pairing`.
   std::optional<Pairing> output_pairing = {};
 
-  Index seq_dim = -2;  ///< the sequence axis; −3 for [batch, seq, heads, head_dim]
+  Index seq_dim = -2;  ///< the sequence axis, −1 being the last; −3 for [batch, seq, heads, head_dim]
 
   /// The pairing of the results of a forward rotation.
   constexpr Pairing written_pairing() const { return output_pairing.value_or(pairing); }

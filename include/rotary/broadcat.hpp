@@ -12,7 +12,7 @@ namespace rotary::inline ROTARY_ABI {
 
 /// Options of `broadcat`.
 struct BroadcatOptions {
-  Index dim = -1;  ///< the axis of the concatenation; may be negative
+  Index dim = -1;  ///< the axis along which tensors are concatenated, −1 being the last
 };
 
 namespace detail {
@@ -113,6 +113,9 @@ requires(detail::is_tensor<X>)
   return detail::concatenated<kRank, S>(std::span<const StridedView<const S>>(inputs.data(), inputs.size()),
                                         detail::resolve_axis(options.dim, kRank, "dim"));
 }
+/// Broadcasts the tensors of a std::vector against each other, and concatenates them along `dim`.
+/// Throws std::invalid_argument if it is empty, extents cannot be broadcast, or `dim` is no axis. The
+/// overload for a std::span has an example.
 template <class X>
 requires(detail::is_tensor<X>)
     [[nodiscard]] auto broadcat(const std::vector<X>& tensors, const BroadcatOptions& options = {}) {

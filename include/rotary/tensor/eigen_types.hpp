@@ -35,6 +35,7 @@ using Tensor = Eigen::Tensor<Scalar, Rank, Eigen::RowMajor>;
 /// tests/tensor/same_bits_as_test.cpp rotates such a type.
 template <class S>
 struct SameBitsAs {
+  /// The scalar of Eigen's that has the bits of `S`; `S` itself where the template is not specialised.
   using type = S;
 };
 #if defined(__STDCPP_FLOAT16_T__) || \
@@ -51,7 +52,8 @@ struct SameBitsAs<__bf16> {
 };
 #endif
 
-/// What can be rotated. 16-bit scalars are widened to float, rotated, and rounded once.
+/// The scalars of tensors that can be rotated: float, double, Eigen::half, Eigen::bfloat16, and types for
+/// which `SameBitsAs` names one of these. 16-bit scalars are widened to float, rotated, and rounded once.
 template <class Scalar>
 concept RotaryScalar = std::is_same_v < typename SameBitsAs<Scalar>::type,
 float > || std::is_same_v<typename SameBitsAs<Scalar>::type, double> ||

@@ -27,6 +27,7 @@ concept ParallelDevice = requires(const Device& device, const Eigen::TensorOpCos
 ///   static_assert(rotary::ParallelDevice<TwoParts>);
 /// @endcode
 struct CallingThread {
+  /// Calls work(0, count) on the calling thread. The cost of an index is not used.
   template <class Work>
   void parallelFor(Index count, const Eigen::TensorOpCost&, const Work& work) const {
     work(Index{0}, count);

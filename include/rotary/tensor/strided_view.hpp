@@ -48,42 +48,47 @@ concept OtherInteger = std::integral<I> && !std::is_same_v<I, Index>;
 /// @endcode
 template <class Scalar>
 struct StridedView {
-  Scalar* data = nullptr;
-  int rank = 0;
-  std::array<Index, kMaxRank> extents, strides;  // the first `rank` are set
+  Scalar* data = nullptr;  ///< the element whose indices are all 0
+  int rank = 0;            ///< the number of axes, 0 to 12
+  /// For each axis, the number of elements along it, and its stride in elements. `rank` entries are set.
+  std::array<Index, kMaxRank> extents, strides;
 
+  /// A view without a tensor: no axes, and a null pointer.
   StridedView() : extents{}, strides{} {}
 
-  /// For `view_of`: `axes` extents and strides are still to be set, and nothing else is, which would take as
-  /// long as all that.
+  /// A view of `axes` axes whose extents and strides are not set: the caller must set them. For `view_of`,
+  /// where clearing them first would take as long as the rest.
   static StridedView unset(Scalar* pointer, int axes) { return StridedView(Unset{}, pointer, axes); }
 
-  /// A row-major view of contiguous elements.
+  /// A row-major view of contiguous elements, with `sizes[a]` of them along axis a.
   StridedView(Scalar* pointer, std::span<const Index> sizes) : data(pointer) { set_contiguous(sizes); }
+  /// A row-major view of contiguous elements, its extents in braces: `StridedView<float>(data, {2, 3, 8})`.
   StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes) : data(pointer) {
     set_contiguous(sizes);
   }
-  /// Sizes of another integer type, such as std::size_t.
+  /// A row-major view of contiguous elements, for extents of another integer type, such as std::size_t.
   template <detail::OtherInteger I>
   StridedView(Scalar* pointer, std::span<const I> sizes) : data(pointer) {
     set_contiguous(sizes);
   }
 
-  /// A view with a stride, in elements, for every axis.
+  /// A view with `sizes[a]` elements along axis a, `steps[a]` elements of memory from one to the next.
   StridedView(Scalar* pointer, std::span<const Index> sizes, std::span<const Index> steps) : data(pointer) {
     set_strided(sizes, steps);
   }
+  /// A view with extents and strides in braces: `StridedView<float>(data, {3, 8}, {8, 1})`.
   StridedView(Scalar* pointer, std::initializer_list<detail::AnyIndex> sizes,
               std::initializer_list<detail::AnyIndex> steps)
       : data(pointer) {
     set_strided(sizes, steps);
   }
+  /// A view with extents and strides of another integer type, such as std::size_t.
   template <detail::OtherInteger I>
   StridedView(Scalar* pointer, std::span<const I> sizes, std::span<const I> steps) : data(pointer) {
     set_strided(sizes, steps);
   }
 
-  /// What may be written may be read.
+  /// The view with const elements: functions that only read take it.
   operator StridedView<const Scalar>() const requires(!std::is_const_v<Scalar>) {
     auto view = StridedView<const Scalar>::unset(data, rank);
     view.extents = extents;
@@ -91,25 +96,27 @@ struct StridedView {
     return view;
   }
 
-  /// The number of elements along an axis, and its stride in elements.
+  /// The number of elements along an axis, from 0 to rank − 1. Unchecked.
   Index extent(int axis) const { return extents[at(axis)]; }
+  /// The stride of an axis, from 0 to rank − 1, in elements. Unchecked.
   Index stride(int axis) const { return strides[at(axis)]; }
 
-  /// Replaces the extent of an axis, and its stride. Unchecked: call `check` where they are not known to fit.
+  /// Replaces the extent of an axis. Unchecked: call `check` where the view is not known to fit into memory.
   void set_extent(int axis, Index extent) { extents[at(axis)] = extent; }
+  /// Replaces the extent and the stride of an axis. Unchecked: call `check` where they are not known to fit.
   void set_axis(int axis, Index extent, Index stride) {
     extents[at(axis)] = extent;
     strides[at(axis)] = stride;
   }
 
-  /// Has it no elements?
+  /// Has the view no elements, since the extent of an axis is 0?
   bool empty() const {
     for (int axis = 0; axis < rank; ++axis)
       if (extents[at(axis)] == 0) return true;
     return false;
   }
 
-  /// Number of elements.
+  /// The number of elements: the product of all extents. Unchecked: it wraps around if it does not fit.
   Index size() const {
     // Unsigned, since an empty view may have other extents of any size.
     std::size_t product = 1;
@@ -129,14 +136,14 @@ struct StridedView {
     return true;
   }
 
-  /// Throws unless rank, extents and strides, which anybody may set, are those of a tensor that fits into
-  /// memory. All functions that take a view call it.
+  /// Throws std::invalid_argument unless rank, extents and strides, which anybody may set, are those of a
+  /// tensor that fits into memory. All functions that take a view call it.
   void check() const {
     if (is_nested()) return;
     check_sizes();
   }
 
-  /// The view of indices [begin, begin + count) of an axis.
+  /// The view of indices [begin, begin + count) of an axis; all other axes stay whole. Unchecked.
   StridedView slice(int axis, Index begin, Index count) const {
     StridedView part = *this;
     part.data += begin * strides[at(axis)];

@@ -60,7 +60,7 @@ requires(detail::is_stored<X>() && detail::is_dense<X>) auto view_of(X& x) {
   return view;
 }
 
-/// The view itself.
+/// The view itself, checked, so that code for any tensor may call `view_of`.
 /// Throws std::invalid_argument if its extents or strides are invalid.
 template <class S>
 StridedView<S> view_of(const StridedView<S>& x) {

@@ -42,7 +42,7 @@ inline constexpr int kMaxPositionAxes = 4;
 /// @endcode
 class Positions {
  public:
-  /// Tokens of one coordinate.
+  /// Tokens of one coordinate, one row for each position of `axis`.
   Positions(AxisPositions axis) : count_(axis.count()), axes_{{{axis}, {axis}, {axis}, {axis}}} {}
 
   /// first, first + 1, ..., for every token of the rotated sequence.
@@ -68,25 +68,30 @@ class Positions {
   [[nodiscard]] static Positions listed(std::span<const P> list, FixedPosition offset = {}) {
     return AxisPositions::listed(list, offset);
   }
+  /// One position for each token, plus `offset`, from a std::vector, which is not copied and must outlive the
+  /// use: integers of 32 or 64 bits, float or double.
+  /// Throws std::invalid_argument on NaN and on positions of 2^62 and more.
   template <class P>
   [[nodiscard]] static Positions listed(const std::vector<P>& list, FixedPosition offset = {}) {
     return AxisPositions::listed(std::span<const P>(list.data(), list.size()), offset);  // faster to compile
   }
   template <class P>
-  static Positions listed(std::vector<P>&& list, FixedPosition offset = {}) = delete;
+  static Positions listed(std::vector<P>&& list, FixedPosition offset = {}) = delete;  ///< it would dangle
 
-  /// The entries of an Eigen tensor, matrix, map or view: one position for each token, [seq], or for each
-  /// token of every sequence, [batch, seq]. Functions that rotate take tensors of integers, and float tensors
-  /// of one axis, without this; a float tensor of more axes would be taken for keys. The tensor must outlive
-  /// the use.
+  /// The entries of a map, block or view: one position for each token, [seq], or for each token of every
+  /// sequence, [batch, seq]. Functions that rotate take tensors of integers, and float tensors of one axis,
+  /// without this; a float tensor of more axes would be taken for keys. The elements must outlive the use.
   /// Throws std::invalid_argument unless it is contiguous, or the transpose of a contiguous one.
   template <class X>
   requires(detail::is_stored<X>() && !detail::is_owner<X>) [[nodiscard]] static Positions
       listed(const X& ids);
+  /// The entries of an Eigen tensor or matrix: one position for each token, [seq], or for each token of every
+  /// sequence, [batch, seq]. The tensor must outlive the use, so a temporary does not compile.
+  /// Throws std::invalid_argument unless it is contiguous, or the transpose of a contiguous one.
   template <class X>
   requires(detail::is_owner<X>) [[nodiscard]] static Positions listed(const X& ids);
   template <class X>
-  requires(detail::is_owner<X>) static Positions listed(X&& ids) = delete;
+  requires(detail::is_owner<X>) static Positions listed(X&& ids) = delete;  ///< it would dangle
 
   /// Token n of sequence b is at starts[b] + n, for sequences that are decoded in one batch. The list must
   /// outlive the use.
@@ -95,12 +100,16 @@ class Positions {
   [[nodiscard]] static Positions per_sequence(std::span<const P> starts) {
     return per_sequence(AxisPositions::listed(starts));
   }
+  /// Token n of sequence b is at starts[b] + n. The std::vector is not copied and must outlive the use.
+  /// Throws std::invalid_argument if it is empty.
   template <class P>
   [[nodiscard]] static Positions per_sequence(const std::vector<P>& starts) {
     return per_sequence(std::span<const P>(starts.data(), starts.size()));
   }
   template <class P>
-  static Positions per_sequence(std::vector<P>&& starts) = delete;
+  static Positions per_sequence(std::vector<P>&& starts) = delete;  ///< it would dangle
+  /// Token n of sequence b is at coordinate b of `starts`, plus n.
+  /// Throws std::invalid_argument if there are no coordinates.
   [[nodiscard]] static Positions per_sequence(AxisPositions starts) {
     if (starts.count() < 1) detail::fail("there are no starts of sequences, a batch has at least 1 sequence");
     Positions positions(starts);
@@ -179,7 +188,9 @@ class Positions {
     return positions;
   }
 
+  /// The number of rows: tokens of all sequences of a batch, or cells of a grid; 0 if `has_no_length()`.
   [[nodiscard]] Index count() const { return count_; }
+  /// The number of coordinates of a token, 1 to 4.
   [[nodiscard]] int axis_count() const { return axis_count_; }
   /// The number of sequences with positions of their own; 0 if all sequences share theirs.
   [[nodiscard]] Index batch() const { return batch_; }
@@ -193,9 +204,11 @@ class Positions {
     for (int axis = 0; axis < axis_count_; ++axis) extents[at_(axis)] = axes_[at_(axis)].positions.count();
     return {extents.data(), extents.data() + axis_count_};
   }
+  /// Are the rows the cells of a grid, neither flattened by `as_list` nor dealt to sequences by `in_batches`?
   [[nodiscard]] bool is_grid() const { return is_grid_ && !is_list_ && batch_ == 0; }
 
-  /// The coordinate along `axis` of token `row`; the tokens of a batch follow each other.
+  /// The coordinate along `axis` of row `row`; the rows of a batch are those of its first sequence, then
+  /// those of its second. Unchecked. Positions without a length need `for_length` first.
   [[nodiscard]] FixedPosition at(Index row, int axis = 0) const {
     const Axis& of = axes_[at_(axis)];
     if (starts_) return of.positions[row / seq_] + FixedPosition(row % seq_);
@@ -204,10 +217,11 @@ class Positions {
                                               : of.positions[row / of.repeat % of.positions.count()];
   }
 
-  /// first, first + 1, ... on a single axis, over all rows.
+  /// Are the rows at first(), first() + 1, ... on a single axis? False for a list, whatever its entries are.
   [[nodiscard]] bool is_consecutive() const {
     return axis_count_ == 1 && !batch_is_last_ && !starts_ && axes_[0].positions.is_consecutive();
   }
+  /// The position of the first token of `from` and `consecutive`. For a list it is the offset alone.
   [[nodiscard]] FixedPosition first() const { return axes_[0].positions.first(); }
 
  private:

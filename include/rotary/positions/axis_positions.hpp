@@ -21,6 +21,7 @@ namespace rotary::inline ROTARY_ABI {
 /// @endcode
 class AxisPositions {
  public:
+  /// No coordinates.
   AxisPositions() = default;
 
   /// first, first + 1, ..., `count` of them.
@@ -49,10 +50,14 @@ class AxisPositions {
     return AxisPositions(kSource, list.data(), count, stride, offset);
   }
 
+  /// The number of tokens that have a coordinate here.
   [[nodiscard]] Index count() const { return count_; }
+  /// The first of consecutive coordinates. For a list it is the offset that is added to each entry.
   [[nodiscard]] FixedPosition first() const { return first_; }
+  /// Are these coordinates from `consecutive`? False for a list, whatever its entries are.
   [[nodiscard]] bool is_consecutive() const { return source_ == Source::consecutive; }
 
+  /// The coordinate of token n, offset included. Unchecked.
   [[nodiscard]] FixedPosition operator[](Index n) const {
     switch (source_) {
       case Source::int32:

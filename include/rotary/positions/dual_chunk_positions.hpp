@@ -16,18 +16,18 @@ namespace rotary::inline ROTARY_ABI {
 /// Source: An et al., "Training-Free Long-Context Scaling of Large Language Models"; Qwen's models of a
 /// million tokens.
 struct DualChunk {
-  Index chunk_size = 0;  ///< tokens of a chunk; must be given
-  Index local_size = 0;  ///< how far into a chunk distances to the last one are exact; below chunk_size
+  Index chunk_size = 0;  ///< tokens of a chunk; must be given, larger than local_size
+  Index local_size = 0;  ///< how far into a chunk distances to the chunk before are exact, in tokens
 };
 
 /// Which keys a query is rotated for: a query is rotated once for each of these, and scored against these
 /// keys only. With n = chunk_size − local_size, the query at position p rotates as at:
 enum class DualChunkQuery {
-  intra,                ///< those of its own chunk:        p mod n
-  successive,           ///< those of the chunk before:     n + min(p mod n, local_size)
-  inter,                ///< those of all chunks before:    n + min(n − 1, local_size)
-  successive_critical,  ///< as successive, not clamped:    n + p mod n
-  inter_critical        ///< as inter, not constant:        chunk_size + p mod n
+  intra,                ///< for keys of its own chunk: at p mod n
+  successive,           ///< for keys of the chunk before: at n + min(p mod n, local_size)
+  inter,                ///< for keys of all chunks before that one: at n + min(n − 1, local_size)
+  successive_critical,  ///< as `successive`, without the minimum: at n + p mod n
+  inter_critical        ///< as `inter`, growing with the position: at chunk_size + p mod n
 };
 
 namespace detail {

@@ -24,11 +24,14 @@ namespace rotary::inline ROTARY_ABI {
 ///   static_cast<double>(position + 1);       // −1.25
 /// @endcode
 struct FixedPosition {
-  std::int64_t whole = 0;
-  std::uint64_t fraction = 0;
+  std::int64_t whole = 0;      ///< the position rounded down
+  std::uint64_t fraction = 0;  ///< the position minus `whole`, in units of 2^-64
 
+  /// Position 0.
   constexpr FixedPosition() = default;
 
+  /// An integer, exactly.
+  /// Throws std::invalid_argument on sizes of 2^62 and more.
   template <std::integral I>
   constexpr FixedPosition(I position) : whole(static_cast<std::int64_t>(position)) {
     static_assert(!std::is_same_v<I, bool>, "rotary: a position is a number, not a bool");
@@ -38,6 +41,8 @@ struct FixedPosition {
         detail::fail("position ", position, " is out of range, it must lie within -2^62 to 2^62");
   }
 
+  /// A float or double, rounded to a multiple of 2^-64.
+  /// Throws std::invalid_argument on NaN and on sizes of 2^62 and more.
   template <std::floating_point F>
   requires(sizeof(F) > 2) FixedPosition(const F& position) {  // by reference: see finite_bits
     const double value = static_cast<double>(position), size = std::fabs(value);
@@ -58,6 +63,7 @@ struct FixedPosition {
                   "rotary: positions are integers, float or double; bfloat16 cannot tell 256 from 257");
   }
 
+  /// The position as a double, rounded where it has more bits.
   explicit constexpr operator double() const {
     const FixedPosition size =
         whole < 0 ? -*this : *this;  // unsigned, since the lowest whole has no negative
@@ -65,8 +71,10 @@ struct FixedPosition {
                          static_cast<double>(size.fraction) * 0x1p-64;
     return whole < 0 ? -value : value;
   }
+  /// Is the position an integer?
   constexpr bool is_whole() const { return fraction == 0; }
 
+  // a + b, exactly; wraps around outside of −2^63 to 2^63.
   friend constexpr FixedPosition operator+(FixedPosition a, FixedPosition b) {
     FixedPosition sum;
     sum.fraction = a.fraction + b.fraction;
@@ -75,6 +83,7 @@ struct FixedPosition {
                                   (sum.fraction < a.fraction ? 1u : 0u));
     return sum;
   }
+  // −a, exactly.
   friend constexpr FixedPosition operator-(FixedPosition a) {
     FixedPosition negative;
     negative.fraction = 0 - a.fraction;
@@ -82,6 +91,7 @@ struct FixedPosition {
         static_cast<std::int64_t>(0 - static_cast<std::uint64_t>(a.whole) - (a.fraction != 0 ? 1u : 0u));
     return negative;
   }
+  // Are two positions exactly equal?
   friend constexpr bool operator==(const FixedPosition&, const FixedPosition&) = default;
 };
 

@@ -19,8 +19,8 @@ enum class NextStart {
 /// rounded. For `MropePositions`. With Qwen2.5-VL it is tokens_per_second · temporal_patch_size / frames per
 /// second, 2 · 2 / 49 for 49 frames a second.
 struct FrameInterval {
-  std::int64_t numerator = 1;    ///< not negative
-  std::int64_t denominator = 1;  ///< at least 1
+  std::int64_t numerator = 1;    ///< of the interval numerator / denominator; not negative
+  std::int64_t denominator = 1;  ///< of the interval numerator / denominator; at least 1
 };
 
 namespace detail {
@@ -40,17 +40,18 @@ inline double frame_time(Index t, double interval) {
 struct MropePositionsOptions {
   Index spatial_merge = 2;   ///< patches merged into a token, along the height and along the width
   Index temporal_merge = 1;  ///< frames merged into a token
-  NextStart next_start = NextStart::after_largest;  ///< where the token after an image is
+  NextStart next_start = NextStart::after_largest;  ///< the position of the token after an image or a video
 };
 
 /// The images and videos of a prompt, in order, and the token ids that represent their patches, for
 /// `MropePositions::append`.
 struct VisionTokens {
-  std::int64_t image_token = 151655;             ///< <|image_pad|> of Qwen2-VL and Qwen2.5-VL
-  std::int64_t video_token = 151656;             ///< <|video_pad|>
-  std::span<const VisionGrid> images = {};       ///< the grids of the images, in order
-  std::span<const VisionGrid> videos = {};       ///< the grids of the videos, in order
-  std::span<const double> video_intervals = {};  ///< for each video; left out, all are 1
+  std::int64_t image_token = 151655;        ///< the id of an image's tokens; <|image_pad|> of Qwen2-VL
+  std::int64_t video_token = 151656;        ///< the id of a video's tokens; <|video_pad|> of Qwen2-VL
+  std::span<const VisionGrid> images = {};  ///< the grids of the images, in order
+  std::span<const VisionGrid> videos = {};  ///< the grids of the videos, in order
+  /// For each video, the time from one merged frame to the next; left out, it is 1 for all.
+  std::span<const double> video_intervals = {};
 };
 
 /// The coordinates (t, h, w) of every token of a prompt, as Qwen2-VL and Qwen2.5-VL number them.
@@ -75,6 +76,8 @@ struct VisionTokens {
 /// Source: `get_rope_index` of Qwen2-VL and Qwen2.5-VL in Hugging Face.
 class MropePositions {
  public:
+  /// A prompt without tokens, whose first token will be at 0.
+  /// Throws std::invalid_argument if an option is invalid, naming it.
   explicit MropePositions(const MropePositionsOptions& options = {}) : options_(options) {
     if (options.next_start != NextStart::after_largest && options.next_start != NextStart::after_extent)
       detail::fail("next_start is ", static_cast<int>(options.next_start),
@@ -85,14 +88,15 @@ class MropePositions {
 
   /// The coordinates: axis 0 is t, axis 1 is h, axis 2 is w.
   [[nodiscard]] const TokenPositions& tokens() const& { return tokens_; }
-  const TokenPositions& tokens() const&& = delete;  // of a temporary: the reference would dangle
-  /// Where the next text or grid starts.
+  const TokenPositions& tokens() const&& = delete;  ///< of a temporary: the reference would dangle
+  /// The position at which the next text or grid starts.
   std::int64_t next_start() const { return next_start_; }
   /// The position of a token after the prompt minus its index, padding counted: 1 + the largest
   /// coordinate − the number of tokens (`rope_deltas` of Hugging Face, `mrope_position_delta` of vLLM).
   std::int64_t delta() const { return end_ - tokens_.tokens(); }
 
-  /// Appends `count` tokens of text.
+  /// Appends `count` tokens of text, at next_start(), next_start() + 1, ... on all three axes.
+  /// Throws std::invalid_argument if `count` is negative.
   void append_text(Index count) {
     if (count < 0) detail::fail("there cannot be ", count, " tokens of text");
     const std::int64_t end = detail::checked_sum(next_start_, count);
@@ -109,12 +113,14 @@ class MropePositions {
     for (Index n = 0; n < count; ++n) tokens_.append({id, id, id});
   }
 
-  /// Appends the tokens of an image.
+  /// Appends the tokens of an image, row by row.
+  /// Throws std::invalid_argument if the grid has no token or does not divide into merged blocks.
   void append_image(const VisionGrid& grid) { append_video(grid, 1); }
 
   /// Appends the tokens of a video. `interval` is the time from one merged frame to the next: 1 for Qwen2-VL,
   /// and tokens_per_second · seconds per merged frame for Qwen2.5-VL, where newer versions of Hugging Face
   /// first truncate the seconds to an integer. A rounded fraction counts as the exact one.
+  /// Throws std::invalid_argument if `interval` is negative, or the grid does not divide into merged blocks.
   void append_video(const VisionGrid& grid, const double& interval) {
     const Index frames = detail::merged("frames", grid.frames, options_.temporal_merge);
     const auto time = [interval](Index t) { return detail::frame_time(t, interval); };
@@ -125,6 +131,7 @@ class MropePositions {
   }
 
   /// Appends the tokens of a video with an exact interval: frame t is at ⌊t · numerator / denominator⌋.
+  /// Throws std::invalid_argument on an invalid interval, and if the grid does not divide into merged blocks.
   ///
   /// @code
   ///   rotary::MropePositions prompt;

@@ -94,9 +94,9 @@ std::vector<std::int64_t> packed_position_ids(const CuSeqlens& cu_seqlens,
 
 /// The shape of a padded batch, and the position of its padding, for `padded_position_ids`.
 struct PaddedBatch {
-  Index batch = 1;           ///< rows of the mask
+  Index batch = 1;           ///< sequences: rows of the mask
   Index seq = 0;             ///< tokens of a row, padding included
-  std::int64_t padding = 1;  ///< Hugging Face's choice when generating; attention never sees these tokens
+  std::int64_t padding = 1;  ///< the position of padding, which attention never sees; 1 as in Hugging Face
 };
 
 /// Positions [batch, seq] that count the tokens of each row and skip its padding, wherever that is:
@@ -139,8 +139,8 @@ std::vector<std::int64_t> padded_position_ids(const Mask& mask, const PaddedBatc
 /// `context_parallel_position_ids`.
 struct ContextParallelSlice {
   Index seq_len = 0;       ///< tokens of the whole sequence; a multiple of 2 · ranks
-  Index ranks = 1;         ///< how many devices share it
-  Index rank = 0;          ///< which of them, from 0
+  Index ranks = 1;         ///< how many devices share the sequence
+  Index rank = 0;          ///< the device whose share this is, counted from 0
   std::int64_t first = 0;  ///< the position of the sequence's first token
 };
 

@@ -26,24 +26,30 @@ namespace rotary::inline ROTARY_ABI {
 /// @endcode
 class TokenPositions {
  public:
+  /// No tokens yet, with `axes` coordinates for each that is appended.
+  /// Throws std::invalid_argument unless `axes` is 1 to 4.
   explicit TokenPositions(Index axes) {
     if (axes < 1 || axes > kMaxPositionAxes)
       detail::fail("tokens have 1 to ", kMaxPositionAxes, " coordinates, found ", axes);
     axes_.resize(static_cast<std::size_t>(axes));
   }
 
+  /// The number of coordinates of a token.
   Index axes() const { return static_cast<Index>(axes_.size()); }
+  /// The number of tokens that were appended.
   Index tokens() const { return static_cast<Index>(axes_[0].size()); }
 
   /// The coordinates of all tokens along one axis. Valid until a token is appended.
+  /// Throws std::invalid_argument if there is no such axis.
   [[nodiscard]] std::span<const std::int64_t> axis(Index axis) const& {
     if (axis < 0 || axis >= axes()) detail::fail("axis is ", axis, ", tokens have axes 0 to ", axes() - 1);
     const auto& list = axes_[static_cast<std::size_t>(axis)];
     return {list.data(), list.size()};  // faster to compile than from the vector
   }
-  std::span<const std::int64_t> axis(Index axis) const&& = delete;  // of a temporary: the span would dangle
+  std::span<const std::int64_t> axis(Index axis) const&& = delete;  ///< of a temporary: the span would dangle
 
-  /// Appends a token with a coordinate for each axis.
+  /// Appends a token with a coordinate for each axis: `append({t, h, w})`.
+  /// Throws std::invalid_argument on more or fewer coordinates.
   void append(std::initializer_list<std::int64_t> coordinates) {
     if (coordinates.size() != axes_.size())
       detail::fail("found ", coordinates.size(), " coordinates for a token, there must be ", axes_.size());
@@ -78,8 +84,9 @@ class TokenPositions {
       views[a] = AxisPositions::listed(axis(static_cast<Index>(a)));
     return Positions::together(std::span<const AxisPositions>(views.data(), axes_.size()));
   }
-  Positions positions() const&& = delete;  // of a temporary: the view would dangle
+  Positions positions() const&& = delete;  ///< of a temporary: the view would dangle
 
+  // Have both as many tokens, with equal coordinates?
   friend bool operator==(const TokenPositions&, const TokenPositions&) = default;
 
  private:
@@ -88,9 +95,9 @@ class TokenPositions {
 
 /// The patches of an image or a video, before any merging, for `MropePositions` and `merge_block_positions`.
 struct VisionGrid {
-  Index frames = 1;  ///< 1 for an image
-  Index height = 0;  ///< rows of patches
-  Index width = 0;   ///< columns of patches
+  Index frames = 1;  ///< frames of the video; 1 for an image
+  Index height = 0;  ///< rows of patches in a frame
+  Index width = 0;   ///< columns of patches in a frame
 };
 
 namespace detail {

@@ -15,7 +15,11 @@ namespace rotary::inline ROTARY_ABI {
 ///     lang       theta^(−2i/rotary_dim)                text                             `language_frequencies`
 ///     pixel      π · linspace(1, max_freq/2, pairs)    coordinates between −1 and 1     `pixel_frequencies`
 ///     constant   1, 1, ...                             any                              `constant_frequencies`
-enum class FreqsFor { lang, pixel, constant };
+enum class FreqsFor {
+  lang,     ///< theta^(−2i/rotary_dim), for text: `language_frequencies`
+  pixel,    ///< π · linspace(1, max_freq/2, pairs), for coordinates between −1 and 1: `pixel_frequencies`
+  constant  ///< 1 radian per unit of position for every pair: `constant_frequencies`
+};
 
 /// The frequencies of all pairs, and a magnitude: all that one variant of RoPE differs in from another.
 ///
@@ -34,6 +38,7 @@ struct Frequencies {
   Index axes = 1;                    ///< coordinates of a token: 1 for text, 2 for images, 3 for M-RoPE
   double magnitude = 1;              ///< the "attention factor": scores grow by its square
 
+  /// The number of pairs that rotate, values.size() / axes.
   Index pairs() const { return axes > 0 ? static_cast<Index>(values.size()) / axes : 0; }
 };
 

@@ -13,6 +13,7 @@ namespace rotary::inline ROTARY_ABI {
 /// unchanged, pairs from `high` on are interpolated, and pairs between them by the share that
 /// `correction_ramp` returns.
 struct CorrectionRange {
+  /// The ends of the range, as indices of pairs: 20 and 46, say. With `truncate = false` they have fractions.
   DoubleDouble low, high;
 };
 

@@ -15,12 +15,12 @@ namespace rotary::inline ROTARY_ABI {
 struct RotaryEmbeddingOptions {
   Index dim = 0;                          ///< features that rotate; even
   std::vector<double> custom_freqs = {};  ///< frequencies in radians per position, in place of `freqs_for`
-  /// lang: theta^(−2i/dim); pixel: π · linspace(1, max_freq/2); constant: 1.
+  /// The kind of frequencies. lang: theta^(−2i/dim); pixel: π · linspace(1, max_freq/2); constant: 1.
   FreqsFor freqs_for = FreqsFor::lang;
-  double theta = 10000;       ///< the base of lang frequencies; at least 1
-  double max_freq = 10;       ///< of pixel frequencies: half of it is that of the last pair, in units of π
-  Index num_freqs = 1;        ///< how many constant frequencies
-  bool learned_freq = false;  ///< whether `set_freqs` may change the frequencies
+  double theta = 10000;              ///< the base of lang frequencies; at least 1
+  double max_freq = 10;              ///< pixel frequencies end at π · max_freq / 2
+  Index num_freqs = 1;               ///< the number of constant frequencies
+  bool learned_freq = false;         ///< whether `set_freqs` may change the frequencies
   double interpolate_factor = 1;     ///< positions are divided by it; at least 1
   double theta_rescale_factor = 1;   ///< theta is multiplied by its (dim / (dim − 2))-th power (NTK)
   bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]: the sequence is axis −3
@@ -103,7 +103,7 @@ inline double checked_interpolate_factor(const double& factor) {
 /// How a `RotaryEmbedding` is constructed from a model's description, such as `RopeParameters`.
 struct ModelEmbeddingOptions {
   double length = 0;                 ///< tokens of the text; matters for dynamic NTK, Qwen-1 and LongRoPE
-  bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]
+  bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]: the sequence is axis −3
 };
 
 namespace detail {

@@ -9,8 +9,9 @@ namespace rotary::inline ROTARY_ABI {
 
 /// Which pairs of `fope_frequencies` rotate, under the names of configurations.
 struct FopeOptions {
-  double max_position_embeddings = 0;      ///< pairs of less than one turn over so many tokens do not rotate
-  std::optional<Index> num_inv_freq = {};  ///< the first so many pairs rotate, instead
+  double max_position_embeddings = 0;  ///< pairs of at most one turn over this many tokens do not rotate
+  /// The number of pairs that rotate, from the first on; if given, max_position_embeddings is not used.
+  std::optional<Index> num_inv_freq = {};
 };
 
 /// The frequencies of FoPE, which are 0 for pairs too slow to be trained:

@@ -13,7 +13,12 @@ namespace rotary::inline ROTARY_ABI {
 ///     yarn_log      f_i^μ_i · (f_i / s)^(1 − μ_i)
 ///     theta_scale   theta'^(−2i/rotary_dim), theta' = theta^(ln(L s / 2π) / ln(L / 2π)), L the
 ///                   original context
-enum class GrokMethod { original, yarn_linear, yarn_log, theta_scale };
+enum class GrokMethod {
+  original,     ///< the frequencies are not scaled: f_i
+  yarn_linear,  ///< YaRN's mixture as an arithmetic mean: (1 − μ_i) f_i / s + μ_i f_i
+  yarn_log,     ///< YaRN's mixture as a geometric mean: f_i^μ_i · (f_i / s)^(1 − μ_i)
+  theta_scale   ///< a larger theta: theta^(ln(L s / 2π) / ln(L / 2π))
+};
 
 /// The parameters of the Grok-1 family, for `grok_frequencies`.
 struct GrokOptions {
@@ -22,8 +27,8 @@ struct GrokOptions {
   double beta_fast = 32;                        ///< pairs of at least so many turns over L are unchanged
   double beta_slow = 1;                         ///< pairs of at most so many turns over L are interpolated
   bool truncate = true;                         ///< rounds the range between them outwards to whole pairs
-  double extrapolation_factor = 1;              ///< multiplies μ
-  GrokMethod method = GrokMethod::yarn_log;     ///< `extra_method`
+  double extrapolation_factor = 1;              ///< multiplies μ, the share of f_i in YaRN's mixture
+  GrokMethod method = GrokMethod::yarn_log;     ///< the formula: `extra_method` in configurations
 };
 
 /// The frequencies of Grok-1, by the formula that `GrokMethod` has for `options.method`. The magnitude is 1:

@@ -11,12 +11,13 @@ namespace rotary::inline ROTARY_ABI {
 
 /// The parameters of `longrope_frequencies`, under the names of configurations.
 struct LongRopeOptions {
-  std::vector<double> short_factor = {}, long_factor = {};  ///< rotary_dim/2 divisors each
+  std::vector<double> short_factor = {},        ///< rotary_dim/2 divisors, for texts of at most L tokens
+      long_factor = {};                         ///< rotary_dim/2 divisors, for longer texts
   double original_max_position_embeddings = 0;  ///< L, the context of pretraining, in tokens; must be given
   double max_position_embeddings = 0;           ///< M, in tokens; not needed if the magnitude is given
-  std::optional<double> factor = {};            ///< s; by default M / L
-  std::optional<double> attention_factor = {};  ///< the magnitude, instead of the formula
-  std::optional<double> short_mscale = {}, long_mscale = {};  ///< attention_factor while that set is in use
+  std::optional<double> factor = {};            ///< s: how many times longer contexts become; left out, M / L
+  std::optional<double> attention_factor = {};  ///< the magnitude; left out, it follows from s and L
+  std::optional<double> short_mscale = {}, long_mscale = {};  ///< the magnitude of short texts, of long ones
 };
 
 namespace detail {

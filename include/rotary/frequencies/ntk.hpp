@@ -53,7 +53,7 @@ inline Frequencies ntk_frequencies(Index rotary_dim, double theta, const NtkOpti
 /// The parameters of `vllm_ntk_frequencies`.
 struct VllmNtkOptions {
   double factor = 1;                   ///< how many times slower the last pair becomes
-  std::optional<double> mixed_b = {};  ///< how the others follow; 1 if left out
+  std::optional<double> mixed_b = {};  ///< the exponent of (i + 1) / (d/2) in the formula; 1 if left out
 };
 
 /// vLLM's `ntk`, which slows down even the first pair:
@@ -81,7 +81,7 @@ inline Frequencies vllm_ntk_frequencies(Index rotary_dim, double theta, const Vl
 
 /// The parameters of `dynamic_ntk_frequencies`: Hugging Face's `dynamic`.
 struct DynamicNtkOptions {
-  double factor = 1;                   ///< how fast alpha grows beyond M
+  double factor = 1;                   ///< alpha, which is 1 up to M tokens, grows by this for every M more
   double max_position_embeddings = 0;  ///< M: up to so many tokens frequencies are plain; must be given
 };
 

@@ -12,8 +12,8 @@ namespace rotary::inline ROTARY_ABI {
 struct NtkByPartsOptions {
   double factor = 1;                            ///< s: how many times longer contexts become
   double original_max_position_embeddings = 0;  ///< the context of pretraining, in tokens; must be given
-  double ntk_factor = 1;                        ///< the weight of the NTK form; multiplies μ
-  double extrapolation_factor = 1;              ///< the weight of plain frequencies; multiplies ν
+  double ntk_factor = 1;                        ///< multiplies μ, the share of frequencies scaled as by NTK
+  double extrapolation_factor = 1;              ///< multiplies ν, the share of plain frequencies
 };
 
 /// NTK-by-parts, YaRN's predecessor. Pairs of under 0.75 turns over the original context are interpolated,

@@ -9,8 +9,8 @@ namespace rotary::inline ROTARY_ABI {
 
 /// The parameters of `proportional_frequencies`, under the names of configurations.
 struct ProportionalOptions {
-  double partial_rotary_factor = 1;  ///< the share of pairs that rotate
-  double factor = 1;                 ///< the divisor of their frequencies
+  double partial_rotary_factor = 1;  ///< the share of pairs that rotate, more than 0 and at most 1
+  double factor = 1;                 ///< the divisor of the frequencies
 };
 
 /// Proportional RoPE: the frequencies of a whole head, of which the slow ones are 0.

@@ -11,7 +11,7 @@ namespace rotary::inline ROTARY_ABI {
 
 /// The parameters of `resonance_frequencies`.
 struct ResonanceOptions {
-  std::optional<YarnOptions> yarn = {};  ///< rounds the wavelengths of YaRN, instead of plain ones
+  std::optional<YarnOptions> yarn = {};  ///< if given, the wavelengths of YaRN are rounded, not plain ones
 };
 
 /// Resonance RoPE: the wavelength of every pair is rounded to a whole number of positions.

@@ -149,8 +149,8 @@ inline std::vector<double> dinov3_coordinates(Index patches) {
 
 /// What diffusion models do to frequencies for larger images, for `diffusion_frequencies`.
 struct DiffusionOptions {
-  double linear_factor = 1;  ///< the divisor of frequencies
-  double ntk_factor = 1;     ///< multiplies theta, without an exponent
+  double linear_factor = 1;  ///< the divisor of all frequencies
+  double ntk_factor = 1;     ///< multiplies theta as it is; NTK-aware scaling raises it to a power first
 };
 
 /// The frequencies of diffusion models: each axis a rotates its own axis_dims[a] / 2 pairs, one block after

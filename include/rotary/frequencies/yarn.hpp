@@ -21,7 +21,13 @@ namespace rotary::inline ROTARY_ABI {
 ///     ggml       g(s, 1) · attn_factor, and attn_factor alone if extrapolation_factor is 0
 ///
 /// `deepseek` is vLLM's deepseek_yarn; with an mscale of 0.7, TeleChat3's 1 + 0.07 ln s.
-enum class YarnMagnitude { hf, original, deepseek, mlx, ggml };
+enum class YarnMagnitude {
+  hf,        ///< Hugging Face: attention_factor; else from both mscales if given and not 0; else g(s, 1)
+  original,  ///< YaRN's repository and older vLLM: g(s, 1) · attn_factor
+  deepseek,  ///< vLLM's deepseek_yarn: g(s, mscale) / g(s, mscale_all_dim) · attn_factor
+  mlx,       ///< MLX-LM: g(s, mscale) / g(s, mscale_all_dim)
+  ggml       ///< ggml: g(s, 1) · attn_factor; attn_factor alone if extrapolation_factor is 0
+};
 
 /// The parameters of `yarn_frequencies`, under the names of configurations.
 struct YarnOptions {
@@ -32,8 +38,8 @@ struct YarnOptions {
   bool truncate = true;                         ///< rounds the range between them outwards to whole pairs
   double extrapolation_factor = 1;              ///< multiplies μ, the unscaled share; `ext_factor` of ggml
   std::optional<double> mscale = {}, mscale_all_dim = {};  ///< m of g(s, m): see `YarnMagnitude`
-  std::optional<double> attention_factor = {};             ///< the magnitude, instead of the formula
-  double attn_factor = 1;                                  ///< multiplies the magnitude
+  std::optional<double> attention_factor = {};             ///< the magnitude, for YarnMagnitude::hf only
+  double attn_factor = 1;                                  ///< multiplies the magnitude; not for hf and mlx
   YarnMagnitude magnitude = YarnMagnitude::hf;             ///< the formula of the magnitude
 };
 

@@ -58,8 +58,8 @@ inline double language_gradient(Index rotary_dim, double theta, std::span<const 
 
 /// The gradient with respect to the arguments of `scaled`, as `scaled_gradient` returns it.
 struct ScaledGradient {
-  std::vector<double> frequencies;  ///< before they are scaled
-  double factor = 0;
+  std::vector<double> frequencies;  ///< ∂L/∂f, one for each frequency before it is scaled: [axes, pairs]
+  double factor = 0;                ///< ∂L/∂factor
 };
 
 /// The gradient of `scaled`, from g_i = ∂L/∂f'_i for every frequency:
@@ -89,6 +89,7 @@ inline ScaledGradient scaled_gradient(const Frequencies& frequencies, double fac
 /// The gradient with respect to theta and the factor of `linear_frequencies`, as `linear_gradient` returns
 /// it.
 struct LinearGradient {
+  /// ∂L/∂theta and ∂L/∂factor, for the loss L.
   double theta = 0, factor = 0;
 };
 
@@ -115,8 +116,9 @@ inline LinearGradient linear_gradient(Index rotary_dim, double theta, const Line
 /// The gradient with respect to theta and the options of `llama3_frequencies`, as `llama3_gradient` returns
 /// it.
 struct Llama3Gradient {
+  /// ∂L/∂theta, ∂L/∂factor, ∂L/∂low_freq_factor and ∂L/∂high_freq_factor, for the loss L.
   double theta = 0, factor = 0, low_freq_factor = 0, high_freq_factor = 0;
-  double original_max_position_embeddings = 0;
+  double original_max_position_embeddings = 0;  ///< ∂L/∂original_max_position_embeddings
 };
 
 /// The gradient of `llama3_frequencies`, from g_i = ∂L/∂f'_i for every pair, with f'_i = f_i
@@ -182,9 +184,9 @@ inline double longrope_magnitude_gradient(const LongRopeOptions& options, double
 /// The gradient with respect to theta, to the divisors of the set in use, and to the factor, as
 /// `longrope_gradient` returns it.
 struct LongRopeGradient {
-  double theta = 0;
-  std::vector<double> divisors;
-  double factor = 0;
+  double theta = 0;              ///< ∂L/∂theta, for the loss L
+  std::vector<double> divisors;  ///< ∂L/∂e_i, one for each pair, e_i being its divisor in the set in use
+  double factor = 0;             ///< ∂L/∂factor, which acts through the magnitude alone
 };
 
 /// The gradient of `longrope_frequencies`, from g_i = ∂L/∂f'_i for every pair and `grad_magnitude` = ∂L/∂A,
@@ -219,6 +221,7 @@ inline LongRopeGradient longrope_gradient(Index rotary_dim, double theta, const 
 /// The gradient with respect to theta and the factor of `proportional_frequencies`, as
 /// `proportional_gradient` returns it.
 struct ProportionalGradient {
+  /// ∂L/∂theta and ∂L/∂factor, for the loss L.
   double theta = 0, factor = 0;
 };
 

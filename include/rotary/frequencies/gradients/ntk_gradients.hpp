@@ -12,6 +12,7 @@ namespace rotary::inline ROTARY_ABI {
 
 /// The gradient with respect to theta and the options of `ntk_frequencies`, as `ntk_gradient` returns it.
 struct NtkGradient {
+  /// ∂L/∂theta and ∂L/∂alpha, for the loss L.
   double theta = 0, alpha = 0;
 };
 
@@ -32,8 +33,9 @@ inline NtkGradient ntk_gradient(Index rotary_dim, double theta, const NtkOptions
 /// The gradient with respect to theta and the options of `vllm_ntk_frequencies`, as `vllm_ntk_gradient`
 /// returns it.
 struct VllmNtkGradient {
+  /// ∂L/∂theta and ∂L/∂factor, for the loss L.
   double theta = 0, factor = 0;
-  double mixed_b = 0;  ///< taken at 1 if it was left out
+  double mixed_b = 0;  ///< ∂L/∂mixed_b, at mixed_b = 1 if the option was left out
 };
 
 /// The gradient of `vllm_ntk_frequencies`, from g_i = ∂L/∂f'_i for every pair, with
@@ -61,6 +63,7 @@ inline VllmNtkGradient vllm_ntk_gradient(Index rotary_dim, double theta, const V
 /// The gradient with respect to theta and the factor of dynamic NTK, as `dynamic_ntk_gradient` and
 /// `frozen_dynamic_ntk_gradient` return it.
 struct DynamicNtkGradient {
+  /// ∂L/∂theta and ∂L/∂factor, for the loss L.
   double theta = 0, factor = 0;
 };
 

@@ -28,9 +28,11 @@ inline double yarn_magnitude_gradient(const YarnOptions& options) {
 /// The gradient with respect to theta and the parameters of YaRN and of the Grok-1 family, as `yarn_gradient`
 /// and `grok_gradient` return it.
 struct YarnGradient {
+  /// ∂L/∂theta, ∂L/∂factor and ∂L/∂extrapolation_factor, for the loss L.
   double theta = 0, factor = 0, extrapolation_factor = 0;
 
-  /// These act through the ends of the range of pairs: 0 with `truncate`, which rounds them.
+  /// ∂L/∂original_max_position_embeddings, ∂L/∂beta_fast and ∂L/∂beta_slow. In YaRN's mixtures these act
+  /// through the ends of the range of pairs alone, so that they are 0 with `truncate`, which rounds the ends.
   double original_max_position_embeddings = 0, beta_fast = 0, beta_slow = 0;
 };
 
@@ -139,6 +141,7 @@ inline YarnGradient grok_gradient(Index rotary_dim, double theta, const GrokOpti
 /// The gradient with respect to theta and the options of `ntk_by_parts_frequencies`, as
 /// `ntk_by_parts_gradient` returns it.
 struct NtkByPartsGradient {
+  /// ∂L/∂theta, ∂L/∂factor, ∂L/∂ntk_factor and ∂L/∂extrapolation_factor, for the loss L.
   double theta = 0, factor = 0, ntk_factor = 0, extrapolation_factor = 0;
 };
 

@@ -56,7 +56,7 @@ class AxialFrequencies {
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  /// From the reference's arguments.
+  /// From the arguments of rotary-embedding-torch: `AxialFrequencies<float>({.dim = 16})`.
   explicit AxialFrequencies(const RotaryEmbeddingOptions& options)
       : AxialFrequencies(frequencies_of(options), options.freqs_for, {.pairing = options.pairing}) {}
 
@@ -72,27 +72,29 @@ class AxialFrequencies {
     static_cast<void>(detail::completed(layout_, frequencies_.pairs()));
   }
 
-  /// Does not compile: the arguments have names.
+  /// Does not compile: the arguments have names, `AxialFrequencies<float>({.dim = 16})`.
   template <std::integral I>
   explicit AxialFrequencies(I) {
     static_assert(!std::is_integral_v<I>, "rotary: name the arguments: AxialFrequencies<float>({.dim = 16})");
   }
 
-  /// The frequencies of one axis.
+  /// The frequencies of one axis, which every axis of a grid has.
   [[nodiscard]] const Frequencies& frequencies() const& { return frequencies_; }
+  /// The frequencies of one axis, moved out of a temporary.
   [[nodiscard]] Frequencies frequencies() && { return std::move(frequencies_); }
-  /// The features that rotate for each axis.
+  /// The number of features that rotate for each axis of a grid.
   [[nodiscard]] Index rotary_dim() const { return 2 * frequencies_.pairs(); }
+  /// Which two of the features that rotate form a pair.
   [[nodiscard]] Pairing pairing() const { return layout_.pairing; }
 
-  /// The angles of a grid, [sizes..., axes · rotary_dim], row-major, in double: `get_axial_freqs(32, 32)`. An
-  /// array of offsets may follow the sizes, one for the coordinates of each axis: `get_axial_freqs(32, 32,
-  /// offsets)`.
+  /// The angles of a grid, [sizes..., axes · rotary_dim], row-major, in double: `get_axial_freqs(32, 32)`.
   template <class... Sizes>
   requires(sizeof...(Sizes) >= 1 && (std::is_integral_v<Sizes> && ...))
       [[nodiscard]] auto get_axial_freqs(Sizes... sizes) const {
     return get_axial_freqs(std::array<Index, sizeof...(Sizes)>{static_cast<Index>(sizes)...});
   }
+  /// The angles of a grid, [sizes..., axes · rotary_dim], whose last argument is a list of offsets, one for
+  /// the coordinates along each axis: `get_axial_freqs(32, 32, offsets)`.
   template <class... Arguments>
   requires(detail::kSizesThenOffsets<Arguments...>)
       [[nodiscard]] auto get_axial_freqs(const Arguments&... sizes_and_offsets) const {
@@ -106,7 +108,8 @@ class AxialFrequencies {
     (std::make_index_sequence<kAxes>());
   }
 
-  /// The angles of a grid of `sizes`, with `offsets[a]` added to the coordinates along axis a.
+  /// The angles of a grid of `sizes`, [sizes..., axes · rotary_dim], with `offsets[a]` added to the
+  /// coordinates along axis a; without offsets nothing is added.
   template <std::size_t Axes>
   [[nodiscard]] Tensor<double, static_cast<int>(Axes) + 1> get_axial_freqs(
       const std::array<Index, Axes>& sizes, std::span<const double> offsets = {}) const {

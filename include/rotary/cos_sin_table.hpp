@@ -13,11 +13,11 @@ namespace rotary::inline ROTARY_ABI {
 
 /// Which axes of a tensor the rows of a `CosSinTable` are for.
 enum class RowAxes {
-  sequence,         ///< [seq]: the sequence axis of the layout
-  before_features,  ///< [height, width]: the last axes before the features, those of a grid
-  batch_and_seq,    ///< [batch, seq]: the first axis, and the sequence
-  heads_and_seq,    ///< [heads, seq]: the heads, which have frequencies of their own, and the sequence
-  broadcast         ///< one extent for each axis before the features, 1 where all share a row
+  sequence,         ///< [seq]: rows are for the sequence axis of the layout
+  before_features,  ///< [height, width]: rows are for the last axes before the features, those of a grid
+  batch_and_seq,    ///< [batch, seq]: rows are for the first axis and the sequence
+  heads_and_seq,    ///< [heads, seq]: rows are for heads, each with its own frequencies, and the sequence
+  broadcast         ///< rows have an extent for each axis before the features, 1 where all share a row
 };
 
 template <class T>
@@ -114,29 +114,39 @@ class CosSinTable {
 
   /// The extents of the axes that the rows are for: see `RowAxes`.
   [[nodiscard]] const std::vector<Index>& shape() const& { return stored_.shape; }
+  /// The extents of the axes that the rows are for, moved out of a temporary table.
   [[nodiscard]] std::vector<Index> shape() && { return std::move(stored_.shape); }
+  /// Which axes of a tensor the rows are for.
   [[nodiscard]] RowAxes axes() const { return stored_.axes; }
+  /// Which features of a head the rows rotate, how they are paired, and which axis is the sequence.
   [[nodiscard]] const HeadLayout& layout() const& { return stored_.layout; }
+  /// A copy of the layout, for a temporary table.
   [[nodiscard]] HeadLayout layout() && { return stored_.layout; }
+  /// Which two of the features that rotate form a pair.
   [[nodiscard]] Pairing pairing() const { return stored_.layout.pairing; }
+  /// The number of rows: the product of the extents in `shape`.
   [[nodiscard]] Index rows() const { return stored_.row_count; }
+  /// The number of pairs that a row rotates.
   [[nodiscard]] Index pairs() const { return stored_.layout.rotary_dim / 2; }
   /// Has each member of a pair its own cosine and sine (`apply_rotary_emb` with `separate_angles`)?
   [[nodiscard]] bool separate() const { return stored_.separate_angles; }
   /// Scalars in a row: a cosine and a sine for each pair, or for each member of a pair.
   [[nodiscard]] Index row_size() const { return stored_.row_size(); }
 
-  /// A cos φ and A sin φ of a pair in a row.
+  /// A cos φ of a pair in a row.
   /// Throws std::invalid_argument outside the table.
   [[nodiscard]] T cos(Index row, Index pair) const { return at(row, pair, 0); }
+  /// A sin φ of a pair in a row.
+  /// Throws std::invalid_argument outside the table.
   [[nodiscard]] T sin(Index row, Index pair) const {
     return at(row, pair, kernels::pair_strides(pairing(), pairs()).partner);
   }
 
-  /// All rows, one after the other.
+  /// All rows, one after the other: rows() · row_size() scalars.
   [[nodiscard]] const T* data() const& { return stored_.values.data(); }
-  const T* data() const&& = delete;  // of a temporary: the pointer would dangle
+  const T* data() const&& = delete;  ///< of a temporary: the pointer would dangle
 
+  // Do both tables have equal rows, shapes, axes and layouts?
   friend bool operator==(const CosSinTable& a, const CosSinTable& b) {
     return a.stored_.shape == b.stored_.shape && a.stored_.axes == b.stored_.axes &&
            a.stored_.layout == b.stored_.layout && a.stored_.separate_angles == b.stored_.separate_angles &&

@@ -13,6 +13,7 @@ namespace rotary::inline ROTARY_ABI {
 /// The gradients of a loss with respect to the positions, one for each, and the frequencies, one for each
 /// pair, of a tensor of angles, as `RotaryEmbedding::angles_backward` returns them.
 struct AngleGradients {
+  /// The gradient for each position, in row-major order, and for each frequency, [pairs].
   std::vector<double> positions, freqs;
 };
 

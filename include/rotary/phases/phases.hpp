@@ -12,22 +12,24 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// An angle, as `cos_sin` takes it: (high · 2^64 + low) · 2^-128 of a turn. Integer overflow wraps it at a
-/// full turn, for angles of either sign.
+/// An angle of either sign, for `cos_sin`: (high · 2^64 + low) · 2^-128 of a turn. It wraps at a full turn.
 struct Phase128 {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
+  std::uint64_t high = 0;  ///< in 2^-64 of a turn
+  std::uint64_t low = 0;   ///< the rest, in 2^-128 of a turn
 
   friend constexpr bool operator==(const Phase128&, const Phase128&) = default;
 };
 
+/// a + b, exactly, without whole turns.
 constexpr Phase128 operator+(const Phase128& a, const Phase128& b) {
   const std::uint64_t low = a.low + b.low;
   return {a.high + b.high + (low < a.low ? 1u : 0u), low};
 }
 
+/// −a, exactly, without whole turns.
 constexpr Phase128 operator-(const Phase128& a) { return {~a.high + (a.low == 0 ? 1u : 0u), 0 - a.low}; }
 
+/// a − b, exactly, without whole turns.
 constexpr Phase128 operator-(const Phase128& a, const Phase128& b) { return a + -b; }
 
 namespace detail {
@@ -54,7 +56,7 @@ constexpr Phase128 full_product(std::uint64_t a, std::uint64_t b) {
 
 }  // namespace detail
 
-/// n times an angle, exactly.
+/// n times an angle, exactly, without whole turns.
 constexpr Phase128 operator*(std::int64_t n, const Phase128& phase) {
   const auto factor = static_cast<std::uint64_t>(n);
   Phase128 product = detail::full_product(factor, phase.low);
@@ -63,24 +65,26 @@ constexpr Phase128 operator*(std::int64_t n, const Phase128& phase) {
   return product;
 }
 
-/// A frequency in turns per unit of position, as `turn_step` returns it:
-/// whole + (high · 2^64 + low) · 2^-128.
+/// A frequency in turns per unit of position, of `turn_step`: whole + (high · 2^64 + low) · 2^-128.
 struct TurnStep {
-  std::int64_t whole = 0;
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
+  std::int64_t whole = 0;  ///< whole turns, rounded down
+  std::uint64_t high = 0;  ///< the rest in 2^-64 of a turn
+  std::uint64_t low = 0;   ///< what is left of the rest, in 2^-128 of a turn
 
+  /// The step without its whole turns.
   constexpr Phase128 fraction() const { return {high, low}; }
 
   friend constexpr bool operator==(const TurnStep&, const TurnStep&) = default;
 };
 
+/// −step, exactly.
 constexpr TurnStep operator-(const TurnStep& step) {
   const Phase128 fraction = -step.fraction();
   const bool borrow = fraction != Phase128{};
   return {-step.whole - (borrow ? 1 : 0), fraction.high, fraction.low};
 }
 
+/// a + b, exactly.
 constexpr TurnStep operator+(const TurnStep& a, const TurnStep& b) {
   const Phase128 sum = a.fraction() + b.fraction();
   const bool carry = sum.high < a.high || (sum.high == a.high && sum.low < a.low);
@@ -126,15 +130,11 @@ inline TurnStep turn_step(const DoubleDouble& frequency) {
   return step;
 }
 
-/// position · step, without whole turns. `turn_step` has an example.
-///
-/// Exact for whole positions, of any size and sign, so that phase(m) − phase(n) = phase(m − n) bit for bit;
-/// else within 2^-127 of a turn.
-///
-/// The error of the angle is that of the step times the position: 2^-98 of the angle plus 2^-125 of a turn
-/// per position, so 2^-80 rad at position 131,071. That is enough to round floats correctly: of the 75
-/// million cosines and sines that are tested, none is closer than 2^-50, relative to itself, to a point
-/// halfway between two floats.
+/// position · step, without whole turns: exact for whole positions, of any size and sign, so that phase(m) −
+/// phase(n) = phase(m − n) bit for bit; else within 2^-127 of a turn. `turn_step` has an example.
+/// The error is that of the step times the position, 2^-98 of the angle plus 2^-125 of a turn per position:
+/// 2^-80 rad at position 131,071. Floats then round correctly: of 75 million tested cosines and sines, none
+/// is closer than 2^-50, relative to itself, to a point halfway between two floats.
 constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step) {
   Phase128 phase = position.whole * step.fraction();
   if (position.fraction != 0) {
@@ -146,14 +146,14 @@ constexpr Phase128 phase_at(const FixedPosition& position, const TurnStep& step)
   return phase;
 }
 
-/// An angle as an exact multiple of 2^-54 of a turn and a small rest: the form in which vectors of doubles
-/// compute. `TurnSteps` stores the steps of all pairs in this form.
+/// An angle as a multiple of 2^-54 of a turn and a small rest, for vectors of doubles: see `TurnSteps::word`.
 struct SplitPhase {
   std::uint64_t word;  ///< in 2^-64 of a turn; its last ten bits are 0
   double rest;         ///< in radians, at most 2^-52.3, within a few units in its last place
 
+  /// Splits an angle at the nearest multiple of 2^-54 of a turn, so that the rest has either sign.
   explicit SplitPhase(const Phase128& phase) : word((phase.high + 512) & ~std::uint64_t{1023}) {
-    // The rest may have either sign. Its parts must have the same sign, or they would cancel.
+    // Both parts of the rest must have the same sign, or they would cancel.
     const auto high = static_cast<std::int64_t>(phase.high - word + (phase.low >> 63));
     const double low = detail::rounded(static_cast<double>(static_cast<std::int64_t>(phase.low)) * 0x1p-64);
     rest = detail::rounded(detail::rounded(static_cast<double>(high) + low) * 0x1.921fb54442d18p-62);
@@ -161,8 +161,7 @@ struct SplitPhase {
 };
 
 /// The steps of all pairs and axes, 40 bytes each: all that an embedding stores to compute its cosines at any
-/// position. The highs, the lows and the wholes of an axis are contiguous lists, ready for vectors of several
-/// pairs. Throws std::invalid_argument on invalid frequencies.
+/// position. Throws std::invalid_argument on invalid frequencies.
 ///
 /// @code
 ///   const rotary::TurnSteps steps(rotary::language_frequencies(128));
@@ -170,6 +169,7 @@ struct SplitPhase {
 /// @endcode
 class TurnSteps {
  public:
+  /// The steps of `frequencies`, in turns.
   explicit TurnSteps(const Frequencies& frequencies) : axes_(frequencies.axes), pairs_(frequencies.pairs()) {
     detail::check(frequencies);
     const std::size_t count = frequencies.values.size();
@@ -183,23 +183,28 @@ class TurnSteps {
     split_steps();
   }
 
+  /// The number of coordinates of a token.
   Index axes() const { return axes_; }
+  /// The number of pairs that rotate.
   Index pairs() const { return pairs_; }
   /// Is some step negative, or at least a turn? If not, all entries of `whole` are 0.
   bool any_whole() const { return any_whole_; }
 
+  /// `TurnStep::high` of each pair along an axis.
   std::span<const std::uint64_t> high(Index axis = 0) const& { return of_axis(high_, axis); }
+  /// `TurnStep::low` of each pair along an axis.
   std::span<const std::uint64_t> low(Index axis = 0) const& { return of_axis(low_, axis); }
-  /// The steps as `SplitPhase` splits them.
+  /// `SplitPhase::word` of the step of each pair along an axis.
   std::span<const std::uint64_t> word(Index axis = 0) const& { return of_axis(word_, axis); }
+  /// `SplitPhase::rest` of the step of each pair along an axis.
   std::span<const double> rest(Index axis = 0) const& { return of_axis(rest_, axis); }
+  /// `TurnStep::whole` of each pair along an axis.
   std::span<const std::int64_t> whole(Index axis = 0) const& { return of_axis(whole_, axis); }
-  // Deleted for temporaries: the spans would dangle.
-  std::span<const std::uint64_t> high(Index axis = 0) const&& = delete;
-  std::span<const std::uint64_t> low(Index axis = 0) const&& = delete;
-  std::span<const std::uint64_t> word(Index axis = 0) const&& = delete;
-  std::span<const double> rest(Index axis = 0) const&& = delete;
-  std::span<const std::int64_t> whole(Index axis = 0) const&& = delete;
+  std::span<const std::uint64_t> high(Index axis = 0) const&& = delete;  ///< of a temporary: it would dangle
+  std::span<const std::uint64_t> low(Index axis = 0) const&& = delete;   ///< of a temporary: it would dangle
+  std::span<const std::uint64_t> word(Index axis = 0) const&& = delete;  ///< of a temporary: it would dangle
+  std::span<const double> rest(Index axis = 0) const&& = delete;         ///< of a temporary: it would dangle
+  std::span<const std::int64_t> whole(Index axis = 0) const&& = delete;  ///< of a temporary: it would dangle
 
   /// The turns of a pair per unit of the coordinate along `axis`.
   TurnStep step(Index axis, Index pair) const {
@@ -207,12 +212,9 @@ class TurnSteps {
     return {whole_[at], high_[at], low_[at]};
   }
 
-  /// The steps of a token whose coordinates are all equal, such as a text token of M-RoPE: one axis, with the
-  /// sum of the steps along all axes.
-  ///
+  /// The sums of the steps over all axes, for tokens whose coordinates are all equal, such as text in M-RoPE.
   /// At a whole position the phase of the sum is the sum of the phases, bit for bit. At a fractional one this
-  /// also holds if every pair has a step along one axis only, as in M-RoPE; else it is within 2^-125 of a
-  /// turn.
+  /// holds if every pair has a step along one axis only, as in M-RoPE; else it is within 2^-125 of a turn.
   ///
   /// @code
   ///   const auto sections = rotary::mrope_axes_chunked({16, 24, 24});
@@ -269,13 +271,12 @@ class TurnSteps {
 
 /// A cosine and a sine of the same phase, as `cos_sin` returns them.
 struct CosSin {
-  double cos, sin;
+  double cos, sin;  ///< within 1e-16 of the exact values
 };
 
 namespace detail {
 
-/// n, below 2^52, as a double, assembled from its bits: the conversion instruction has a false dependency on
-/// its output register, which made cos_sin half as fast with Clang.
+/// n < 2^52 as a double, from its bits: the conversion's false dependency halved the speed of cos_sin.
 constexpr double exact_double(std::uint64_t n) {
   return rounded(std::bit_cast<double>(n | std::uint64_t{0x433} << 52) - 0x1p52);
 }
@@ -293,8 +294,7 @@ ROTARY_ALWAYS_INLINE constexpr double polynomial(double z, double coefficient, R
   return rounded(coefficient + rounded(z * polynomial(z, rest...)));
 }
 
-/// cos and sin of x + x_low, for x from 0 to π/4 and x_low below its last place: Taylor's series to x^16 and
-/// x^17.
+/// cos and sin of x + x_low, x from 0 to π/4 and x_low below its last place: Taylor's series to x^16, x^17.
 ROTARY_ALWAYS_INLINE constexpr CosSin cos_sin_of_octant(double x, double x_low) {
   const double z = rounded(x * x), half_z = 0.5 * z;
   const double sin_series = polynomial(z, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800,

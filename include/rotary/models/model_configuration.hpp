@@ -15,6 +15,7 @@ namespace rotary::inline ROTARY_ABI {
 /// A note on a key of a configuration that its user should know of: an entry of `ModelConfiguration::notes`,
 /// as `from_config` writes it.
 struct ConfigurationNote {
+  /// Why there is a note.
   enum class Kind {
     ignored,        ///< the key is about positions, and is not read; the text says why
     defaulted,      ///< the key is missing; the text says where its value comes from
@@ -24,7 +25,7 @@ struct ConfigurationNote {
   };
 
   Kind kind = Kind::ignored;  ///< what was done with the key
-  std::string key;            ///< with the objects that hold it: "text_config.rope_scaling.factor"
+  std::string key;            ///< the key and the objects that hold it: "text_config.rope_scaling.factor"
   std::string text;           ///< a sentence: the key, its value, what was done and why
 };
 
@@ -69,23 +70,24 @@ struct QueryTemperature {
 struct ModelConfiguration {
   /// What layers of one type share: their name, and their rotary embedding or why they have none.
   struct LayerType {
-    std::string name;                    ///< "full_attention", "sliding_attention", ...
-    std::optional<RopeParameters> rope;  ///< empty: `why_not` is the reason
-    std::string why_not = {};            ///< a sentence
+    std::string name;                    ///< as in configurations: "full_attention", "sliding_attention", ...
+    std::optional<RopeParameters> rope;  ///< the rotary embedding of these layers; empty if they have none
+    std::string why_not = {};            ///< why these layers have no rotary embedding
   };
   /// One layer of the model.
   struct Layer {
-    std::size_t type = 0;  ///< in `layer_types`
+    std::size_t type = 0;  ///< the index of its type in `layer_types`
     bool rotates = true;   ///< false for a layer that has no rotary embedding, unlike others of its type
   };
 
   std::string model_type;                            ///< as in the configuration: "llama"
-  std::vector<LayerType> layer_types;                ///< one if all layers are alike
-  std::vector<Layer> layers;                         ///< empty if the number of layers is not known
+  std::vector<LayerType> layer_types;                ///< the types of layers; one if all layers are alike
+  std::vector<Layer> layers;                         ///< all layers; empty if their number is not known
   std::vector<ConfigurationNote> notes = {};         ///< on keys that were ignored, missing or contradictory
-  std::optional<QueryTemperature> temperature = {};  ///< see `query_temperature`
-  bool temperature_without_rope = false;             ///< only layers without a rotary embedding have it
+  std::optional<QueryTemperature> temperature = {};  ///< a factor of queries, for `query_temperature`
+  bool temperature_without_rope = false;             ///< is `temperature` for layers without rotation only?
 
+  /// The number of layers; 0 if it is not known.
   Index layer_count() const { return static_cast<Index>(layers.size()); }
 
   /// The rotary embedding of a layer, counted from 0.
@@ -108,8 +110,11 @@ struct ModelConfiguration {
     detail::fail("there are no layers of type ", type, ", there are ", known);
   }
 
-  // A temporary configuration returns copies, since its layers end with the statement.
+  /// A copy of the rotary embedding of a layer, counted from 0, for a temporary configuration.
+  /// Throws std::invalid_argument if there is no such layer, or if it has none.
   RopeParameters layer(Index index) && { return std::as_const(*this).layer(index); }
+  /// A copy of the rotary embedding of the layers of a type, for a temporary configuration.
+  /// Throws std::invalid_argument if there is no such type, or if its layers have none.
   RopeParameters layer(std::string_view type) && { return std::as_const(*this).layer(type); }
 
   /// The frequencies that all layers share, for texts of `length` tokens; with `layout`, an embedding can be
@@ -119,14 +124,18 @@ struct ModelConfiguration {
   [[nodiscard]] Frequencies rope_frequencies(double length = 0) const {
     return only().rope_frequencies(length);
   }
+  /// The layout that all layers share: which features of a head rotate, and how they are paired.
+  /// Throws std::invalid_argument if layers differ or some have no rotary embedding.
   [[nodiscard]] HeadLayout layout() const { return only().layout(); }
 
-  /// The factor of the layer's queries, if it has one.
+  /// The factor by which the queries of a layer are multiplied, if it has one.
+  /// Throws std::invalid_argument if `temperature_without_rope` is set and there is no such layer.
   std::optional<QueryTemperature> query_temperature(Index index) const {
     return temperature_without_rope && has_rope(index) ? std::nullopt : temperature;
   }
 
-  /// Are queries and keys of the layer rotated by their positions?
+  /// Are queries and keys of a layer, counted from 0, rotated by their positions?
+  /// Throws std::invalid_argument if there is no such layer.
   bool has_rope(Index index) const {
     const Layer found = layer_at(index);
     return found.rotates && layer_types[found.type].rope;
@@ -142,7 +151,7 @@ struct ModelConfiguration {
     }
     return nullptr;
   }
-  const ConfigurationNote* note(std::string_view key) const&& = delete;  // of a temporary: it would dangle
+  const ConfigurationNote* note(std::string_view key) const&& = delete;  ///< of a temporary: it would dangle
 
  private:
   const RopeParameters& only() const {

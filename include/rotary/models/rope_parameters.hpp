@@ -82,9 +82,15 @@ struct OptionsOfRows<const std::tuple<Rows...>> {
 /// `Llama3Options`, `ProportionalOptions`, `GrokOptions`, ... The type of the options names the variant.
 using RopeScaling = detail::OptionsOfRows<decltype(detail::kRopeVariants)>::type;
 
-/// The order in which M-RoPE assigns pairs to axes: see frequencies/mrope_axes.hpp. HunYuan's XD-RoPE is
-/// chunked.
-enum class MropeOrder { chunked, interleaved, ernie, openpangu, video, glm };
+/// The order in which M-RoPE assigns pairs to axes, for `RopeParameters`. HunYuan's XD-RoPE is chunked.
+enum class MropeOrder {
+  chunked,      ///< whole sections, T T H H H W W W: `mrope_axes_chunked`
+  interleaved,  ///< T H W T H W T T: `mrope_axes_interleaved`
+  ernie,        ///< H W H W T T T, with sections (height, width, time): `mrope_axes_ernie`
+  openpangu,    ///< each pair to the axis with the smallest share so far: `mrope_axes_openpangu`
+  video,        ///< H W H W T T T, with sections (time, height, width): `mrope_axes_video`
+  glm           ///< T H W T H W H W, each axis until its section is used up: `mrope_axes_glm`
+};
 
 /// The rotary embedding of a layer: from a model's configuration (`from_config`), from a published model's
 /// name (`preset`), or filled in by hand. The names are those of configurations; `frequencies` throws
@@ -110,14 +116,15 @@ struct RopeParameters {
   RopeScaling scaling = {};                      ///< the variant and its parameters; by default none
   std::vector<Index> mrope_section = {};         ///< pairs of each axis; empty: positions have one coordinate
   MropeOrder mrope_order = MropeOrder::chunked;  ///< how sections are laid out over pairs
-  double softmax_scale = 1;  ///< multiplies 1/√head_dim in the scores: a part of DeepSeek's YaRN
+  double softmax_scale = 1;  ///< scores are multiplied by it and 1/√head_dim: a part of DeepSeek's YaRN
 
-  /// The output of attention is rotated by minus the position of its query, with the frequencies of keys:
-  /// DeepSeek-V4, where values are the rotated keys.
+  /// Is the output of attention rotated by minus the position of its query, with the frequencies of keys? So
+  /// it is in DeepSeek-V4, where values are the rotated keys.
   bool rotates_output_back = false;
 
-  /// The frequencies and the magnitude. Those of dynamic NTK, Qwen-1 and LongRoPE depend on `length`, one
-  /// more than the largest position; 0 gives those of short texts. Throws on invalid parameters, naming one.
+  /// The frequencies on one axis, and the magnitude. Those of dynamic NTK, Qwen-1 and LongRoPE depend on
+  /// `length`, one more than the largest position; 0 gives those of short texts. Throws on invalid
+  /// parameters, naming one.
   Frequencies frequencies(double length = 0) const;
 
   /// The layout of this layer's embedding: which features of a head rotate, and how they are paired.
@@ -132,7 +139,8 @@ struct RopeParameters {
     return mrope_section.empty() ? frequencies(length) : frequencies_on_axes(length);
   }
 
-  /// The axis whose coordinate rotates each pair; for `mrope_section` only.
+  /// The axis whose coordinate rotates each pair, one entry for each pair, for `on_axes`.
+  /// Throws std::invalid_argument if there is no `mrope_section`.
   std::vector<Index> axis_of_pair() const;
 
   /// The frequencies of every axis, [axes, pairs], for positions with a coordinate for each section: (time,
@@ -142,7 +150,7 @@ struct RopeParameters {
     return on_axes(frequencies(length), axis_of_pair(), axes);
   }
 
-  /// The name of the variant in configurations.
+  /// The name of the scaling in configurations: "default", "linear", "yarn", ...
   std::string_view rope_type() const {
     return std::apply([&](const auto&... row) { return std::array{row.name...}[scaling.index()]; },
                       detail::kRopeVariants);

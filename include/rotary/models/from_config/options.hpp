@@ -13,9 +13,9 @@ namespace rotary::inline ROTARY_ABI {
 /// Values that the caller of `from_config` supplies where a configuration, or this version of the reader,
 /// lacks them. Each one that is used becomes a note of kind `assumed`.
 struct ConfigAssumptions {
-  std::string model_type = {};          ///< a known type; the language model is read as one of this type
+  std::string model_type = {};          ///< a known type, as which the language model is read
   std::optional<Pairing> pairing = {};  ///< how features are paired, whatever the type and the file say
-  std::optional<std::vector<Index>> rotating_layers = {};  ///< all others have no rotary embedding
+  std::optional<std::vector<Index>> rotating_layers = {};  ///< the layers that rotate, from 0; others do not
   std::vector<std::string> ignored_keys = {};              ///< keys to ignore: a whole path, or its last part
 };
 

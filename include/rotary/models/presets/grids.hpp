@@ -24,7 +24,7 @@ enum class GridCoordinates {
 struct GridRope {
   Index head_dim = 0;                                        ///< features of a head, all of which rotate
   Pairing pairing = Pairing::half;                           ///< the pairing of the weights
-  GridCoordinates coordinates = GridCoordinates::from_zero;  ///< those of patches along each axis
+  GridCoordinates coordinates = GridCoordinates::from_zero;  ///< the coordinates of patches along an axis
   Frequencies frequencies = {};  ///< [axes, pairs]; the axes are (y, x), (t, y, x) or (t, y, x, token)
 
   /// The frequencies, for the constructor of an embedding. They do not depend on a length.

@@ -18,7 +18,8 @@ namespace rotary::inline ROTARY_ABI {
 struct ApplyOptions {
   Index start_index = 0;  ///< the first feature that rotates
   Index seq_dim = -2;     ///< the sequence axis of the tensor, −1 being the last
-  /// The axis of the angles of which the last seq entries are taken; left out, the first of two axes.
+  /// The axis of the angles that belongs to the sequence: its last seq entries are taken. Left out, it is
+  /// axis 0 of angles with two axes.
   std::optional<Index> freqs_seq_dim = {};
   double scale = 1;                        ///< multiplies the features that rotate
   Pairing pairing = Pairing::interleaved;  ///< which two features form a pair

@@ -10,16 +10,16 @@ namespace rotary::inline ROTARY_ABI {
 /// tensor, as `apply_rotary_emb_backward` returns them.
 template <class X, class F>
 struct ApplyGradients {
-  detail::Owned<X> t;
-  detail::Owned<F> freqs;
+  detail::Owned<X> t;      ///< ∂L/∂t, of the shape of `t`
+  detail::Owned<F> freqs;  ///< ∂L/∂φ, of the shape of `freqs`
 };
 /// The gradients of a loss with respect to what went into `apply_rotary_emb` with a tensor of scales, each of
 /// the shape of its own tensor, as `apply_rotary_emb_backward` returns them.
 template <class X, class F, class S>
 struct ScaledApplyGradients {
-  detail::Owned<X> t;
-  detail::Owned<F> freqs;
-  detail::Owned<S> scale;
+  detail::Owned<X> t;      ///< ∂L/∂t, of the shape of `t`
+  detail::Owned<F> freqs;  ///< ∂L/∂φ, of the shape of `freqs`
+  detail::Owned<S> scale;  ///< ∂L/∂scale, of the shape of `scale`
 };
 
 namespace detail {

@@ -24,7 +24,9 @@ class EmbeddingGradients {
     return detail::frequency_gradient(gradients, positions, embedding().interpolate_factor_);
   }
 
-  /// ∂L/∂p_n = Σ f_i ∂L/∂φ, for every token of the sequence, before interpolation.
+  /// ∂L/∂p_n = Σ f_i ∂L/∂φ, one for each token of the sequence, p_n being its position before it is divided
+  /// by interpolate_factor: from `x` as it was before the forward rotation with these options, and the
+  /// gradient with respect to the result.
   template <class X, class G>
   [[nodiscard]] std::vector<double> position_gradient(const X& x, const G& grad,
                                                       const RotateOptions& options = {}) const {
@@ -41,7 +43,8 @@ class EmbeddingGradients {
     return sums;
   }
 
-  /// ∂L/∂A, A being the magnitude of the frequencies times `options.scale`.
+  /// ∂L/∂A, A being the magnitude of the frequencies times `options.scale`: from `x` as it was before the
+  /// forward rotation with these options, and the gradient with respect to the result.
   template <class X, class G>
   [[nodiscard]] double magnitude_gradient(const X& x, const G& grad,
                                           const RotateOptions& options = {}) const {

@@ -17,9 +17,9 @@ struct LearnedRotationOptions {
 /// `apply_learned_rotations_backward` returns them.
 template <class R, class X>
 struct LearnedRotationGradients {
-  detail::Owned<X> t;               ///< of the shape of `t`
-  detail::Owned<R> rotations;       ///< of the shape of `rotations`
-  std::vector<double> freq_ranges;  ///< one for each range
+  detail::Owned<X> t;               ///< ∂L/∂t, of the shape of `t`
+  detail::Owned<R> rotations;       ///< ∂L/∂rotations, of the shape of `rotations`
+  std::vector<double> freq_ranges;  ///< ∂L/∂freq_ranges, one for each range
 };
 
 namespace detail {

@@ -13,7 +13,7 @@ namespace rotary::inline ROTARY_ABI {
 /// Where the features of the heads are in a tensor that is to be reordered, for `interleaved_to_half` and
 /// `half_to_interleaved`.
 struct HeadFeatures {
-  Index heads = 1;  ///< heads that lie one after the other on the axis; with GQA the keys have fewer
+  Index heads = 1;  ///< heads, one after the other on the axis; with GQA keys have fewer than queries
   std::optional<Index> rotary_dim = {};  ///< features of a head that rotate; left out, all from start_index
   Index start_index = 0;                 ///< the first feature of a head that rotates
   Index axis = 0;                        ///< the axis that holds [heads · head_dim]; −1 is the last

@@ -21,7 +21,7 @@ namespace rotary::inline ROTARY_ABI {
 struct RotateOptions {
   /// The position of the first token; may be negative or fractional. Must be 0 in calls that take positions.
   FixedPosition offset = 0;
-  std::optional<Index> seq_dim = {};  ///< the sequence axis, −1 being the last; by default that of the layout
+  std::optional<Index> seq_dim = {};  ///< the sequence axis, −1 being the last; left out, that of the layout
   double scale = 1;                   ///< multiplies the features that rotate
   Direction direction = Direction::forward;  ///< `inverse` undoes a rotation, `transpose` rotates gradients
 };

@@ -11,11 +11,14 @@ namespace rotary::inline ROTARY_ABI {
 /// every position of a sequence, summed over all heads: [seq, pairs], row-major. Of an empty tensor seq is 0.
 /// `frequency_gradient` and `position_gradient` sum them up further.
 struct RotationGradients {
+  /// The number of tokens, 0 for an empty tensor, and of pairs.
   Index seq = 0, pairs = 0;
+  /// The gradients with respect to angles and to logarithms of magnitudes, [seq, pairs] each.
   std::vector<double> angle, log_magnitude;
 
-  /// The gradients with respect to the angle and to the logarithm of the magnitude of a pair at token `n`.
+  /// The gradient with respect to the angle of a pair at token `n`. Unchecked.
   double angle_at(Index n, Index pair) const { return angle[static_cast<std::size_t>(n * pairs + pair)]; }
+  /// The gradient with respect to the logarithm of the magnitude of a pair at token `n`. Unchecked.
   double log_magnitude_at(Index n, Index pair) const {
     return log_magnitude[static_cast<std::size_t>(n * pairs + pair)];
   }

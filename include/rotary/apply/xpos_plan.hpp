@@ -10,15 +10,15 @@ namespace rotary::inline ROTARY_ABI {
 
 /// What a call of `XPos` says beside its tensors and positions.
 struct XPosRotateOptions {
-  FixedPosition offset = 0;           ///< the position of the first token
-  std::optional<Index> seq_dim = {};  ///< the sequence axis; by default that of the layout
+  FixedPosition offset = 0;           ///< the position of the first token; 0 in calls that take positions
+  std::optional<Index> seq_dim = {};  ///< the sequence axis, −1 being the last; left out, that of the layout
   /// The position whose scale is one, the same for queries and keys; by default half the number of keys,
   /// rounded down, after the first. To decode with keys rotated earlier, name the same centre in every call.
   /// Counted, like the scale base, in positions divided by interpolate_factor.
   std::optional<double> centre = {};
-  /// Has the last query's position as the centre, in place of `centre`: then no key's scale is above one, and
-  /// those of queries only as far as they are from the last. So no position overflows, however far; scores
-  /// are the same. Keys must be rotated again for every call, as their scale changes with it.
+  /// Is the position of the last query the centre, in place of `centre`? Then no position overflows, however
+  /// far: scales of keys are at most one, and those of queries are larger only by a query's distance to the
+  /// last. Scores do not change. Keys must be rotated again for every call, as their scales change with it.
   bool centre_on_last_query = false;
   Direction direction = Direction::forward;  ///< `inverse` undoes a rotation, `transpose` rotates gradients
 };

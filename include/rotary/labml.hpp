@@ -35,7 +35,7 @@ class LabmlEmbeddings {
  public:
   /// The frequencies, base^(−2j/d), in radians per position.
   [[nodiscard]] std::vector<double> theta() const { return rotary_.freqs(); }
-  /// Replaces the frequencies, for instance after a step of training.
+  /// Replaces the frequencies, for instance after a step of training. Throws on another number of them.
   void set_theta(std::span<const double> theta) {
     if (theta.size() != rotary_.frequencies().values.size())
       fail("found ", theta.size(), " frequencies, there must be ", rotary_.frequencies().values.size());
@@ -141,6 +141,8 @@ class LabmlEmbeddings {
 template <RowScalar T>
 class RotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::forward> {
  public:
+  /// Rotates the first `d` features by theta_j = base^(−2j/d).
+  /// Throws std::invalid_argument if d is odd, or d or base is not positive.
   explicit RotaryPositionalEmbeddings(Index d, double base = 10000)
       : detail::LabmlEmbeddings<T, Direction::forward>(
             detail::labml_frequencies(detail::checked_even_d(d), base), 0) {}
@@ -163,6 +165,8 @@ class RotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::
 template <RowScalar T>
 class ReverseRotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Direction::inverse> {
  public:
+  /// Rotates the first `d` features by −theta_j, theta_j = base^(−2j/d).
+  /// Throws std::invalid_argument if d is odd, or d or base is not positive.
   explicit ReverseRotaryPositionalEmbeddings(Index d, double base = 10000)
       : detail::LabmlEmbeddings<T, Direction::inverse>(
             detail::labml_frequencies(detail::checked_even_d(d), base), 0) {}
@@ -183,6 +187,8 @@ class ReverseRotaryPositionalEmbeddings : public detail::LabmlEmbeddings<T, Dire
 template <RowScalar T>
 class RotaryPositionalEmbeddingsListing : public detail::LabmlEmbeddings<T, Direction::forward> {
  public:
+  /// Rotates all 2⌈d/2⌉ features by theta_j = base^(−2j/d).
+  /// Throws std::invalid_argument unless d and base are positive.
   explicit RotaryPositionalEmbeddingsListing(Index d, double base = 10000)
       : detail::LabmlEmbeddings<T, Direction::forward>(detail::labml_frequencies(d, base),
                                                        detail::checked_sum(d, d % 2)) {}

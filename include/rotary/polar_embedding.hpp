@@ -18,7 +18,7 @@ inline Frequencies polar_frequencies(Index dim, double theta = 10000) {
 
 /// The parameters of a `PolarEmbedding`.
 struct PolarEmbeddingOptions {
-  Index dim = 0;         ///< features that become magnitudes; each takes the place of two in the result
+  Index dim = 0;         ///< features of a head that become magnitudes; each is two features of the result
   double theta = 10000;  ///< the base of the frequencies
   bool seq_before_head_dim = false;  ///< tensors are [batch, seq, heads, head_dim]: the sequence is axis −3
 };
@@ -54,12 +54,16 @@ class PolarEmbedding {
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
+  /// An embedding for heads of at least `dim` features.
+  /// Throws std::invalid_argument unless dim and theta are positive.
   explicit PolarEmbedding(const PolarEmbeddingOptions& options) : options_(options) {
     if (options.dim < 1) detail::fail("dim is ", options.dim, ", it must be positive");
     frequencies_ = polar_frequencies(options.dim, options.theta);
   }
 
+  /// The frequencies f_j = theta^(−j/dim), one for each of `dim` features.
   [[nodiscard]] const Frequencies& frequencies() const& { return frequencies_; }
+  /// The frequencies f_j = theta^(−j/dim), moved out of a temporary.
   [[nodiscard]] Frequencies frequencies() && { return std::move(frequencies_); }
 
   /// The embedded queries, [..., seq, head_dim + dim]. The first is at position `offset`: k_len − q_len when

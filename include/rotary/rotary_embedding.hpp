@@ -10,8 +10,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// Rotates queries and keys by their positions, exactly at any position: the class of that name of
-/// rotary-embedding-torch.
+/// Rotates queries and keys by their positions, exactly at any position: rotary-embedding-torch's class.
 ///
 ///     a' = a cos φ − b sin φ       every pair (a, b) of a token at position p, φ = p · f_i,
 ///     b' = b cos φ + a sin φ       so that ⟨q', k'⟩ depends on the difference of their positions alone
@@ -21,14 +20,12 @@ namespace rotary::inline ROTARY_ABI {
 /// order: [..., seq, head_dim], or with the sequence on another axis. They are rotated in the wider of the
 /// two types, and a result is rounded once.
 ///
-/// **Layout.** Which features rotate, how they are paired, and which axis is the sequence, is fixed at
-/// construction: `HeadLayout`. **Positions** are the second argument of every call that rotates: nothing (the
-/// first token is at 0), a number (of the first token), a list or Eigen tensor of ids (one for each token),
-/// or `Positions`.
+/// **Layout.** `HeadLayout`, fixed at construction: which features rotate, their pairing, the sequence axis.
+/// **Positions** are the second argument of every call that rotates: nothing (the first token is at 0), a
+/// number (of the first token), a list or Eigen tensor of ids (one for each token), or `Positions`.
 ///
-/// **Threads.** An object is immutable but for `set_freqs`, and a `const` one may be used from any number of
-/// threads; no result depends on earlier calls. With a `device`, such as Eigen::ThreadPoolDevice, its threads
-/// share the work; the result has the same bits.
+/// **Threads.** A `const` object may be used from any number of threads; no result depends on earlier calls.
+/// The threads of a `device`, such as Eigen::ThreadPoolDevice, share the work; the result has the same bits.
 ///
 /// Throws std::invalid_argument on wrong shapes and values, before anything is written.
 ///
@@ -50,7 +47,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  /// From the reference's arguments: `RotaryEmbedding<float>({.dim = 64})`.
+  /// From the arguments of rotary-embedding-torch: `RotaryEmbedding<float>({.dim = 64})`.
   explicit RotaryEmbedding(const RotaryEmbeddingOptions& options)
       : freqs_for_(options.freqs_for),
         learned_(options.learned_freq),
@@ -60,9 +57,8 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
                                          detail::layout_of(options, frequencies_.pairs()),
                                          options.cache_if_possible ? options.cache_max_seq_len : 0)) {}
 
-  /// From any frequencies and a layout. Where the frequencies are for several coordinates, positions of one
-  /// coordinate stand for tokens whose coordinates are all the same, as text is in M-RoPE. Rows of positions from 0
-  /// to `cached_rows` − 1 are cached once they were computed.
+  /// From any frequencies and a layout. With frequencies for several coordinates, positions of one stand for
+  /// tokens whose coordinates are equal, as text in M-RoPE. Rows of positions below `cached_rows` are cached.
   explicit RotaryEmbedding(Frequencies frequencies, const HeadLayout& layout = {}, Index cached_rows = 8192)
       : frequencies_(std::move(frequencies)),
         rotator_(detail::make_rotator<T>(frequencies_, 1, detail::completed(layout, frequencies_.pairs()),
@@ -73,27 +69,33 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   explicit RotaryEmbedding(const M& model, const ModelEmbeddingOptions& options = {})
       : RotaryEmbedding(model.rope_frequencies(options.length), detail::layout_of_model(model, options)) {}
 
-  /// Does not compile: the arguments have names.
+  /// Does not compile: the arguments have names, `RotaryEmbedding<float>({.dim = 64})`.
   template <std::integral I>
   explicit RotaryEmbedding(I) : RotaryEmbedding(Frequencies()) {
     static_assert(!std::is_integral_v<I>, "rotary: name the arguments: RotaryEmbedding<float>({.dim = 64})");
   }
+  /// Does not compile: an embedding needs its dim, `RotaryEmbedding<float>({.dim = 64})`.
   template <class U = T>
   RotaryEmbedding() : RotaryEmbedding(Frequencies()) {
     static_assert(!std::is_same_v<U, T>,
                   "rotary: an embedding needs its dim: RotaryEmbedding<float>({.dim = 64})");
   }
 
+  /// Which features of a head rotate, how they are paired, and which axis is the sequence.
   [[nodiscard]] const HeadLayout& layout() const& { return rotator_.layout(); }
+  /// A copy of the layout, for a temporary.
   [[nodiscard]] HeadLayout layout() && { return rotator_.layout(); }
-  /// As they were given: interpolation is not included.
+  /// The frequencies as they were given, in radians per position: interpolation is not included.
   [[nodiscard]] const Frequencies& frequencies() const& { return frequencies_; }
+  /// The frequencies as they were given, moved out of a temporary.
   [[nodiscard]] Frequencies frequencies() && { return std::move(frequencies_); }
+  /// The divisor of positions; 1 unless the options gave another.
   [[nodiscard]] double interpolate_factor() const { return interpolate_factor_; }
-  /// What the frequencies were made for; `FreqsFor::lang` where they were given.
+  /// The kind of frequencies in the options; `FreqsFor::lang` if the constructor was given frequencies.
   [[nodiscard]] FreqsFor freqs_for() const { return freqs_for_; }
-  /// The features that rotate: twice the number of frequencies.
+  /// The number of features of a head that rotate: twice the number of pairs.
   [[nodiscard]] Index rotary_dim() const { return layout().rotary_dim; }
+  /// Which two of the features that rotate form a pair.
   [[nodiscard]] Pairing pairing() const { return layout().pairing; }
 
   /// The frequencies, in radians per position, rounded to double.
@@ -102,8 +104,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
     for (const DoubleDouble& f : frequencies_.values) values.push_back(static_cast<double>(f));
     return values;
   }
-  /// Replaces the frequencies, as a step of training does. Throws without `learned_freq`, and on another number of
-  /// them.
+  /// Replaces all frequencies, as training does. Throws without `learned_freq`, and unless there are as many.
   void set_freqs(std::span<const double> freqs) {
     if (!learned_) detail::fail("the frequencies are fixed; construct with learned_freq = true");
     if (freqs.size() != frequencies_.values.size())
@@ -152,8 +153,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   ///   const std::vector<std::int32_t> position_ids = {0, 1, 2, 0, 1, 7};   // two packed sequences
   ///   const auto rows = rotary_emb.table(position_ids);
   ///   rotary::Tensor<float, 4> q(1, 8, 6, 64), k(1, 2, 6, 64);
-  ///   q.setRandom();
-  ///   k.setRandom();
+  ///   q.setRandom(), k.setRandom();
   ///   rotary::apply_rotary_emb_in_place(rows, q);
   ///   rotary::apply_rotary_emb_in_place(rows, k);
   /// @endcode
@@ -165,7 +165,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
                           positions, layout());
   }
 
-  /// The rotated tensor, of the type of `x` (maps and expressions become tensors).
+  /// The rotated tensor, of the type of `x` (maps and expressions become tensors); token n is at offset + n.
   template <class X, ParallelDevice Device = CallingThread>
   [[nodiscard]] detail::Owned<X> rotate_queries_or_keys(const X& x, const RotateOptions& options = {},
                                                         const Device& device = {}) const {
@@ -193,7 +193,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   void rotate_into(const X& x, Y&& out, const RotateOptions& options = {}, const Device& device = {}) const {
     rotator_.template into<X, Y>(x, out, detail::ByOffset(), options, device);
   }
-  /// Writes `x`, rotated with its tokens at `at`, to `out`.
+  /// Writes `x`, rotated with its tokens at `at` (a number, ids, or `Positions`), to `out`, which may be `x`.
   template <class X, class Y, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   void rotate_into(const X& x, Y&& out, const At& at, const RotateOptions& options = {},
                    const Device& device = {}) const {
@@ -225,22 +225,23 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
       if (!rotator_.rotate_cached_sequence(at, options, device, x))
         rotator_.template any_in_place<X>(x, at, options, device);
   }
-  /// Rotates queries and keys in place: `rotate_queries_and_keys_in_place`.
+  /// Rotates queries and keys in place, as `rotate_queries_and_keys_in_place` with these arguments.
   template <class Q, detail::Keys K, class... Arguments>
   void rotate_in_place(Q&& q, K&& k, const Arguments&... arguments) const {
     rotate_queries_and_keys_in_place(q, k, arguments...);
   }
+  /// Rotates queries and keys in place, at positions from `options.offset` on. The options may be in braces.
   template <class Q, detail::Keys K>
   void rotate_in_place(Q&& q, K&& k, const RotateOptions& options) const {
     rotate_queries_and_keys_in_place(q, k, options);
   }
+  /// Rotates queries and keys in place, their tokens at `at`. The options may be in braces.
   template <class Q, detail::Keys K, detail::NamesPositions At>
   void rotate_in_place(Q&& q, K&& k, const At& at, const RotateOptions& options) const {
     rotate_queries_and_keys_in_place(q, k, at, options);
   }
 
-  /// {rotated q, rotated k}, of the same positions. Rows that are not cached are computed once for both. Throws if
-  /// there are more or fewer queries than keys.
+  /// {rotated q, rotated k}, of the same positions: rows are computed once. Throws if their lengths differ.
   template <class Q, class K, ParallelDevice Device = CallingThread>
   [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
       const Q& q, const K& k, const RotateOptions& options = {}, const Device& device = {}) const {
@@ -259,8 +260,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
   /// @code
   ///   const rotary::RotaryEmbedding<float> rotary_emb({.dim = 64});
   ///   rotary::Tensor<float, 4> q(1, 32, 1, 64), k(1, 8, 1, 64);             // [batch, heads, seq, head_dim]
-  ///   q.setRandom();
-  ///   k.setRandom();
+  ///   q.setRandom(), k.setRandom();
   ///   rotary_emb.rotate_queries_and_keys_in_place(q, k, 100'000);
   /// @endcode
   template <class Q, class K, ParallelDevice Device = CallingThread>
@@ -281,7 +281,7 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
                                     const RotateOptions& options = {}, const Device& device = {}) const {
     rotator_.template both_into<Q, K, QOut, KOut>(q, k, q_out, k_out, detail::ByOffset(), options, device);
   }
-  /// Writes rotated queries and keys, their tokens at `at`, to `q_out` and `k_out`.
+  /// Writes rotated queries and keys, their tokens at `at` (a number, ids, `Positions`), to q_out and k_out.
   template <class Q, class K, class QOut, class KOut, detail::NamesPositions At,
             ParallelDevice Device = CallingThread>
   void rotate_queries_and_keys_into(const Q& q, const K& k, QOut&& q_out, KOut&& k_out, const At& at,
@@ -306,19 +306,19 @@ class RotaryEmbedding : public detail::EmbeddingGradients<RotaryEmbedding<T>> {
                              const Device& device = {}) const {
     rotator_.template token_in_place<X>(heads, at, options, device);
   }
-  /// Rotates the queries and keys of one token of every sequence in place.
+  /// Rotates the queries and keys of one token of every sequence, at position `at`, in place.
   template <class Q, detail::Keys K, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   void rotate_token_in_place(Q&& q, K&& k, const At& at, const RotateOptions& options = {},
                              const Device& device = {}) const {
     rotator_.template token_in_place<Q, K>(q, k, at, options, device);
   }
-  /// Writes the rotated heads of one token of every sequence to `out`.
+  /// Writes the rotated heads of one token of every sequence, at position `at`, to `out`.
   template <class X, class Y, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   void rotate_token_into(const X& heads, Y&& out, const At& at, const RotateOptions& options = {},
                          const Device& device = {}) const {
     rotator_.template token_into<X, Y>(heads, out, at, options, device);
   }
-  /// The rotated heads of one token of every sequence.
+  /// The rotated heads of one token of every sequence, at position `at`.
   template <class X, detail::NamesPositions At, ParallelDevice Device = CallingThread>
   [[nodiscard]] detail::Owned<X> rotate_token(const X& heads, const At& at, const RotateOptions& options = {},
                                               const Device& device = {}) const {

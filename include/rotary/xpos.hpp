@@ -10,7 +10,7 @@ namespace rotary::inline ROTARY_ABI {
 
 /// What `XPos` takes beside the arguments of `RotaryEmbedding`.
 struct XPosOptions {
-  double xpos_scale_base = 512;  ///< positions over which a scale grows or falls by its own value
+  double xpos_scale_base = 512;  ///< the number of positions over which the scale of a pair changes by ζ
 };
 
 namespace detail {
@@ -50,7 +50,7 @@ class XPos {
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  /// From the reference's arguments.
+  /// From the arguments of rotary-embedding-torch: `XPos<float>({.dim = 32})`.
   explicit XPos(const RotaryEmbeddingOptions& options, const XPosOptions& xpos = {})
       : XPos(RotaryEmbedding<T>(uncached(options)), xpos, options.dim) {}
 
@@ -58,32 +58,38 @@ class XPos {
   explicit XPos(Frequencies frequencies, const HeadLayout& layout = {}, const XPosOptions& xpos = {})
       : XPos(RotaryEmbedding<T>(std::move(frequencies), layout, 0), xpos, 0) {}
 
-  /// From a model's parameters, layout included.
+  /// From the `RopeParameters`, layout included, of a model, or its `ModelConfiguration` if layers are alike.
   template <detail::DescribesRope M>
   explicit XPos(const M& model, const XPosOptions& xpos = {}, const ModelEmbeddingOptions& options = {})
       : XPos(RotaryEmbedding<T>(model, options), xpos, 0) {}
 
-  /// Does not compile: the arguments have names.
+  /// Does not compile: the arguments have names, `XPos<float>({.dim = 64})`.
   template <std::integral I>
   explicit XPos(I) : XPos(Frequencies()) {
     static_assert(!std::is_integral_v<I>, "rotary: name the arguments: XPos<float>({.dim = 64})");
   }
 
+  /// The embedding that rotates, without the scales.
   [[nodiscard]] const RotaryEmbedding<T>& rotary() const& { return rotary_; }
-  const RotaryEmbedding<T>& rotary() const&& = delete;  // it would be gone
+  const RotaryEmbedding<T>& rotary() const&& = delete;  ///< of a temporary: the reference would dangle
+  /// Which features of a head rotate, how they are paired, and which axis is the sequence.
   [[nodiscard]] const HeadLayout& layout() const& { return rotary_.layout(); }
+  /// A copy of the layout, for a temporary.
   [[nodiscard]] HeadLayout layout() && { return rotary_.layout(); }
+  /// `xpos_scale_base`: over so many positions, divided by interpolate_factor, a scale changes by ζ.
   [[nodiscard]] double scale_base() const { return scales_.base(); }
 
   /// ζ, one for each pair.
   [[nodiscard]] const std::vector<double>& scale() const& { return scales_.zeta(); }
+  /// A copy of ζ, for a temporary.
   [[nodiscard]] std::vector<double> scale() && { return scales_.zeta(); }
-  /// Replaces ζ, as a step of training may.
+  /// Replaces ζ, as a step of training may. Throws unless there are as many, all positive.
   void set_scale(std::vector<double> scale) { scales_.set(std::move(scale)); }
+  /// Replaces all frequencies, as training does. Throws without `learned_freq`, and unless there are as many.
   void set_freqs(std::span<const double> freqs) { rotary_.set_freqs(freqs); }
 
-  /// ζ^((position − centre) / base), each twice: [positions, features], as the reference's get_scale. The
-  /// centre is half the number of positions, rounded down, unless given.
+  /// ζ^((position − centre) / base), each twice: [positions, 2 · scale().size()], as the reference's
+  /// get_scale. The centre is half the number of positions, rounded down, unless given.
   template <class P>
   [[nodiscard]] Tensor<double, 2> get_scale(const P& positions, std::optional<double> centre = {}) const {
     const detail::PositionList<P> list(positions);
@@ -99,7 +105,7 @@ class XPos {
     return result;
   }
 
-  /// {rotated q, rotated k}: index n of both is at position offset + n.
+  /// {rotated q, rotated k}, index n of both at position offset + n. Throws if their lengths differ.
   template <class Q, class K, ParallelDevice Device = CallingThread>
   [[nodiscard]] std::pair<detail::Owned<Q>, detail::Owned<K>> rotate_queries_and_keys(
       const Q& q, const K& k, const XPosRotateOptions& options = {}, const Device& device = {}) const {
@@ -115,13 +121,13 @@ class XPos {
     return rotated_together(q, k, at, options, device);
   }
 
-  /// Rotates and scales queries and keys in place.
+  /// Rotates and scales queries and keys in place: index n of both is at position offset + n.
   template <class Q, class K, ParallelDevice Device = CallingThread>
   void rotate_queries_and_keys_in_place(Q&& q, K&& k, const XPosRotateOptions& options = {},
                                         const Device& device = {}) const {
     in_place_together<Q, K>(q, k, detail::ByOffset(), options, device);
   }
-  /// Rotates and scales queries and keys in place, their tokens at `at`.
+  /// Rotates and scales queries and keys in place, their tokens at `at`: a number, ids, or `Positions`.
   ///
   /// @code
   ///   const rotary::XPos<float> xpos({.dim = 32});
@@ -164,27 +170,31 @@ class XPos {
         !detail::is_tensor<X> && detail::is_tensor<X>,
         "rotary: XPos scales queries and keys against each other; call rotate_queries_and_keys(q, k)");
   }
+  /// Does not compile: a scale is right only if queries and keys share their centre.
   template <class X>
   void rotate_queries_or_keys(const X& x, const RotateOptions&) const {
     rotate_queries_or_keys(x);
   }
+  /// Does not compile: queries and keys must share their centre; call `rotate_queries_and_keys_in_place`.
   template <class X, class... Arguments>
   void rotate_in_place(X&&, const Arguments&...) const {
     static_assert(!detail::is_tensor<X> && detail::is_tensor<X>,
                   "rotary: XPos scales queries and keys against each other; call "
                   "rotate_queries_and_keys_in_place(q, k)");
   }
+  /// Does not compile: queries and keys must share their centre; call `rotate_queries_and_keys_in_place`.
   template <class X>
   void rotate_in_place(X&& x, const RotateOptions&) const {
     rotate_in_place(x);
   }
 
-  /// The gradient of `rotate_queries_and_keys` with respect to frequencies and scales, from q and k as they
-  /// were before and the gradients with respect to the results. (With respect to q and k:
-  /// `Direction::transpose`.)
+  /// The gradient of `rotate_queries_and_keys` with respect to its parameters.
   struct ParameterGradient {
+    /// ∂L/∂f, one for each pair, and ∂L/∂ζ, one for each scale.
     std::vector<double> freqs, scale;
   };
+  /// The gradient of `rotate_queries_and_keys` with respect to frequencies and scales, from q and k as they
+  /// were before, and the gradients with respect to the results. (Those of q and k: `Direction::transpose`.)
   template <class Q, class K, class GQ, class GK>
   [[nodiscard]] ParameterGradient parameter_gradient(const Q& q, const K& k, const GQ& grad_q,
                                                      const GK& grad_k,

@@ -14,6 +14,7 @@ namespace rotary::inline ROTARY_ABI {
 /// [seq, batch, d_model] each.
 template <RowScalar T>
 struct AttentionInputGradients {
+  /// ∂L/∂query, [seq_q, batch, d_model], and ∂L/∂key and ∂L/∂value, [seq_k, batch, d_model].
   Tensor<T, 3> query, key, value;
 };
 
@@ -21,6 +22,7 @@ struct AttentionInputGradients {
 /// of scores, [seq, batch, heads, d_k] and [seq, batch, kv_heads, d_k].
 template <RowScalar T>
 struct ScoreGradients {
+  /// ∂L/∂query, [seq_q, batch, heads, d_k], and ∂L/∂key, [seq_k, batch, kv_heads, d_k].
   Tensor<T, 4> query, key;
 };
 
@@ -55,25 +57,36 @@ struct ScoreGradients {
 template <RowScalar T>
 class RotaryMultiHeadAttention {
  public:
+  /// The weights of the four projections, and their gradients.
   using Weights = AttentionWeights<T>;
+  /// What `backward` needs of a forward pass.
   using Activations = AttentionActivations<T>;
 
-  /// Draws the weights from `seed`: see AttentionWeights::initialize.
+  /// Attention whose weights are drawn from `seed`: see AttentionWeights::initialize.
+  /// Throws std::invalid_argument on invalid options.
   explicit RotaryMultiHeadAttention(const RotaryMultiHeadAttentionOptions& options, std::uint64_t seed = 0)
       : core_(detail::checked<T>(options)) {
     core_.weights.initialize(seed);
   }
 
+  /// The options that the constructor was given.
   [[nodiscard]] const RotaryMultiHeadAttentionOptions& options() const& { return core_.options(); }
+  /// A copy of the options, for a temporary.
   [[nodiscard]] RotaryMultiHeadAttentionOptions options() && { return core_.options(); }
+  /// The number of heads of queries.
   Index heads() const { return core_.sizes().heads; }
+  /// The number of heads of keys and values, a divisor of heads().
   Index kv_heads() const { return core_.sizes().kv_heads; }
+  /// The number of features of a token.
   Index d_model() const { return core_.sizes().d_model; }
+  /// The number of features of a head.
   Index d_k() const { return core_.sizes().d_k; }
 
+  /// The weights, for an optimiser to change while no other thread uses the object.
   [[nodiscard]] Weights& weights() & { return core_.weights; }
+  /// The weights, to be read.
   [[nodiscard]] const Weights& weights() const& { return core_.weights; }
-  const Weights& weights() const&& = delete;  // of a temporary: the reference would dangle
+  const Weights& weights() const&& = delete;  ///< of a temporary: the reference would dangle
   /// Zeros of the shape of the weights, for `backward` to add to.
   Weights make_gradients() const { return Weights(core_.options()); }
 
@@ -282,6 +295,9 @@ class RotaryMultiHeadAttention {
 template <RowScalar T>
 class RotaryValueMultiHeadAttention : public RotaryMultiHeadAttention<T> {
  public:
+  /// Attention with rotated values, whose weights are drawn from `seed`. Without a `rope_value_percentage`
+  /// half of the features of values rotate.
+  /// Throws std::invalid_argument on invalid options.
   explicit RotaryValueMultiHeadAttention(RotaryMultiHeadAttentionOptions options, std::uint64_t seed = 0)
       : RotaryMultiHeadAttention<T>(with_rotated_values(options), seed) {}
 

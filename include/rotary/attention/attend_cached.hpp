@@ -16,13 +16,13 @@ namespace rotary::inline ROTARY_ABI {
 /// Spans, views and tables belong to the caller, and are read during the call only.
 template <RowScalar T>
 struct CachedAttentionOptions {
-  std::optional<double> scale = {};  ///< of scores; left out, 1 / √d
+  std::optional<double> scale = {};  ///< multiplies scores; left out, 1 / √d
   bool causal = true;                ///< a query sees no later token
   std::optional<Index> window = {};  ///< at least 1: how many tokens a query sees on a side, its own included
   Index sink_tokens = 0;             ///< the first tokens of a sequence, which a window does not hide
-  std::span<const T> sink_logits = {};  ///< a logit for each head of queries, as in AttentionOptions
+  std::span<const T> sink_logits = {};  ///< for each head a logit in the softmax that has no value
   std::optional<double> soft_cap = {};  ///< scores s become soft_cap · tanh(s / soft_cap)
-  const ScoreFunction<T>* score_function = nullptr;  ///< is applied to the scores, as in AttentionOptions
+  const ScoreFunction<T>* score_function = nullptr;  ///< is applied to scores after the cap; null: none
   /// False where a token is hidden: broadcast against [.., heads, seq_q, size], where size is that of the longest sequence.
   std::optional<StridedView<const bool>> mask = {};
 

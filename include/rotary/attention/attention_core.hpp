@@ -20,11 +20,13 @@ namespace rotary::inline ROTARY_ABI {
 struct AttendOptions {
   bool causal = false;      ///< query i sees keys 0 to i only; hidden scores are not computed
   AttentionMask mask = {};  ///< hides further keys: [seq_q or 1, seq_k, batch or 1], 0 where hidden
-  /// Given in training; a seed always drops the same probabilities.
+  /// Given in training: the seed of dropout, which drops the same probabilities in every call. Left out, none
+  /// are dropped.
   std::optional<std::uint64_t> dropout_seed = {};
   /// For a part of a batch: the index of its first sequence, which dropout depends on.
   Index first_sequence = 0;
-  /// False where positions of queries and keys do not belong together, as in attention to another text: nothing rotates.
+  /// Do queries, keys and values rotate? False where positions of queries and keys do not belong together, as
+  /// in attention to another text.
   bool rotate = true;
 };
 
@@ -42,8 +44,11 @@ class AttentionCore;
 template <RowScalar T>
 class AttentionActivations {
  public:
+  /// The number of queries of a sequence in the last forward pass; 0 before any.
   Index seq_q() const { return seq_q_; }
+  /// The number of keys of a sequence in the last forward pass; 0 before any.
   Index seq_k() const { return seq_k_; }
+  /// The number of sequences in the last forward pass; 0 before any.
   Index batch() const { return batch_; }
 
  private:

@@ -20,8 +20,11 @@ namespace rotary::inline ROTARY_ABI {
 /// @endcode
 class AttentionMask {
  public:
+  /// No mask: it hides nothing.
   AttentionMask() = default;
 
+  /// Copies a mask of integers or bool, [seq_q or 1, seq_k, batch or 1], 0 where a query must not see a key.
+  /// Throws std::invalid_argument unless it has three axes.
   template <class M>
   requires(detail::is_stored<M>() && (detail::is_tensor<M> || detail::is_view<M>))
       AttentionMask(const M& mask) {
@@ -46,10 +49,10 @@ class AttentionMask {
     visible_ = visible;
   }
 
-  /// Was a mask given?
+  /// Was the mask constructed from a tensor?
   explicit operator bool() const { return given_; }
 
-  /// Throws unless the mask fits these sizes.
+  /// Throws std::invalid_argument unless the mask, if there is one, is [seq_q or 1, seq_k, batch or 1].
   void check(Index seq_q, Index seq_k, Index batch) const {
     if (given_ &&
         ((queries_ != 1 && queries_ != seq_q) || keys_ != seq_k || (batch_ != 1 && batch_ != batch)))
@@ -57,11 +60,12 @@ class AttentionMask {
                    " or 1, ", seq_k, ", ", batch, " or 1]");
   }
 
-  /// The mask as `attend` takes it, [batch or 1, 1, seq_q or 1, seq_k]. It must have been given.
+  /// The mask, which must have been given, as `attend` takes it: [batch or 1, 1, seq_q or 1, seq_k], true
+  /// where a query may see a key.
   [[nodiscard]] StridedView<const bool> view() const& {
     return StridedView<const bool>(visible_.get(), {batch_, Index{1}, queries_, keys_});
   }
-  StridedView<const bool> view() const&& = delete;  // of a temporary: the view would dangle
+  StridedView<const bool> view() const&& = delete;  ///< of a temporary: the view would dangle
 
  private:
   bool given_ = false;

@@ -16,14 +16,17 @@ namespace rotary::inline ROTARY_ABI {
 /// adds to it, `set_zero` clears it.
 template <RowScalar T>
 struct AttentionWeights {
+  /// A row-major matrix of weights.
   using Matrix = detail::RowMajorMatrix<T>;
+  /// A bias, or the gains of QK-norm.
   using RowVector = Eigen::Matrix<T, 1, Eigen::Dynamic, Eigen::RowMajor>;
 
   /// A linear map y = x Wᵀ + b, or its gradient.
   struct Linear {
-    Matrix weight;
-    RowVector bias;  ///< empty without a bias
+    Matrix weight;   ///< W, [out, in]
+    RowVector bias;  ///< b, [out]; empty without a bias
 
+    /// A map of `in` features to `out`, with weights and bias 0.
     Linear(Index out, Index in, bool has_bias)
         : weight(Matrix::Zero(out, in)), bias(RowVector::Zero(has_bias ? out : 0)) {}
 
@@ -41,6 +44,8 @@ struct AttentionWeights {
     }
   };
 
+  /// The projections: query is [heads · d_k, d_model], key and value are [kv_heads · d_k, d_model], and
+  /// output is [d_model, heads · d_k].
   Linear query, key, value, output;
   RowVector query_norm, key_norm;  ///< the gains of QK-norm, [d_k]; empty without it
 
@@ -56,12 +61,13 @@ struct AttentionWeights {
   void for_each(F&& f) {
     visit(*this, f);
   }
+  /// Calls f(name, matrix) or f(name, row vector) for every parameter, all of them const, in a fixed order.
   template <class F>
   void for_each(F&& f) const {
     visit(*this, f);
   }
 
-  /// Throws unless the parameters have the shapes of these options.
+  /// Throws std::invalid_argument, naming them `name`, unless all parameters are of these options' shapes.
   void check(const RotaryMultiHeadAttentionOptions& options, const char* name) const {
     const detail::HeadSizes sizes = detail::head_sizes<T>(options);
     const auto check_one = [&](const Linear& linear, Index out, Index in, bool has_bias) {
@@ -81,6 +87,7 @@ struct AttentionWeights {
                      options.qk_norm ? sizes.d_k : 0, "]");
   }
 
+  /// Sets all parameters to 0, as gradients must be before a step of training adds to them.
   void set_zero() {
     for_each([](const char*, auto& parameter) { parameter.setZero(); });
   }

@@ -35,7 +35,7 @@ struct RotaryMultiHeadAttentionOptions {
   /// The first int(d_k · rope_value_percentage) features of values rotate, as in RoPER. If unset: none, and half of them in
   /// RotaryValueMultiHeadAttention.
   std::optional<double> rope_value_percentage = {};
-  double dropout_prob = 0;          ///< of attention probabilities, in calls with a `dropout_seed`
+  double dropout_prob = 0;          ///< the share of probabilities that calls with a `dropout_seed` drop
   bool bias = true;                 ///< do the projections of queries and keys have a bias?
   std::optional<double> base = {};  ///< theta_j = base^(−2j/d) if d features rotate; 10000 if unset
   /// The frequencies of the features that rotate, instead of `rope_percentage` and `base`: those of any variant. Where values
@@ -45,14 +45,14 @@ struct RotaryMultiHeadAttentionOptions {
   std::optional<HeadLayout> layout = {};
   std::optional<double> xpos_scale_base = {};  ///< if given, scores decay as in XPos: for causal attention
 
-  std::optional<double> scale = {};  ///< of scores; 1/√d_k if unset
+  std::optional<double> scale = {};  ///< multiplies scores; 1/√d_k if unset
   /// How many keys a query sees on a side, its own position included; at least 1. If unset, all.
   std::optional<Index> window = {};
   std::optional<double> soft_cap = {};  ///< scores s become soft_cap · tanh(s / soft_cap), as in Gemma 2
   /// Each head of queries and keys is divided by its root mean square and multiplied by a learned weight before it is
   /// rotated, as in Qwen3.
   bool qk_norm = false;
-  double qk_norm_epsilon = 1e-6;  ///< is added to the mean square
+  double qk_norm_epsilon = 1e-6;  ///< is added to the mean square of a head, before its root is taken
 };
 
 /// The options of labml's first version of RotaryPEMultiHeadAttention, as its listing was published: all features

@@ -3,9 +3,11 @@
 
 // The C++ functions that MPI 3 has removed are not used; without them its header compiles faster and without warnings.
 #if !defined(OMPI_SKIP_MPICXX)
+/// Leaves the C++ functions out of the header of Open MPI.
 #define OMPI_SKIP_MPICXX 1
 #endif
 #if !defined(MPICH_SKIP_MPICXX)
+/// Leaves the C++ functions out of the header of MPICH.
 #define MPICH_SKIP_MPICXX 1
 #endif
 #include <mpi.h>
@@ -24,15 +26,20 @@ template <RowScalar T>
 struct RingOptions {
   MPI_Comm comm = MPI_COMM_WORLD;              ///< its ranks hold the slices of the sequence, in this order
   RingSlices slices = RingSlices::contiguous;  ///< which tokens a rank holds
-  std::optional<double> scale = {};            ///< of scores; left out, 1 / √d
+  std::optional<double> scale = {};            ///< multiplies scores; left out, 1 / √d
   bool causal = false;                         ///< a query sees no later key of the whole sequence
   std::optional<Index> window = {};  ///< at least 1: how many keys a query sees on a side, its own included
   std::optional<double> soft_cap = {};  ///< scores s become soft_cap · tanh(s / soft_cap)
-  /// Rows for the positions of this rank's tokens, with `.seq_dim = -3`: they rotate queries and keys while these are read. Null:
-  /// they are rotated already, or not at all. Gradients are those of the tensors before rotation.
+  /// Rows by which this rank's queries are rotated while they are read, for the positions of its tokens;
+  /// their layout has `.seq_dim = -3`. Null: they are rotated already, or not at all. Gradients are those of
+  /// the queries before rotation.
   const CosSinTable<T>* query_rows = nullptr;
+  /// Rows by which this rank's keys are rotated while they are read, for the positions of its tokens; their
+  /// layout has `.seq_dim = -3`. Null: they are rotated already, or not at all. Gradients are those of the
+  /// keys before rotation.
   const CosSinTable<T>* key_rows = nullptr;
 
+  /// The options for `attend` on this rank: all of these but `comm` and `slices`, which it does not have.
   AttentionOptions<T> attention() const {
     AttentionOptions<T> options;
     options.scale = scale, options.causal = causal, options.window = window, options.soft_cap = soft_cap;

@@ -8,7 +8,7 @@
 
 namespace rotary::inline ROTARY_ABI {
 
-/// How a sequence is split among ranks.
+/// How a sequence is split among the ranks of `ring_attend`.
 ///
 ///     contiguous, 3 ranks           zig_zag, 3 ranks
 ///     |   0   |   1   |   2   |     | 0 | 1 | 2 | 2 | 1 | 0 |

@@ -8,12 +8,13 @@ namespace rotary::inline ROTARY_ABI {
 /// What a `ScoreFunction` is given: scores of consecutive queries of one head with consecutive keys, or their gradient.
 template <RowScalar T>
 struct ScoreBlock {
+  /// The matrix that `scores` is a part of.
   using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-  Index sequence;                                      ///< of the batch, counted from `first_sequence`
-  Index head;                                          ///< of the queries
-  Index first_query, first_key;                        ///< the indices of row 0 and column 0
-  Eigen::Map<Matrix, 0, Eigen::OuterStride<>> scores;  ///< [queries, keys]
+  Index sequence;                                      ///< the index in the batch, plus `first_sequence`
+  Index head;                                          ///< the index of the head of queries
+  Index first_query, first_key;                        ///< the query of row 0 and the key of column 0
+  Eigen::Map<Matrix, 0, Eigen::OuterStride<>> scores;  ///< [queries, keys]: the scores, or their gradient
 };
 
 /// A function of the scores of attention: a bias by distance (ALiBi, T5), learned or not, or another score altogether. It is
@@ -40,6 +41,7 @@ struct ScoreBlock {
 template <RowScalar T>
 class ScoreFunction {
  public:
+  /// Virtual, so that a function may be destroyed through a pointer to this class.
   virtual ~ScoreFunction() = default;
 
   /// Replaces the scores of a block by results.

@@ -75,34 +75,39 @@ class KeyCache {
       : KeyCache(detail::interpolated_frequencies(xpos.rotary()), detail::KeyScales(xpos, centre), options,
                  xpos.layout()) {}
 
-  [[nodiscard]] Index size() const { return tokens_.size(); }  ///< tokens held
-  [[nodiscard]] Index capacity() const {
-    return keys_.capacity();
-  }  ///< tokens that fit into the allocated memory
+  /// The number of tokens in the cache.
+  [[nodiscard]] Index size() const { return tokens_.size(); }
+  /// The number of tokens that fit into the allocated memory.
+  [[nodiscard]] Index capacity() const { return keys_.capacity(); }
+  /// The number of heads of keys.
   [[nodiscard]] Index heads() const { return keys_.heads(); }
+  /// The number of features of a head.
   [[nodiscard]] Index head_dim() const { return keys_.head_dim(); }
-  [[nodiscard]] Index axes() const { return tokens_.axes(); }  ///< coordinates of a token
+  /// The number of coordinates of a token.
+  [[nodiscard]] Index axes() const { return tokens_.axes(); }
+  /// Which features of a head rotate, how they are paired, and whether `append` takes tokens or heads first.
   [[nodiscard]] const HeadLayout& layout() const& { return layout_; }
+  /// A copy of the layout, for a temporary.
   [[nodiscard]] HeadLayout layout() && { return layout_; }
 
   /// The rotated keys, [heads, size, head_dim]. Valid until keys are appended or the cache is destroyed.
   [[nodiscard]] StridedView<const X> keys() const& { return keys_.tokens(0, size()); }
-  StridedView<const X> keys() const&& = delete;
+  StridedView<const X> keys() const&& = delete;  ///< of a temporary: the view would dangle
 
   /// The rotated keys as an Eigen tensor of the whole capacity, [heads, capacity, head_dim]; only the first
   /// `size` tokens are set.
   [[nodiscard]] Eigen::TensorMap<const Tensor<X, 3>> tensor() const& {
     return {keys_.data(), heads(), capacity(), head_dim()};
   }
-  Eigen::TensorMap<const Tensor<X, 3>> tensor() const&& = delete;
+  Eigen::TensorMap<const Tensor<X, 3>> tensor() const&& = delete;  ///< of a temporary: the map would dangle
 
-  /// The rotated keys of one head as a matrix, [size, head_dim].
+  /// The rotated keys of one head as a matrix, [size, head_dim]. Throws if there is no such head.
   [[nodiscard]] auto head(Index head) const& {
     if (head < 0 || head >= heads()) detail::fail("head is ", head, ", there are heads 0 to ", heads() - 1);
     using Matrix = Eigen::Matrix<X, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     return Eigen::Map<const Matrix>(keys_.data(head), size(), head_dim());
   }
-  void head(Index head) const&& = delete;
+  void head(Index head) const&& = delete;  ///< of a temporary: the matrix would dangle
 
   /// The coordinate of a token along an axis. Throws outside the cache.
   [[nodiscard]] FixedPosition position(Index token, Index axis = 0) const {

@@ -75,19 +75,28 @@ class KeyValueCache {
       : KeyValueCache(detail::interpolated_frequencies(xpos.rotary()), detail::KeyScales(xpos, centre),
                       xpos.layout(), options) {}
 
+  /// The number of heads of keys and values.
   [[nodiscard]] Index heads() const { return options_.heads; }
+  /// The number of features of a key in one head.
   [[nodiscard]] Index head_dim() const { return options_.head_dim; }
+  /// The number of features of a value in one head.
   [[nodiscard]] Index value_dim() const { return options_.value_dim; }
+  /// The number of tokens that a page has room for.
   [[nodiscard]] Index page_tokens() const { return options_.page_tokens; }
+  /// The number of pages of the pool, free ones included.
   [[nodiscard]] Index pages() const { return store_.pool().pages(); }
+  /// The number of pages that no sequence uses.
   [[nodiscard]] Index free_pages() const { return store_.pool().free_pages(); }
-  [[nodiscard]] Index axes() const { return store_.keys().axes(); }  ///< coordinates of a token
+  /// The number of coordinates of a token.
+  [[nodiscard]] Index axes() const { return store_.keys().axes(); }
+  /// Are keys also stored as they were given?
   [[nodiscard]] bool has_raw_keys() const { return options_.raw_keys; }
+  /// Which features of a key rotate, and how they are paired; seq_dim is −3.
   [[nodiscard]] const HeadLayout& layout() const& { return store_.keys().layout(); }
-  [[nodiscard]] HeadLayout layout() && { return store_.keys().layout(); }
+  [[nodiscard]] HeadLayout layout() && { return store_.keys().layout(); }  ///< a copy
   /// The frequencies by which keys are rotated, an interpolation factor included.
   [[nodiscard]] const Frequencies& frequencies() const& { return store_.keys().frequencies(); }
-  [[nodiscard]] Frequencies frequencies() && { return store_.keys().frequencies(); }
+  [[nodiscard]] Frequencies frequencies() && { return store_.keys().frequencies(); }  ///< a copy
 
   /// A new sequence without tokens. Its memory comes from `append`.
   [[nodiscard]] SequenceId add_sequence() { return add(detail::PagedSequence{0, detail::TokenLog(axes())}); }
@@ -115,7 +124,8 @@ class KeyValueCache {
     return id.number != 0 && id.index >= 0 && id.index < std::ssize(sequences_) &&
            sequences_[static_cast<std::size_t>(id.index)].number == id.number;
   }
-  [[nodiscard]] Index size(SequenceId id) const { return sequence(id).size(); }  ///< tokens of a sequence
+  /// The number of tokens of a sequence.
+  [[nodiscard]] Index size(SequenceId id) const { return sequence(id).size(); }
 
   /// The coordinate of a token along an axis. Throws outside the sequence.
   [[nodiscard]] FixedPosition position(SequenceId id, Index token, Index axis = 0) const {
@@ -138,8 +148,7 @@ class KeyValueCache {
     append(id, keys, values, next_position(id));
   }
 
-  /// Appends n tokens at any positions: that of the first token, or one for each token, with `axes()` coordinates: ids,
-  /// `Positions`, `TokenPositions`.
+  /// Appends n tokens at `at`: the position of the first, or ids, `Positions` or `TokenPositions` of all.
   template <class K, class V, class At>
   void append(SequenceId id, const K& keys, const V& values, const At& at) {
     if constexpr (detail::check_rotatable<K>() && detail::check_rotatable<V>()) {
@@ -197,8 +206,7 @@ class KeyValueCache {
     if (size > sinks && size - sinks > window) shift_context(id, sinks, size - window);
   }
 
-  /// Rotates the keys of all sequences by other frequencies and their magnitude. The numbers of pairs and axes must not
-  /// change. Shared pages stay shared.
+  /// Rotates all keys by other frequencies and their magnitude, of as many pairs and axes. Pages stay shared.
   void change_frequencies(const Frequencies& frequencies) {
     std::vector<Index> done = store_.no_slots();
     const auto by = store_.keys().change_frequencies(frequencies);
@@ -221,8 +229,7 @@ class KeyValueCache {
                            });
   }
 
-  /// Throws unless `frequencies` and `layout` are those of the cache: what rotates its queries must rotate as it does. Also
-  /// throws if the keys are those of XPos.
+  /// Throws unless keys are rotated by `frequencies` in `layout`, as queries must be, and not scaled by XPos.
   void check_rotation(const Frequencies& frequencies, const HeadLayout& layout) const {
     store_.keys().check_rotation(frequencies, layout, {});
   }
@@ -238,7 +245,7 @@ class KeyValueCache {
   [[nodiscard]] std::span<const Index> page_table(SequenceId id) const& {
     return detail::span_of(sequence(id).pages);
   }
-  std::span<const Index> page_table(SequenceId id) const&& = delete;
+  std::span<const Index> page_table(SequenceId id) const&& = delete;  ///< of a temporary: it would dangle
 
   /// A page of the pool. Its slots are set where a sequence has tokens. Throws unless 0 ≤ number < pages().
   [[nodiscard]] KeyValuePage<Stored> page(Index number) const& {
@@ -251,7 +258,7 @@ class KeyValueCache {
             detail::scale_view<Stored>(of_keys, all, heads()),
             detail::scale_view<Stored>(of_values, all, heads())};
   }
-  KeyValuePage<Stored> page(Index number) const&& = delete;
+  KeyValuePage<Stored> page(Index number) const&& = delete;  ///< of a temporary: the views would dangle
 
   /// A copy of the keys of tokens [first, last) as attention reads them, [last − first, heads, head_dim].
   [[nodiscard]] Tensor<Arithmetic, 3> read_keys(SequenceId id, Index first, Index last) const {

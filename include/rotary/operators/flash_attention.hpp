@@ -13,22 +13,22 @@ namespace rotary::inline ROTARY_ABI::flash_attention {
 
 /// The arguments of `apply_rotary` besides its float tensors, with the defaults of FlashAttention.
 struct ApplyRotaryOptions {
-  Index seqlen_offset = 0;  ///< `seqlen_offsets` as one int: the row of the first token of every sequence
-  std::span<const std::int32_t> seqlen_offsets = {};  ///< or as a tensor: one for each sequence
+  Index seqlen_offset = 0;  ///< the row of the first token of every sequence: `seqlen_offsets` as one int
+  std::span<const std::int32_t> seqlen_offsets = {};  ///< the row of the first token of each sequence
   std::span<const std::int32_t> cu_seqlens = {};      ///< for packed sequences: 0, then the end of each
-  std::optional<Index> max_seqlen = {};               ///< throws on a longer sequence
-  /// Pairing::interleaved, else Pairing::half. False by default; `RotaryTables` have their own.
+  std::optional<Index> max_seqlen = {};               ///< calls throw on a longer sequence
+  /// Pairing::interleaved if true, else Pairing::half; left out, false, or the pairing of `RotaryTables`.
   std::optional<bool> interleaved = {};
-  bool conjugate = false;  ///< rotates backwards, which is the gradient
+  bool conjugate = false;  ///< rotates by −φ: gradients of a result become gradients of `x`
 };
 
 /// The gradients of `apply_rotary` with respect to its tensors, each with the shape of that tensor, as
 /// `apply_rotary_backward` returns them.
 template <class G, class C, class S>
 struct ApplyRotaryGradients {
-  rotary::detail::Owned<G> x;
-  rotary::detail::Owned<C> cos;
-  rotary::detail::Owned<S> sin;
+  rotary::detail::Owned<G> x;    ///< ∂L/∂x, of the shape of `x`
+  rotary::detail::Owned<C> cos;  ///< ∂L/∂cos, of the shape of `cos`
+  rotary::detail::Owned<S> sin;  ///< ∂L/∂sin, of the shape of `sin`
 };
 
 namespace detail {
@@ -167,6 +167,7 @@ class RotaryTables {
       RotaryTables(const C& cos, const S& sin, Pairing pairing = Pairing::half)
       : rows_(detail::converted_rows<T>(cos, sin, pairing)) {}
 
+  /// Which two of the features that rotate form a pair.
   [[nodiscard]] Pairing pairing() const { return rows_.layout().pairing; }
 
   /// The rotated `x`; shapes, options and errors are those of the function `apply_rotary`. `.interleaved`
@@ -212,6 +213,7 @@ class RotaryTables {
 
   detail::ConvertedRows<T> rows_;
 };
+/// Deduces the scalar of the rows: double for tables of double, else float.
 template <class C, class S>
 RotaryTables(const C&, const S&, Pairing = Pairing::half)
     -> RotaryTables<rotary::detail::Arithmetic<float, rotary::detail::Scalar<C>>>;

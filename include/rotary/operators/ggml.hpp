@@ -133,7 +133,8 @@ class Rope {
                 "rotary: cosines and sines are held in float or double, also for 16-bit tensors");
 
  public:
-  /// `freq_factors` are copied.
+  /// For the parameters of a model, of which `freq_factors` are copied. Rows of exact angles are cached for
+  /// positions below `cached_rows`.
   /// Throws std::invalid_argument on parameters that contradict each other.
   explicit Rope(const RopeOptions& options, Index cached_rows = 8192)
       : n_dims_(options.n_dims),
@@ -146,8 +147,7 @@ class Rope {
 
   /// The embedding with the frequencies, the magnitude and the layout of the parameters.
   [[nodiscard]] const rotary::RotaryEmbedding<T>& embedding() const& { return rotary_; }
-  const rotary::RotaryEmbedding<T>& embedding() const&& =
-      delete;  // of a temporary: the reference would dangle
+  const rotary::RotaryEmbedding<T>& embedding() const&& = delete;  ///< of a temporary: it would dangle
 
   /// Cosines and sines, one row for each token, for `apply_rotary_emb`: queries and keys of all layers share
   /// them.
@@ -156,7 +156,8 @@ class Rope {
     return float32_ ? float32_table(at) : rotary_.table(at);
   }
 
-  /// The rotated `a`, [batch, tokens, heads, head_dim]; with Direction::transpose the backward pass.
+  /// The rotated `a`, [batch, tokens, heads, head_dim], its tokens at `positions`, as the function `rope`
+  /// takes them; with Direction::transpose the backward pass.
   template <class X>
   [[nodiscard]] rotary::detail::Owned<X> rope(const X& a, std::span<const std::int32_t> positions,
                                               Direction direction = Direction::forward) const {

@@ -22,17 +22,26 @@ namespace rotary::inline ROTARY_ABI::ggml {
 ///     mrope   (i, i + n_dims/2)   4 streams t, h, w, e in whole sections
 ///     vision  (i, i + n_dims)     4 streams, the first is y, the second x; each has all frequencies
 ///     imrope  (i, i + n_dims/2)   4 streams, t, h and w interleaved
-enum class Mode { normal = 0, neox = 2, mrope = 8, vision = 24, imrope = 40 };
+enum class Mode {
+  normal = 0,   ///< pairs (2i, 2i + 1), one position for each token
+  neox = 2,     ///< pairs (i, i + n_dims/2), one position for each token
+  mrope = 8,    ///< pairs (i, i + n_dims/2), four positions for each token, in whole sections of pairs
+  vision = 24,  ///< pairs (i, i + n_dims), four positions for each token, the first is y, the second x
+  imrope = 40   ///< pairs (i, i + n_dims/2), four positions for each token, t, h and w interleaved
+};
 
 /// Which angles: those of exact phases, or ggml's float32 ones, to match a running system.
-enum class Angles { exact, ggml_float32 };
+enum class Angles {
+  exact,        ///< angles from exact phases, at any position
+  ggml_float32  ///< the float32 angles of ggml, errors included
+};
 
 /// The parameters of `ggml_rope_multi`, for `rope` and `Rope`; `ggml_rope_ext` and `ggml_rope` have fewer.
 /// The defaults scale nothing.
 struct RopeOptions {
   Index n_dims = 0;                      ///< features that rotate, even; in mode vision half of them
   Mode mode = Mode::normal;              ///< the pairing, and how many positions a token has
-  std::array<Index, 4> sections = {};    ///< pairs of each stream, of the modes that have streams
+  std::array<Index, 4> sections = {};    ///< pairs of the streams t, h, w, e, in the modes that have streams
   Index n_ctx_orig = 0;                  ///< the context of pretraining, in tokens; needed with ext_factor
   double freq_base = 10000;              ///< the base of the frequencies
   double freq_scale = 1;                 ///< angles are multiplied by it

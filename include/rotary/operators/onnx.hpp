@@ -11,9 +11,9 @@ namespace rotary::inline ROTARY_ABI::onnx {
 
 /// The attributes of ONNX's operator, for `rotary_embedding`, with its defaults.
 struct RotaryEmbeddingAttributes {
-  bool interleaved = false;        ///< Pairing::interleaved, else Pairing::half
-  Index num_heads = 0;             ///< needed for [batch, seq, heads · head_dim]
-  Index rotary_embedding_dim = 0;  ///< so many first features rotate; 0: all of a head
+  bool interleaved = false;        ///< true: Pairing::interleaved; false: Pairing::half
+  Index num_heads = 0;             ///< heads of the input; needed for [batch, seq, heads · head_dim]
+  Index rotary_embedding_dim = 0;  ///< the first so many features of a head rotate; 0: all of them
 };
 
 namespace detail {
@@ -62,8 +62,7 @@ struct TokenRows {
   }
 };
 
-/// The rows of all tokens. Throws unless every token has one: that of its position id, or without ids its
-/// own.
+/// The rows of all tokens. Throws unless every token has one: that of its id, or without ids its own.
 template <class X, class P>
 TokenRows<P> rows_of_tokens(const StridedView<X>& in, int seq_axis, const TableShape& caches,
                             const StridedView<const P>* ids) {
@@ -164,16 +163,14 @@ concept PositionIds = is_position_ids<P>();
 
 }  // namespace detail
 
-/// ONNX's operator RotaryEmbedding as a node of a graph: its caches, converted to rows once, and its
-/// attributes.
+/// ONNX's operator RotaryEmbedding as a node: its attributes, and its caches, converted to rows once.
 ///
 /// `T`, float or double, is the scalar of the rows. It is deduced: double for caches of double, else float.
 /// Results have the bits of the functions below.
 /// Throws std::invalid_argument as they do.
 ///
 /// Cost: calls cost as much as those of rotary::RotaryEmbedding at listed positions. The caches are copied,
-/// rotary_embedding_dim scalars for each row, and may be destroyed or changed afterwards. An object is
-/// immutable and may be used from any number of threads.
+/// rotary_embedding_dim scalars for each row. An object is immutable; any number of threads may use it.
 ///
 /// @code
 ///   rotary::Tensor<float, 2> cos_cache(512, 32), sin_cache(512, 32);
@@ -204,14 +201,17 @@ class RotaryEmbedding {
       : attributes_(attributes),
         rows_(detail::converted_rows<T>(cos_cache, sin_cache, detail::pairing_of(attributes))) {}
 
+  /// The attributes that the constructor was given.
   [[nodiscard]] const RotaryEmbeddingAttributes& attributes() const& { return attributes_; }
+  /// A copy of the attributes, for a temporary.
   [[nodiscard]] RotaryEmbeddingAttributes attributes() && { return attributes_; }
 
-  /// The rotated `input`; position_ids as in the function `rotary_embedding`.
+  /// The rotated `input`, without position_ids: the caches have a row for each token.
   template <class X>
   [[nodiscard]] rotary::detail::Owned<X> rotary_embedding(const X& input) const {
     return rotated(input, detail::kNoIds);
   }
+  /// The rotated `input`, with position_ids as in the function `rotary_embedding`: [batch, seq], or [1].
   template <class X, detail::PositionIds P>
   [[nodiscard]] rotary::detail::Owned<X> rotary_embedding(const X& input, const P& position_ids) const {
     decltype(auto) ids = detail::stored(position_ids);
@@ -219,11 +219,12 @@ class RotaryEmbedding {
     return rotated(input, &view);
   }
 
-  /// Writes the rotated `input` to a tensor of its shape and scalar, which may be the input itself.
+  /// Writes the rotated `input`, without position_ids, to a tensor of its shape and scalar, or to the input.
   template <class X, class Y>
   requires(!detail::PositionIds<Y>) void rotary_embedding_into(const X& input, Y&& output) const {
     rotate_into(input, output, detail::kNoIds);
   }
+  /// Writes the rotated `input`, with position_ids, to a tensor of its shape and scalar, or to the input.
   template <class X, detail::PositionIds P, class Y>
   void rotary_embedding_into(const X& input, const P& position_ids, Y&& output) const {
     decltype(auto) ids = detail::stored(position_ids);
@@ -231,11 +232,12 @@ class RotaryEmbedding {
     rotate_into(input, output, &view);
   }
 
-  /// Rotates `x` in place. Allocates nothing.
+  /// Rotates `x` in place, without position_ids: the caches have a row for each token. Allocates nothing.
   template <class X>
   void rotary_embedding_in_place(X&& x) const {
     rotate_in_place(x, detail::kNoIds);
   }
+  /// Rotates `x` in place, with position_ids as in the function `rotary_embedding`. Allocates nothing.
   template <class X, detail::PositionIds P>
   void rotary_embedding_in_place(X&& x, const P& position_ids) const {
     decltype(auto) ids = detail::stored(position_ids);
@@ -273,13 +275,13 @@ class RotaryEmbedding {
   RotaryEmbeddingAttributes attributes_;
   detail::ConvertedRows<T> rows_;
 };
+/// Deduces the scalar of the rows: double for caches of double, else float.
 template <class C, class S>
 RotaryEmbedding(const C&, const S&, const RotaryEmbeddingAttributes& = {})
     -> RotaryEmbedding<rotary::detail::Arithmetic<float, rotary::detail::Scalar<C>>>;
 
-/// Writes the rotated `input` to `output`, of its shape and scalar, which may be the input itself, without
-/// position_ids: the caches have a row for each token. Shapes and errors are those of `rotary_embedding`,
-/// which has an example.
+/// Writes the rotated `input` to `output`, of its shape and scalar, or the input itself, without ids: caches
+/// have a row for each token. Shapes and errors are those of `rotary_embedding`, which has an example.
 template <class X, class C, class S, class Y>
 requires(!detail::PositionIds<Y>) void rotary_embedding_into(
     const X& input, const C& cos_cache, const S& sin_cache, Y&& output,
@@ -303,8 +305,7 @@ void rotary_embedding_into(const X& input, const C& cos_cache, const S& sin_cach
 /// input; 16-bit tensors are rotated in float and rounded once.
 /// Throws std::invalid_argument on shapes and attributes that contradict each other. The overload with
 /// position_ids has an example.
-/// Cost: rows are converted in every call; for caches that serve many calls, `onnx::RotaryEmbedding` converts
-/// them once.
+/// Cost: rows are converted in every call; `onnx::RotaryEmbedding` converts them once, for many calls.
 template <class X, class C, class S>
 rotary::detail::Owned<X> rotary_embedding(const X& input, const C& cos_cache, const S& sin_cache,
                                           const RotaryEmbeddingAttributes& attributes = {}) {

@@ -12,6 +12,6 @@ mkdir -p build/docs
 doxygen -l build/docs/layout.xml
 sed -i -e '/<detaileddescription/d' -e '/<briefdescription/a <detaileddescription title=""/>' build/docs/layout.xml
 doxygen docs/site/Doxyfile
-cp docs/figures/*.svg build/docs/
+cp docs/figures/*.svg examples/train_transformer/*.svg build/docs/
 python3 docs/check.py build/docs
 echo "-- build/docs/index.html"

@@ -10,7 +10,7 @@ namespace rotary::inline ROTARY_ABI {
 
 /// What `XPos` takes beside the arguments of `RotaryEmbedding`.
 struct XPosOptions {
-  double xpos_scale_base = 512;  ///< the number of positions over which the scale of a pair changes by ζ
+  double xpos_scale_base = 512;  ///< the number of positions over which a pair's scale is multiplied by ζ
 };
 
 namespace detail {

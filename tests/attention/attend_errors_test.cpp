@@ -117,6 +117,20 @@ TEST(AttendErrors, Shapes) {
   t.expect_untouched();
 }
 
+// Other extents may then be of any size.
+TEST(AttendErrors, NoneWithoutSequences) {
+  constexpr Index kHuge = Index{1} << 40;
+  float none = 0;
+  const StridedView<float> empty(&none, {kHuge, kHuge, 0, 5, 2, 4}, {0, 0, 0, 0, 0, 0});
+  attend(empty, empty, empty, empty);
+  expect_error(
+      [&] {
+        const StridedView<const float> large(&none, {kHuge, kHuge, 1, 5, 2, 4}, {0, 0, 0, 0, 0, 0});
+        attend(large, large, large, empty);
+      },
+      {"fit"});
+}
+
 TEST(AttendErrors, SharedMemory) {
   Tensors t;
   Tensor<float, 4> square(2, 5, 4, 6);

@@ -106,6 +106,25 @@ TEST(PolarEmbedding, GradientsAreThoseOfCentralDifferences) {
   }
 }
 
+TEST(PolarEmbedding, BeginsAtPositionZero) {
+  Random random(83);
+  SCOPED_TRACE(random.replay());
+  const PolarEmbedding<float> polar({.dim = 4});
+  Tensor<float, 4> x(1, 2, 3, 4), grad(1, 2, 3, 8);
+  Tensor<double, 2> phases(2, 4);
+  random.fill(x), random.fill(grad), random.fill(phases, -6, 0);
+  const auto same = [](const auto& a, const auto& b) {
+    return std::equal(a.data(), a.data() + a.size(), b.data(), b.data() + b.size());
+  };
+  EXPECT_TRUE(same(polar.embed_queries(x), polar.embed_queries(x, 0)));
+  EXPECT_TRUE(same(polar.embed_keys(x, phases), polar.embed_keys(x, phases, 0)));
+  EXPECT_TRUE(same(polar.queries_backward(x, grad), polar.queries_backward(x, grad, 0)));
+  const auto [of_keys, of_phases] = polar.keys_backward(x, phases, grad);
+  const auto [of_keys_at_0, of_phases_at_0] = polar.keys_backward(x, phases, grad, 0);
+  EXPECT_TRUE(same(of_keys, of_keys_at_0));
+  EXPECT_TRUE(same(of_phases, of_phases_at_0));
+}
+
 TEST(PolarEmbedding, SaysWhatDoesNotFit) {
   EXPECT_THROW(PolarEmbedding<float>({.dim = 0}), std::invalid_argument);
   const PolarEmbedding<float> polar({.dim = 4});

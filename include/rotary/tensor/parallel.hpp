@@ -55,7 +55,7 @@ void in_parts(const Device& device, const StridedView<X>& view, int seq_axis, co
   if (view.empty()) return;
   const Index threads = threads_of(device);
   int axis = seq_axis;
-  Index longest = std::max<Index>(1, view.extent(seq_axis) / 64);
+  Index longest = view.extent(seq_axis) / 64;
   for (int n = view.rank - 2; n >= 0; --n) {
     if (n == seq_axis || view.extent(n) == 1) continue;
     const bool even = view.extent(n) % threads == 0;

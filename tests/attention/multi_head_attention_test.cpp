@@ -246,6 +246,16 @@ TEST(MultiHeadAttentionGradients, WithoutRotationAndWithRotatedValuesOfGroups) {
 
 // --- probabilities
 
+TEST(MultiHeadAttention, TokensMayHaveOneFeature) {
+  RotaryMultiHeadAttention<double> attention({.heads = 1, .d_model = 1, .head_dim = 4});
+  attention.weights().set_zero();
+  attention.weights().output.bias.setConstant(3);
+  Tensor<double, 3> x(4, 2, 1);
+  x.setConstant(1);
+  const Tensor<double, 3> y = attention.forward(x, x, x);
+  for (Index n = 0; n < y.size(); ++n) EXPECT_EQ(y.data()[n], 3);
+}
+
 TEST(MultiHeadAttention, ProbabilitiesAreThoseOfTheOutput) {
   Random random(5);
   SCOPED_TRACE(random.replay());

@@ -95,12 +95,18 @@ def main():
     (build / "lines_of_tests.json").write_text(json.dumps(lines_of_tests))
     counts = lines_run([tests / test for test in profiles], merge(merged, build / "all.profdata"))
 
+    # Of several programs together, llvm-cov counts some lines behind an early return as not run that a test has run.
+    run = collections.defaultdict(set)
+    for lines in lines_of_tests.values():
+        for header, numbers in lines.items():
+            run[header].update(numbers)
+
     folders, missing = collections.defaultdict(lambda: [0, 0, 0]), []
     print(f"\n{'header':45} lines  not run  without a reason")
     for header in sorted(counts):
         code, excused = code_lines(header), excused_lines(header)
         lines = {line: count for line, count in counts[header].items() if line in code}
-        idle = [line for line, count in sorted(lines.items()) if not count]
+        idle = [line for line, count in sorted(lines.items()) if not count and line not in run[header]]
         bare = [line for line in idle if line not in excused]
         print(f"{header:45} {len(lines):5} {len(idle):8} {len(bare):17}")
         missing += [(header, line) for line in bare]

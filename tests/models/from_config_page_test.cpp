@@ -88,9 +88,25 @@ std::string layers_of(const ModelType& type) {
     add(text, "none unless " + code("position_embedding_type") + " says so");
   if (type.only_hidden_size > 0)
     add(text, "none unless hidden_size is " + std::to_string(type.only_hidden_size));
-  if (type.mrope) add(text, "sections");
+  if (type.mrope) {
+    const auto [t, h, w] = type.sections;
+    add(text, "sections" + (t > 0 ? ", else [" + std::to_string(t) + ", " + std::to_string(h) + ", " +
+                                        std::to_string(w) + "]"
+                                  : ""));
+  }
   if (type.temperature != detail::TemperatureKeys::none) add(text, "query temperature");
   return text.empty() ? "all" : text;
+}
+
+/// The sizes that the model's class has by default.
+std::string sizes_of(const ModelType& type) {
+  std::string text;
+  for (const auto& [key, size] :
+       {std::pair("hidden_size", type.hidden_size), std::pair("num_attention_heads", type.heads),
+        std::pair("num_hidden_layers", type.layers), std::pair("head_dim", type.head_dim),
+        std::pair("head_dim of full_attention", type.full_head_dim)})
+    if (size > 0) text += (text.empty() ? "" : ", ") + std::string(key) + " " + std::to_string(size);
+  return text;
 }
 
 /// By name, letters of either case alike.
@@ -119,12 +135,13 @@ std::string page() {
          "key "
          "that could change a rotary embedding and is not read for the type, is an error.\n\n"
       << "Every type reads `rope_scaling` and `rope_parameters`, old and new form. A head is `head_dim`, or "
-         "`hidden_size` / `num_attention_heads`.\n\n"
-      << "| model_type | pairs | rotates | base | layers |\n|---|---|---|---|---|\n";
+         "`hidden_size` / `num_attention_heads`. The last column has the sizes of a file that leaves them "
+         "out.\n\n"
+      << "| model_type | pairs | rotates | base | layers | sizes |\n|---|---|---|---|---|---|\n";
   for (const ModelType& type : types)
     if (type.refusal.empty())
       text << "| " << code(type.name) << " | " << pairs_of(type) << " | " << window_of(type) << " | "
-           << base_of(type) << " | " << layers_of(type) << " |\n";
+           << base_of(type) << " | " << layers_of(type) << " | " << sizes_of(type) << " |\n";
   text << "\n## Refused\n\n| model_type | reason |\n|---|---|\n";
   for (const ModelType& type : types)
     if (!type.refusal.empty()) text << "| " << code(type.name) << " | " << type.refusal << " |\n";

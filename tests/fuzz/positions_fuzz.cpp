@@ -2,6 +2,7 @@
 // nothing; results are what plain loops in wide integers give. See tests/fuzz/README.md for how to run it.
 #include <array>
 #include <optional>
+#include <rotary/frequencies.hpp>
 #include <rotary/frequencies/mrope_axes.hpp>
 #include <rotary/positions.hpp>
 #include <rotary/positions/dual_chunk_positions.hpp>

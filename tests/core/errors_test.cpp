@@ -507,6 +507,13 @@ TEST(Errors, Gradients) {
   expect_error([&] { static_cast<void>(rotary_emb.frequency_gradient(x, other)); },
                {"[2, 4, 6]", "[2, 3, 6]"});
   expect_error([&] { static_cast<void>(embedding(8).position_gradient(x, x)); }, {"8 features", "only 6"});
+  Frequencies wrong = language_frequencies(6);
+  wrong.axes = -1;
+  const auto at = Positions::consecutive(3);
+  expect_error([&] { static_cast<void>(position_gradient(wrong, at, {}, x, x)); },
+               {"frequencies are for -1"});
+  expect_error([&] { static_cast<void>(frequency_gradient(wrong, at, {}, x, x)); },
+               {"frequencies are for -1"});
   expect_error(
       [&] {
         static_cast<void>(rotary_emb.angles_backward(std::vector{1.0, 2.0}, angles(3, 4)));

@@ -129,13 +129,18 @@ void for_each_sequence(const Positions& positions, const StridedView<const X>& x
   for (Index b = 0; b < positions.batch(); ++b) visit(x.slice(0, b, 1), grad.slice(0, b, 1), b * seq);
 }
 
+/// Throws unless tokens have a coordinate for each axis of the frequencies.
+inline void check_coordinates(const Frequencies& frequencies, const Positions& positions) {
+  if (positions.axis_count() != frequencies.axes)
+    fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ", frequencies.axes);
+}
+
 /// visit(row of positions, axis, pair, ∂L/∂φ) for every coordinate of every token and every pair.
 template <class X, class G, class Visit>
 void for_each_angle_gradient(const Frequencies& frequencies, const Positions& positions,
                              const HeadLayout& layout, const X& x, const G& grad, const Visit& visit) {
   static_assert(check_rotatable<X>() && check_rotatable<G>());
-  if (positions.axis_count() != frequencies.axes)
-    fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ", frequencies.axes);
+  check_coordinates(frequencies, positions);
   decltype(auto) stored_x = stored(x);
   decltype(auto) stored_grad = stored(grad);
   const auto in = const_view_of(stored_x);
@@ -199,8 +204,9 @@ template <class X, class G>
   static_assert(detail::check_rotatable<X>());
   decltype(auto) source = detail::stored(x);
   const auto in = detail::const_view_of(source);
-  detail::check_sequences(positions, in,
-                          detail::sequence_axis(layout.seq_dim, in.rank));  // before allocating
+  // Before anything is allocated.
+  detail::check_coordinates(frequencies, positions);
+  detail::check_sequences(positions, in, detail::sequence_axis(layout.seq_dim, in.rank));
   std::vector<double> sums(detail::checked_elements<double>(positions.count(), frequencies.axes));
   detail::for_each_angle_gradient(frequencies, positions, detail::completed(layout, frequencies.pairs()), x,
                                   grad, [&](Index row, Index axis, Index pair, double angle) {

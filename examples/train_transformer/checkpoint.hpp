@@ -140,7 +140,7 @@ class Checkpoint {
         throw safetensors::Error("is no checkpoint of this program: its format is \"" + metadata("format") +
                                  "\"");
       try {
-        options_ = nlohmann::json::parse(metadata("options")).get<RunOptions>();
+        options_ = run_options_of(nlohmann::json::parse(metadata("options")));
         validate(options_);
       } catch (const std::exception& error) {
         throw safetensors::Error(std::string("has options that make no sense: ") + error.what());

@@ -84,4 +84,14 @@ inline void validate(const RunOptions& run) {
   require(run.gradient_clip > 0 && run.gradient_clip < 1e30, "--gradient-clip must be above 0");
 }
 
+/// The options that a checkpoint holds. Throws OptionError if a whole number is none, and an exception of nlohmann's if an
+/// option is missing or no number or text.
+inline RunOptions run_options_of(const nlohmann::json& json) {
+  const nlohmann::json usual = RunOptions();
+  for (const auto& [name, value] : usual.items())  // converting 1e300 to an integer is undefined
+    if (value.is_number_integer() && json.contains(name) && !json[name].is_number_integer())
+      throw OptionError(name + " is " + json[name].dump() + ", wanted a whole number");
+  return json.get<RunOptions>();
+}
+
 }  // namespace train

@@ -422,6 +422,10 @@ TEST_F(DamagedCheckpoint, SaysWhatDoesNotFit) {
            c.metadata["options"].replace(c.metadata["options"].find("\"heads\":2"), 9, "\"heads\":3");
          }),
          "--d-model 8 does not divide into --heads 3");
+  expect(complaint([](auto& c) {
+           c.metadata["options"].replace(c.metadata["options"].find("\"heads\":2"), 9, "\"heads\":1e300");
+         }),
+         "heads is 1e+300, wanted a whole number");
   expect(complaint([](auto& c) { c.metadata["data"] = "additions of 4"; }), "was trained on other data");
   expect(complaint([](auto& c) { c.metadata["steps"] = "4"; }), "of step 4, but has the losses of 3 steps");
   expect(complaint([](auto& c) { c.metadata["checksum"] = "0"; }), "is damaged: its checksum");

@@ -197,7 +197,7 @@ class CacheAndModel {
             if (std::fabs(number) < 0x1p62) place[static_cast<std::size_t>(axis)] = number;
           }
         }
-        if (input_.rarely()) lists[0].push_back(1);
+        if (input_.rarely()) lists[0].push_back(1), places.push_back({1});
         const bool done = attempt([&] {
           std::array<AxisPositions, kMaxPositionAxes> axes;
           for (std::size_t axis = 0; axis < axes.size(); ++axis)

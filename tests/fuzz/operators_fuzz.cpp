@@ -289,8 +289,10 @@ class Operators {
   void onnx_with() {
     using namespace rotary::onnx;
     using Row = rotary::detail::RowsOf<StridedView<X>, StridedView<C>>;
-    const bool three = input_.flag(), with_ids = input_.byte() % 4 != 3;
-    std::vector<Index> shape = fuzzed_shape(three ? 3 : 4);
+    const int axes = input_.flag() ? 3 : 4;
+    const bool with_ids = input_.byte() % 4 != 3;
+    std::vector<Index> shape = fuzzed_shape(axes);
+    const bool three = shape.size() == 3;  // rarely there is an axis more or less
     RotaryEmbeddingAttributes attributes;
     attributes.interleaved = input_.flag();
     const Index heads = three ? input_.integer(1, 3) : shape[1 % shape.size()];
@@ -309,9 +311,9 @@ class Operators {
     if (input_.rarely()) of_caches[0] = input_.integer(0, 9);
     const Tables<C> caches(input_, of_caches);
     std::vector<Index> of_ids{batch, seq};
-    const bool only_first = input_.byte() % 4 == 3;
-    if (only_first) of_ids = {1};
+    if (input_.byte() % 4 == 3) of_ids = {1};
     if (input_.rarely()) of_ids.push_back(input_.integer(0, 3));
+    const bool only_first = of_ids.size() == 1;
     FuzzedTensor<std::int64_t> ids(input_, of_ids, FuzzedTensor<std::int64_t>::Lying::any);
     for (Index n = 0; n < ids.size(); ++n)
       ids[n] =

@@ -263,8 +263,14 @@ class Call {
     return FuzzedPositions(input_, batch, has_axis ? shape_[static_cast<std::size_t>(axis)] : 1);
   }
 
+  /// Frequencies of `axes` axes, rarely of others, which then are of other pairs.
+  Frequencies frequencies(Index axes) {
+    Frequencies found = fuzzed_frequencies(input_, pairs_, axes);
+    width_ = 2 * found.pairs();
+    return found;
+  }
   RotaryEmbedding<T> embedding() {
-    return RotaryEmbedding<T>(fuzzed_frequencies(input_, pairs_, axes_), layout_,
+    return RotaryEmbedding<T>(frequencies(axes_), layout_,
                               input_.rarely() ? input_.size(0, 9) : input_.pick<Index>({0, 200, 8192}));
   }
 
@@ -358,7 +364,7 @@ class Call {
       }
       case 10: {
         const auto at = positions();
-        const CosSinTable<T> table(fuzzed_frequencies(input_, pairs_, axes_), at.get(), layout_);
+        const CosSinTable<T> table(frequencies(axes_), at.get(), layout_);
         const bool in_place = input_.flag();
         const auto direction = input_.enumerator<Direction>(3);
         writes(in_place, false, !in_place, false);
@@ -382,8 +388,7 @@ class Call {
         break;
       case 13:
       case 14: {
-        const XPos<T> of(fuzzed_frequencies(input_, pairs_, 1), layout_,
-                         {.xpos_scale_base = input_.rarely() ? input_.real() : 512});
+        const XPos<T> of(frequencies(1), layout_, {.xpos_scale_base = input_.rarely() ? input_.real() : 512});
         auto options = fuzzed_options<XPosRotateOptions>(input_);
         if (input_.flag()) options.centre = input_.rarely() ? input_.real() : input_.any<std::int16_t>();
         options.centre_on_last_query = input_.byte() % 4 == 1;

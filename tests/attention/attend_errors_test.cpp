@@ -91,9 +91,10 @@ TEST(AttendErrors, Shapes) {
     expect_error([&] { attend(q, k, v, out); }, parts);
   };
   Tensor<float, 4> three_heads(2, 7, 3, 6), of_three(2, 7, 3, 3), longer(2, 8, 2, 3), wide(2, 7, 2, 5),
-      one_batch(1, 7, 2, 6), none(2, 7, 0, 6), none_v(2, 7, 0, 3);
+      one_batch(1, 7, 2, 6), none(2, 7, 0, 6), none_v(2, 7, 0, 3), no_queries(2, 5, 0, 6);
   refused(t.q, three_heads, of_three, t.out, {"4 heads and keys 3", "must divide"});
   refused(t.q, none, none_v, t.out, {"4 heads and keys 0", "must divide"});
+  refused(no_queries, t.k, t.v, t.out, {"0 heads and keys 2", "must divide"});
   refused(t.q, three_heads, t.v, t.out, {"not as many heads"});
   refused(t.q, t.k, longer, t.out, {"keys and values are not as many", "[2, 8, 2, 3]"});
   refused(t.q, wide, t.v, t.out, {"not as many features"});

@@ -46,6 +46,21 @@ TEST(Tuning, OneTokenIsASingleCall) {
   EXPECT_EQ(to_string(plan), "fixed width, tokens per block 1, heads per group 32");
 }
 
+TEST(Tuning, APlanCanBePrinted) {
+  const Plan plan{.kernel = Kernel::any_width,
+                  .tokens_per_block = 1,
+                  .heads_per_group = 2,
+                  .heads_per_pass = 3,
+                  .heads_together = 4,
+                  .prefetch = 5,
+                  .prefetch_windows = true,
+                  .nontemporal = true};
+  EXPECT_EQ(to_string(plan),
+            "any width, tokens per block 1, heads per group 2, heads per pass 3, heads loaded together 4, "
+            "prefetch distance 5, windows prefetched, non-temporal stores");
+  EXPECT_EQ(to_string(Plan{.kernel = Kernel::fixed_width}), "fixed width");
+}
+
 TEST(Tuning, AdjacentHeadsPassTogether) {
   const Plan plan = planned({.heads = 8, .tokens = 1024, .head_dim = 64, .tokens_outside = true});
   EXPECT_EQ(plan.kernel, Kernel::fixed_width);

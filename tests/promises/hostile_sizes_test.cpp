@@ -35,7 +35,6 @@
 
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{64} << 20;  // no test here needs as much
 std::atomic<bool> asked_for_more{false};
 
 }  // namespace
@@ -48,6 +47,7 @@ void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
 
 static bool is_too_much(std::size_t size) {
+  constexpr std::size_t kMostBytes = std::size_t{64} << 20;  // no test here needs as much
   if (size <= kMostBytes) return false;
   asked_for_more = true;
   return true;

@@ -26,6 +26,7 @@ endforeach()
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/memory_sanitizer.cpp)
 file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/memory_sanitizer.cpp wrapped REGEX "^WRAP|^ +_Z")
 string(REGEX MATCHALL "_Z[A-Za-z0-9_]+" wrapped "${wrapped}")
+list(APPEND wrapped __cxa_demangle _ZSt17current_exceptionv)
 list(TRANSFORM wrapped PREPEND "-Wl,--wrap=")
 target_link_options(rotary_development INTERFACE ${wrapped})
 

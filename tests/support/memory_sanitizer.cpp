@@ -32,6 +32,25 @@ using List = std::__detail::_List_node_base;
   extern "C" void __wrap_##symbol parameters; \
   void __wrap_##symbol parameters
 
+// The names of types.
+extern "C" char* __real___cxa_demangle(const char* name, char* buffer, std::size_t* size, int* status);
+extern "C" char* __wrap___cxa_demangle(const char* name, char* buffer, std::size_t* size, int* status);
+char* __wrap___cxa_demangle(const char* name, char* buffer, std::size_t* size, int* status) {
+  char* const text = __real___cxa_demangle(name, buffer, size, status);
+  if (text != nullptr) __msan_unpoison_string(text);
+  if (status != nullptr) declare_set(status);
+  return text;
+}
+
+// A copy of the exception that is being handled, returned in memory of the caller.
+extern "C" void** __real__ZSt17current_exceptionv(void** result);
+extern "C" void** __wrap__ZSt17current_exceptionv(void** result);
+void** __wrap__ZSt17current_exceptionv(void** result) {
+  __real__ZSt17current_exceptionv(result);
+  declare_set(result);
+  return result;
+}
+
 // The nodes of std::map, std::set and std::list.
 WRAP(_ZSt29_Rb_tree_insert_and_rebalancebPSt18_Rb_tree_node_baseS0_RS_,
      (bool left, Tree* node, Tree* parent, Tree& root)) {

@@ -31,7 +31,7 @@ export_headers() {
 # listing <folder>: the disassembly and the constants, without names and addresses.
 listing() {
   local source
-  source=$(cd "$scratch/$1" && find include -name compiled.cpp)
+  source=$(cd "$scratch/$1" && find include -name compiled.cpp -not -path '*/attention/*')
   if [[ ! $source ]]; then
     echo "$1 commit: there is no compiled.cpp" >&2
     exit 2

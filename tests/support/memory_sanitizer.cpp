@@ -160,6 +160,8 @@ WRAP_EXCEPTION(invalid_argument, _ZNSt16invalid_argumentC1EPKc,
                _ZNSt16invalid_argumentC1ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE)
 WRAP_EXCEPTION(runtime_error, _ZNSt13runtime_errorC1EPKc,
                _ZNSt13runtime_errorC1ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE)
+WRAP_EXCEPTION(runtime_error, _ZNSt13runtime_errorC2EPKc,  // as the base of another
+               _ZNSt13runtime_errorC2ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE)
 WRAP_EXCEPTION(out_of_range, _ZNSt12out_of_rangeC1EPKc,
                _ZNSt12out_of_rangeC1ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE)
 WRAP_EXCEPTION(logic_error, _ZNSt11logic_errorC1EPKc,

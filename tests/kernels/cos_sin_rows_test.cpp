@@ -144,12 +144,17 @@ TEST(CosSinRowsOfFloat, AreRightBeyondTwoToThe31) {
   }
 }
 
+/// Pairs of a row: around vectors of double, in which rows are computed, and around the 128 that are computed at a time.
+std::vector<Index> row_sizes() {
+  std::vector<Index> sizes = sizes_around(kWidestLanes<double>);
+  sizes.insert(sizes.end(), {127, 128, 129, 300});
+  return sizes;
+}
+
 /// A row depends on its position alone: not on the rows around it, the layout, how the position was named, or
 /// how many pairs fill a vector.
 TYPED_TEST(CosSinRows, DependOnTheirPositionAlone) {
-  std::vector<Index> sizes = sizes_around(kWidestLanes<double>);  // in which rows are computed
-  sizes.push_back(300);
-  for (const Index pairs : sizes) {
+  for (const Index pairs : row_sizes()) {
     const rotary::Frequencies all = rotary::language_frequencies(600);
     rotary::Frequencies some;
     some.values.assign(all.values.begin(), all.values.begin() + pairs);
@@ -387,7 +392,7 @@ TYPED_TEST(CosSinRows, AreTheSameBitsHoweverTheyAreAskedFor) {
   Random random(42);
   SCOPED_TRACE(random.replay());
   with_every_instruction_set([&] {
-    for (const Index pairs : sizes_around(kWidestLanes<double>)) {
+    for (const Index pairs : row_sizes()) {
       const auto row_size = static_cast<std::size_t>(2 * pairs);
       for (const Pairing pairing : {Pairing::half, Pairing::interleaved}) {
         const auto check = [&](const TurnSteps& steps, const Positions& positions) {

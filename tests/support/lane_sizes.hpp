@@ -11,13 +11,13 @@ template <class T>
 inline constexpr Index kWidestLanes = static_cast<Index>(64 / sizeof(T));
 
 /// Counts of elements at which a loop over vectors takes another path, where the widest vector has `lanes` elements, a power of
-/// two: for each vector width up to twice that, one element less, as many, and one more; and several vectors with a remainder.
+/// two: around each power of two up to eight such vectors, one element less, as many, and one more; and eight vectors with a remainder.
 inline std::vector<Index> sizes_around(Index lanes) {
   std::vector<Index> sizes = {1};
   const auto add = [&](Index size) {
     if (size > sizes.back()) sizes.push_back(size);
   };
-  for (Index width = 2; width <= 2 * lanes; width *= 2)
+  for (Index width = 2; width <= 8 * lanes; width *= 2)
     for (const Index size : {width - 1, width, width + 1}) add(size);
   add(8 * lanes + lanes / 2 + 1);
   return sizes;

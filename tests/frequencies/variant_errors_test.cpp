@@ -1,5 +1,4 @@
-// Every parameter of every variant is refused by name if it is out of range, whatever the other parameters are.
-#include <cmath>
+// Parameters of variants that are out of range are refused, and the message says which, also where the frequencies would not depend on them.
 #include <functional>
 #include <limits>
 #include <rotary/frequencies.hpp>
@@ -27,212 +26,141 @@ constexpr double kTheta = 10000, kNan = std::numeric_limits<double>::quiet_NaN()
 
 /// A parameter, and a call that is right but for its value.
 struct Parameter {
-  const char* name;
+  std::string name;
   std::function<void(double)> call;
 };
+using Parameters = std::vector<Parameter>;
 
-void expect_refused(const std::vector<Parameter>& parameters, const std::vector<double>& values) {
-  for (const auto& [name, call] : parameters)
-    for (const double value : values) {
-      SCOPED_TRACE(std::string(name) + " = " + std::to_string(value));
-      expect_error([&, at = &call] { (*at)(value); }, {name});
-    }
+/// Each value is refused by a message that begins with what the parameter is called.
+void expect_refused(const Parameters& parameters, const std::vector<double>& values) {
+  for (const Parameter& parameter : parameters)
+    for (const double value : values)
+      expect_error([&] { parameter.call(value); }, {"rotary: " + parameter.name + " is "});
 }
 
-void use(const Frequencies&) {}
-void use(double) {}
+/// A variant: right options, and the function that they are passed to.
+template <class Options>
+struct Variant {
+  Options right;
+  std::function<void(const Options&)> call;
 
-const LongRopeOptions& longrope() {
-  static const LongRopeOptions options{.short_factor = {1, 1, 1, 1},
-                                       .long_factor = {2, 2, 2, 2},
-                                       .original_max_position_embeddings = 10,
-                                       .max_position_embeddings = 20};
-  return options;
-}
+  template <class Member>
+  Parameter operator()(const char* name, Member Options::*member) const {
+    return {name, [right = right, call = call, member](double value) {
+              Options options = right;
+              options.*member = value;
+              call(options);
+            }};
+  }
+};
+
+const Variant<LinearOptions> linear{{.factor = 2},
+                                    [](const auto& o) { linear_frequencies(kDim, kTheta, o); }};
+const Variant<Llama3Options> llama3{{.factor = 2},
+                                    [](const auto& o) { llama3_frequencies(kDim, kTheta, o); }};
+const Variant<YarnOptions> yarn{{.factor = 2, .original_max_position_embeddings = 10},
+                                [](const auto& o) { yarn_frequencies(kDim, kTheta, o); }};
+const Variant<YarnOptions> deepseek_yarn{{.factor = 2,
+                                          .original_max_position_embeddings = 10,
+                                          .mscale = 1,
+                                          .mscale_all_dim = 1,
+                                          .magnitude = YarnMagnitude::deepseek},
+                                         yarn.call};
+const Variant<NtkOptions> ntk{{.alpha = 2}, [](const auto& o) { ntk_frequencies(kDim, kTheta, o); }};
+const Variant<VllmNtkOptions> vllm_ntk{{.factor = 2},
+                                       [](const auto& o) { vllm_ntk_frequencies(kDim, kTheta, o); }};
+const Variant<FrozenDynamicNtkOptions> frozen_ntk{
+    {.factor = 2}, [](const auto& o) { frozen_dynamic_ntk_frequencies(kDim, kTheta, o); }};
+const Variant<NtkByPartsOptions> by_parts{{.factor = 2, .original_max_position_embeddings = 10},
+                                          [](const auto& o) { ntk_by_parts_frequencies(kDim, kTheta, o); }};
+const Variant<ProportionalOptions> proportional{
+    {.partial_rotary_factor = 0.5}, [](const auto& o) { proportional_frequencies(kDim, kTheta, o); }};
+const Variant<DiffusionOptions> diffusion{{}, [](const auto& o) {
+                                            diffusion_frequencies(std::vector<Index>{4, 4}, kTheta, o);
+                                          }};
+const Variant<GrokOptions> grok{{.factor = 2, .original_max_position_embeddings = 10},
+                                [](const auto& o) { grok_frequencies(kDim, kTheta, o); }};
+const Variant<FopeOptions> fope{{.max_position_embeddings = 10},
+                                [](const auto& o) { fope_frequencies(kDim, kTheta, o); }};
+
+// Of a text of no tokens, for which frequencies are plain.
+const Variant<YarnOptions> dynamic_yarn{yarn.right,
+                                        [](const auto& o) { dynamic_yarn_frequencies(kDim, kTheta, o, 0); }};
+const Variant<DynamicNtkOptions> dynamic_ntk{{.factor = 2, .max_position_embeddings = 10}, [](const auto& o) {
+                                               dynamic_ntk_frequencies(kDim, kTheta, o, 0);
+                                             }};
+const Variant<QwenNtkOptions> qwen_ntk{{.original_max_position_embeddings = 10},
+                                       [](const auto& o) { qwen_ntk_frequencies(kDim, kTheta, o, 0); }};
+const Variant<LongRopeOptions> longrope{{.short_factor = {1, 1, 1, 1},
+                                         .long_factor = {2, 2, 2, 2},
+                                         .original_max_position_embeddings = 10,
+                                         .max_position_embeddings = 20},
+                                        [](const auto& o) { longrope_frequencies(kDim, kTheta, o, 0); }};
 
 TEST(VariantErrors, ParametersThatMustBePositive) {
-  const std::vector<Parameter> parameters = {
-      {"factor", [](double x) { use(linear_frequencies(kDim, kTheta, {.factor = x})); }},
-      {"factor",
-       [](double x) {
-         use(llama3_frequencies(kDim, kTheta, {.factor = x, .original_max_position_embeddings = 10}));
-       }},
-      {"original_max_position_embeddings",
-       [](double x) {
-         use(llama3_frequencies(kDim, kTheta, {.factor = 2, .original_max_position_embeddings = x}));
-       }},
-      {"factor",
-       [](double x) {
-         use(yarn_frequencies(kDim, kTheta, {.factor = x, .original_max_position_embeddings = 10}));
-       }},
-      {"original_max_position_embeddings",
-       [](double x) {
-         use(yarn_frequencies(kDim, kTheta, {.factor = 2, .original_max_position_embeddings = x}));
-       }},
-      {"beta_fast",
-       [](double x) {
-         use(yarn_frequencies(kDim, kTheta,
-                              {.factor = 2, .original_max_position_embeddings = 10, .beta_fast = x}));
-       }},
-      {"beta_slow",
-       [](double x) {
-         use(yarn_frequencies(kDim, kTheta,
-                              {.factor = 2, .original_max_position_embeddings = 10, .beta_slow = x}));
-       }},
-      {"theta", [](double x) { correction_range(kDim, x, 10, 32); }},
-      {"factor", [](double x) { use(yarn_mscale(x)); }},
-      // A text that is no longer than the original context, for which the frequencies are plain.
-      {"factor",
-       [](double x) {
-         use(dynamic_yarn_frequencies(kDim, kTheta, {.factor = x, .original_max_position_embeddings = 10},
-                                      5));
-       }},
-      {"original_max_position_embeddings",
-       [](double x) {
-         use(dynamic_yarn_frequencies(kDim, kTheta, {.factor = 2, .original_max_position_embeddings = x}, 0));
-       }},
-      {"original_max_position_embeddings",
-       [](double x) {
-         LongRopeOptions options = longrope();
-         options.original_max_position_embeddings = x;
-         use(longrope_frequencies(kDim, kTheta, options, 0));
-       }},
-      {"max_position_embeddings",
-       [](double x) {
-         LongRopeOptions options = longrope();
-         options.max_position_embeddings = x;
-         use(longrope_frequencies(kDim, kTheta, options, 0));
-       }},
-      {"factor",
-       [](double x) {
-         LongRopeOptions options = longrope();
-         options.factor = x;
-         use(longrope_frequencies(kDim, kTheta, options, 0));
-       }},
-      {"alpha", [](double x) { use(ntk_frequencies(kDim, kTheta, {.alpha = x})); }},
-      {"factor", [](double x) { use(vllm_ntk_frequencies(kDim, kTheta, {.factor = x})); }},
-      {"factor",
-       [](double x) {
-         use(dynamic_ntk_frequencies(kDim, kTheta, {.factor = x, .max_position_embeddings = 10}, 0));
-       }},
-      {"max_position_embeddings",
-       [](double x) {
-         use(dynamic_ntk_frequencies(kDim, kTheta, {.factor = 2, .max_position_embeddings = x}, 0));
-       }},
-      {"factor", [](double x) { use(frozen_dynamic_ntk_frequencies(kDim, kTheta, {.factor = x})); }},
-      {"max_position_embeddings", [](double x) { use(dynamic_ntk_length(0, 0, x)); }},
-      {"length", [](double x) { use(qwen_ntk_alpha(x, 10)); }},
-      {"original_max_position_embeddings", [](double x) { use(qwen_ntk_alpha(1, x)); }},
-      {"original_max_position_embeddings",
-       [](double x) { use(qwen_ntk_frequencies(kDim, kTheta, {.original_max_position_embeddings = x}, 0)); }},
-      {"factor",
-       [](double x) {
-         use(ntk_by_parts_frequencies(kDim, kTheta, {.factor = x, .original_max_position_embeddings = 10}));
-       }},
-      {"partial_rotary_factor",
-       [](double x) { use(proportional_frequencies(kDim, kTheta, {.partial_rotary_factor = x})); }},
-      {"factor", [](double x) { use(proportional_frequencies(kDim, kTheta, {.factor = x})); }},
-      {"ntk_factor",
-       [](double x) {
-         use(diffusion_frequencies(std::vector<Index>{4, 4}, kTheta, {.ntk_factor = x}));
-       }},
-      {"factor",
-       [](double x) {
-         use(grok_frequencies(kDim, kTheta, {.factor = x, .original_max_position_embeddings = 10}));
-       }},
-      {"max_position_embeddings",
-       [](double x) { use(fope_frequencies(kDim, kTheta, {.max_position_embeddings = x})); }},
-  };
-  expect_refused(parameters, {0, -1, kNan, kInfinity});
+  expect_refused(
+      {linear("factor", &LinearOptions::factor),
+       llama3("factor", &Llama3Options::factor),
+       llama3("original_max_position_embeddings", &Llama3Options::original_max_position_embeddings),
+       yarn("factor", &YarnOptions::factor),
+       yarn("original_max_position_embeddings", &YarnOptions::original_max_position_embeddings),
+       yarn("beta_fast", &YarnOptions::beta_fast),
+       yarn("beta_slow", &YarnOptions::beta_slow),
+       {"theta", [](double x) { correction_range(kDim, x, 10, 32); }},
+       {"factor", [](double x) { yarn_mscale(x); }},
+       dynamic_yarn("factor", &YarnOptions::factor),
+       dynamic_yarn("original_max_position_embeddings", &YarnOptions::original_max_position_embeddings),
+       longrope("original_max_position_embeddings", &LongRopeOptions::original_max_position_embeddings),
+       longrope("max_position_embeddings", &LongRopeOptions::max_position_embeddings),
+       longrope("factor", &LongRopeOptions::factor),
+       ntk("alpha", &NtkOptions::alpha),
+       vllm_ntk("factor", &VllmNtkOptions::factor),
+       dynamic_ntk("factor", &DynamicNtkOptions::factor),
+       dynamic_ntk("max_position_embeddings", &DynamicNtkOptions::max_position_embeddings),
+       frozen_ntk("factor", &FrozenDynamicNtkOptions::factor),
+       {"max_position_embeddings", [](double x) { dynamic_ntk_length(0, 0, x); }},
+       {"length", [](double x) { qwen_ntk_alpha(x, 10); }},
+       {"original_max_position_embeddings", [](double x) { qwen_ntk_alpha(1, x); }},
+       qwen_ntk("original_max_position_embeddings", &QwenNtkOptions::original_max_position_embeddings),
+       by_parts("factor", &NtkByPartsOptions::factor),
+       by_parts("original_max_position_embeddings", &NtkByPartsOptions::original_max_position_embeddings),
+       proportional("partial_rotary_factor", &ProportionalOptions::partial_rotary_factor),
+       proportional("the factor that positions are divided by", &ProportionalOptions::factor),
+       diffusion("ntk_factor", &DiffusionOptions::ntk_factor),
+       diffusion("the factor that positions are divided by", &DiffusionOptions::linear_factor),
+       grok("factor", &GrokOptions::factor),
+       grok("original_max_position_embeddings", &GrokOptions::original_max_position_embeddings),
+       grok("beta_fast", &GrokOptions::beta_fast),
+       grok("beta_slow", &GrokOptions::beta_slow),
+       fope("max_position_embeddings", &FopeOptions::max_position_embeddings)},
+      {0, -1, kNan, kInfinity});
 }
 
 TEST(VariantErrors, ParametersThatMustNotBeNegative) {
-  const std::vector<Parameter> parameters = {
-      {"low_freq_factor",
-       [](double x) {
-         use(llama3_frequencies(kDim, kTheta,
-                                {.factor = 2, .low_freq_factor = x, .original_max_position_embeddings = 10}));
-       }},
-      {"high_freq_factor",
-       [](double x) {
-         use(llama3_frequencies(
-             kDim, kTheta, {.factor = 2, .high_freq_factor = x, .original_max_position_embeddings = 10}));
-       }},
-      {"length",
-       [](double x) {
-         use(dynamic_yarn_frequencies(kDim, kTheta, {.factor = 2, .original_max_position_embeddings = 10},
-                                      x));
-       }},
-      {"length", [](double x) { use(longrope_frequencies(kDim, kTheta, longrope(), x)); }},
-      {"length",
-       [](double x) {
-         use(dynamic_ntk_frequencies(kDim, kTheta, {.factor = 2, .max_position_embeddings = 10}, x));
-       }},
-      {"length_in_use", [](double x) { use(dynamic_ntk_length(x, 0, 10)); }},
-      {"length", [](double x) { use(dynamic_ntk_length(0, x, 10)); }},
-      {"length",
-       [](double x) {
-         use(qwen_ntk_frequencies(kDim, kTheta, {.original_max_position_embeddings = 10}, x));
-       }},
-  };
-  expect_refused(parameters, {-1, kNan});
+  expect_refused({llama3("low_freq_factor", &Llama3Options::low_freq_factor),
+                  llama3("high_freq_factor", &Llama3Options::high_freq_factor),
+                  {"length", [](double x) { dynamic_yarn_frequencies(kDim, kTheta, dynamic_yarn.right, x); }},
+                  {"length", [](double x) { longrope_frequencies(kDim, kTheta, longrope.right, x); }},
+                  {"length", [](double x) { dynamic_ntk_frequencies(kDim, kTheta, dynamic_ntk.right, x); }},
+                  {"length_in_use", [](double x) { dynamic_ntk_length(x, 0, 10); }},
+                  {"length", [](double x) { dynamic_ntk_length(0, x, 10); }},
+                  {"length", [](double x) { qwen_ntk_frequencies(kDim, kTheta, qwen_ntk.right, x); }}},
+                 {-1, kNan});
 }
 
 TEST(VariantErrors, ParametersThatMustBeFinite) {
-  const std::vector<Parameter> parameters = {
-      {"mscale", [](double x) { use(yarn_mscale(2, x)); }},
-      {"mscale",
-       [](double x) {
-         use(yarn_frequencies(kDim, kTheta,
-                              {.factor = 2,
-                               .original_max_position_embeddings = 10,
-                               .mscale = x,
-                               .mscale_all_dim = 1,
-                               .magnitude = YarnMagnitude::deepseek}));
-       }},
-      {"mscale_all_dim",
-       [](double x) {
-         use(yarn_frequencies(kDim, kTheta,
-                              {.factor = 2,
-                               .original_max_position_embeddings = 10,
-                               .mscale = 1,
-                               .mscale_all_dim = x,
-                               .magnitude = YarnMagnitude::deepseek}));
-       }},
-      {"attention_factor",
-       [](double x) {
-         use(yarn_frequencies(kDim, kTheta,
-                              {.factor = 2, .original_max_position_embeddings = 10, .attention_factor = x}));
-       }},
-      {"extrapolation_factor",
-       [](double x) {
-         use(yarn_frequencies(
-             kDim, kTheta, {.factor = 2, .original_max_position_embeddings = 10, .extrapolation_factor = x}));
-       }},
-      {"attention_factor",
-       [](double x) {
-         LongRopeOptions options = longrope();
-         options.attention_factor = x;
-         use(longrope_frequencies(kDim, kTheta, options, 0));
-       }},
-      {"mixed_b", [](double x) { use(vllm_ntk_frequencies(kDim, kTheta, {.factor = 2, .mixed_b = x})); }},
-      {"ntk_factor",
-       [](double x) {
-         use(ntk_by_parts_frequencies(
-             kDim, kTheta, {.factor = 2, .original_max_position_embeddings = 10, .ntk_factor = x}));
-       }},
-      {"extrapolation_factor",
-       [](double x) {
-         use(ntk_by_parts_frequencies(
-             kDim, kTheta, {.factor = 2, .original_max_position_embeddings = 10, .extrapolation_factor = x}));
-       }},
-      {"extrapolation_factor",
-       [](double x) {
-         use(grok_frequencies(
-             kDim, kTheta, {.factor = 2, .original_max_position_embeddings = 10, .extrapolation_factor = x}));
-       }},
-  };
-  expect_refused(parameters, {kNan, kInfinity, -kInfinity});
+  expect_refused(
+      {{"mscale", [](double x) { yarn_mscale(2, x); }},
+       deepseek_yarn("mscale", &YarnOptions::mscale),
+       deepseek_yarn("mscale_all_dim", &YarnOptions::mscale_all_dim),
+       yarn("the magnitude from attention_factor, attn_factor and mscale", &YarnOptions::attention_factor),
+       yarn("extrapolation_factor", &YarnOptions::extrapolation_factor),
+       longrope("attention_factor", &LongRopeOptions::attention_factor),
+       vllm_ntk("mixed_b", &VllmNtkOptions::mixed_b),
+       by_parts("ntk_factor", &NtkByPartsOptions::ntk_factor),
+       by_parts("extrapolation_factor", &NtkByPartsOptions::extrapolation_factor),
+       grok("extrapolation_factor", &GrokOptions::extrapolation_factor)},
+      {kNan, kInfinity, -kInfinity});
 }
 
 }  // namespace

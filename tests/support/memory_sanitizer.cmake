@@ -24,9 +24,9 @@ endforeach()
 
 # Calls of the functions that memory_sanitizer.cpp wraps are redirected to it.
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/memory_sanitizer.cpp)
-file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/memory_sanitizer.cpp wrapped REGEX "^WRAP|^ +_Z")
-string(REGEX MATCHALL "_Z[A-Za-z0-9_]+" wrapped "${wrapped}")
-list(APPEND wrapped __cxa_demangle _ZSt17current_exceptionv)
+file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/memory_sanitizer.cpp wrapped REGEX "^WRAP|^ +_Z|__wrap_[^#]*;")
+string(REGEX MATCHALL "_Z[A-Za-z0-9_]+|__cxa_[a-z]+" wrapped "${wrapped}")
+list(REMOVE_DUPLICATES wrapped)
 list(TRANSFORM wrapped PREPEND "-Wl,--wrap=")
 target_link_options(rotary_development INTERFACE ${wrapped})
 

@@ -113,10 +113,7 @@ TEST(Misuse, OneInBracesIsThePositionOne) {
   EXPECT_TRUE(same_bits(braces, number));
 }
 
-// --- options
-
-// An argument that changes nothing is a mistake about what the others do.
-// Of a tensor, the compiler says so.
+// A view of one axis is found at run time; a tensor of one axis does not compile.
 TEST(Misuse, AViewOfOneAxis) {
   float numbers[8] = {};
   const StridedView<float> view(numbers, {8}, {1});
@@ -126,6 +123,9 @@ TEST(Misuse, AViewOfOneAxis) {
   expect_error([&] { apply_rotary_emb_in_place(table, view); }, {"at least two axes", "[8]"});
 }
 
+// --- options
+
+// An argument that changes nothing is a mistake about what the others do.
 TEST(Misuse, ArgumentsWithoutEffect) {
   struct Wrong {
     RotaryEmbeddingOptions options;

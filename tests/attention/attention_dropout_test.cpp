@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <rotary/attention/attention_dropout.hpp>
 
-namespace rotary {
+namespace rotary::testing {
 namespace {
 
 /// The dropped ones of 64 keys, that of the first in the lowest bit.
@@ -22,8 +22,7 @@ std::uint64_t dropped(const detail::AttentionDropout& dropout, Index sequence, I
   return bits;
 }
 
-// A seed drops the same probabilities in every version, so that training which is resumed goes on as it would have. The numbers
-// are those of a program in another language.
+// These numbers change if the hash does. Training that is resumed would then go on otherwise than it began.
 TEST(AttentionDropout, DependsOnSeedAndIndicesAlone) {
   EXPECT_EQ(dropped({0.5, 7}, 1, 2, 3, 0), 0xa2190adf5fe6694du);
   EXPECT_EQ(dropped({0.5, 7}, 1, 2, 3, 1000), 0x59793df3b688fc75u);
@@ -43,4 +42,4 @@ TEST(AttentionDropout, DropsTheShareThatWasAskedFor) {
 }
 
 }  // namespace
-}  // namespace rotary
+}  // namespace rotary::testing

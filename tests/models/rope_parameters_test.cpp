@@ -3,7 +3,7 @@
 
 #include <rotary/models/rope_parameters.hpp>
 
-namespace rotary {
+namespace rotary::testing {
 namespace {
 
 TEST(RopeParameters, HaveALayoutWithBothPairings) {
@@ -27,4 +27,4 @@ TEST(RopeParameters, WithoutAnOutputPairingWriteTheirOwn) {
 }
 
 }  // namespace
-}  // namespace rotary
+}  // namespace rotary::testing

@@ -148,7 +148,7 @@ class KeyValueCache {
     append(id, keys, values, next_position(id));
   }
 
-  /// Appends n tokens at `at`: the position of the first, or ids, `Positions` or `TokenPositions` of all.
+  /// Appends n tokens at `at`: the position of the first, or ids, `Positions` or `TokenPositions`, of `axes()` coordinates.
   template <class K, class V, class At>
   void append(SequenceId id, const K& keys, const V& values, const At& at) {
     if constexpr (detail::check_rotatable<K>() && detail::check_rotatable<V>()) {

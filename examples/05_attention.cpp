@@ -1,6 +1,6 @@
 // Attends with rotated queries and keys, and takes a step of gradient descent.
 #include <cstdio>
-#include <rotary/rotary.hpp>
+#include <rotary/attention.hpp>
 
 namespace {
 

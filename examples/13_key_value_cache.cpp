@@ -2,7 +2,8 @@
 // call attends to all of them. At last a sequence is reduced to its first tokens and its last.
 #include <cmath>
 #include <cstdio>
-#include <rotary/rotary.hpp>
+#include <rotary/attention/attend_cached.hpp>
+#include <rotary/key_cache/key_value_cache.hpp>
 #include <vector>
 
 namespace {

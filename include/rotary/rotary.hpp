@@ -1,4 +1,5 @@
-// rotary: rotary position embeddings for Eigen tensors. Includes all of it, in the order of the mathematics.
+// rotary: rotary position embeddings for Eigen tensors. Includes all of it in the order of the mathematics, except attention,
+// models and operators, which take long to compile: attention.hpp, presets.hpp, from_config.hpp and the headers of operators/.
 #pragma once
 
 // clang-format off
@@ -72,6 +73,4 @@
 #include "key_cache.hpp"                      // rotated keys while decoding: append, shift, drop, fork
 #include "key_cache/key_value_cache.hpp"      // keys and values of many sequences, in shared pages
 #include "labml.hpp"                          // labml's module
-#include "attention.hpp"                      // attend, and labml's attention
-#include "attention/attend_cached.hpp"        // attend to the sequences of a cache
 // clang-format on

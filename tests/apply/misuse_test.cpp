@@ -2,6 +2,7 @@
 // return wrong numbers.
 #include <gtest/gtest.h>
 
+#include <rotary/attention.hpp>
 #include <rotary/presets.hpp>
 #include <rotary/rotary.hpp>
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <rotary/attention.hpp>
 #include <rotary/rotary.hpp>
 
 #include "../support/compiled_kernels.hpp"

@@ -60,7 +60,7 @@ foreach(header IN LISTS headers)
 endforeach()
 
 # What rotary.hpp includes, and the headers that one includes by themselves, directly or not.
-set(umbrellas rotary.hpp apply/compile.hpp attention/compile.hpp kernels/testing.hpp presets.hpp from_config.hpp operators/onnx.hpp
+set(umbrellas rotary.hpp attention.hpp apply/compile.hpp attention/compile.hpp kernels/testing.hpp presets.hpp from_config.hpp operators/onnx.hpp
   operators/ggml.hpp operators/flash_attention.hpp attention/ring.hpp)
 set(reached ${umbrellas})
 set(todo ${umbrellas})

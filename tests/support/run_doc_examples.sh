@@ -46,7 +46,7 @@ xargs awk -v begin="$begin" -v end="$end" '
 # The includes an example shows go to the top. Headers that rotary.hpp leaves out and nothing else is needed for come
 # with it.
 {
-  for header in rotary presets operators/onnx operators/ggml operators/flash_attention; do
+  for header in rotary attention presets operators/onnx operators/ggml operators/flash_attention; do
     echo "#include <rotary/$header.hpp>"
   done
   grep '^ *#include' "$work/functions" | LC_ALL=C sort -u || true

@@ -25,14 +25,15 @@ struct PollingDevice {
   }
 };
 
-/// The keys and values of one rank, or the gradients of them, one after the other in memory.
+/// The keys and values of one rank, or the gradients of them, one after the other in memory. The data may be
+/// null where only the size is of interest.
 template <RowScalar T>
 struct RingBlock {
   HeadBlock<T> keys, values;
 
   RingBlock(T* data, const AttentionSizes& sizes, Index tokens)
       : keys{data, sizes.batch, sizes.kv_heads, tokens, sizes.d},
-        values{data + keys.size(), sizes.batch, sizes.kv_heads, tokens, sizes.d_v} {}
+        values{data ? data + keys.size() : nullptr, sizes.batch, sizes.kv_heads, tokens, sizes.d_v} {}
   Index size() const { return keys.size() + values.size(); }
 };
 

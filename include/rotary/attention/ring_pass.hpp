@@ -25,8 +25,8 @@ struct PollingDevice {
   }
 };
 
-/// The keys and values of one rank, or the gradients of them, one after the other in memory. The data may be
-/// null where only the size is of interest.
+/// The keys and values of one rank, or the gradients of them, one after the other in memory; without data where only
+/// their size is asked for.
 template <RowScalar T>
 struct RingBlock {
   HeadBlock<T> keys, values;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the library costs a compilation, in seconds and in bytes of machine code: including it, the first tensor that
-# is rotated, each further type of tensor, and a rotation where `rotary::compiled` has the instantiations.
+# What the library costs a compilation, in seconds and in bytes of machine code: including it, and attention, the first tensor
+# that is rotated, each further type of tensor, and a rotation where `rotary::compiled` has the instantiations.
 #
 #   bench/compile_cost.sh [REPETITIONS]     medians of 5, or of so many; CXX chooses the compiler
 #
@@ -24,6 +24,8 @@ write eigen <<'END'
 #endif
 END
 write rotary <<<'#include <rotary/rotary.hpp>'
+write attention <<<'#include <rotary/rotary.hpp>
+#include <rotary/attention.hpp>'
 one='
 #include <rotary/rotary.hpp>
 void one(const rotary::RotaryEmbedding<float>& r, rotary::Tensor<float, 4>& x) { r.rotate_in_place(x); }'
@@ -43,7 +45,7 @@ seconds() {
 }
 for ((n = 1; n <= repetitions; ++n)); do
   echo "-- round $n of $repetitions" >&2
-  for file in eigen rotary one compiled type scalar; do seconds "$file" >>"$scratch/$file.times"; done
+  for file in eigen rotary attention one compiled type scalar; do seconds "$file" >>"$scratch/$file.times"; done
 done
 # Bytes of machine code and constants in an object file: those of all its sections that are loaded and not written.
 text() { size "$scratch/$1.o" | awk 'NR == 2 { print $1 }'; }
@@ -51,9 +53,9 @@ median() { sort -n "$scratch/$1.times" | awk '{ t[NR] = $1 } END { print t[int((
 
 "$compiler" --version | awk -v n="$repetitions" 'NR == 1 { print $0 ", -O2, medians of " n ":\n" }'
 if [[ -f include/rotary/apply/compiled.hpp ]]; then compiled=$(median compiled) compiled_text=$(text compiled); fi
-awk -v eigen="$(median eigen)" -v rotary="$(median rotary)" -v one="$(median one)" -v type="$(median type)" \
+awk -v eigen="$(median eigen)" -v rotary="$(median rotary)" -v attention="$(median attention)" -v one="$(median one)" -v type="$(median type)" \
   -v scalar="$(median scalar)" -v compiled="${compiled:-}" -v eigen_text="$(text eigen)" -v rotary_text="$(text rotary)" \
-  -v one_text="$(text one)" -v type_text="$(text type)" -v scalar_text="$(text scalar)" \
+  -v attention_text="$(text attention)" -v one_text="$(text one)" -v type_text="$(text type)" -v scalar_text="$(text scalar)" \
   -v compiled_text="${compiled_text:-0}" '
   function line(what, over, seconds, bytes, goal, goal_bytes) {
     printf "| %s | %s | %.2f s | %.1f KB | %s | %s |\n", what, over, seconds, bytes / 1000,
@@ -64,6 +66,7 @@ awk -v eigen="$(median eigen)" -v rotary="$(median rotary)" -v one="$(median one
     print "| what | over | costs | code | goal | |\n|---|---|---|---|---|---|"
     line("Eigen'"'"'s Tensor header", "nothing", eigen, eigen_text, 0)
     line("rotary/rotary.hpp", "Eigen'"'"'s Tensor header", rotary - eigen, rotary_text - eigen_text, 0.5)
+    line("rotary/attention.hpp", "rotary/rotary.hpp", attention - rotary, attention_text - rotary_text, 0)
     line("a rank-4 row-major float tensor rotated", "rotary/rotary.hpp", one - rotary, one_text - rotary_text, 3, 60)
     if (compiled) line("the same with rotary::compiled", "rotary/rotary.hpp", compiled - rotary, compiled_text - rotary_text, 0.5, 10)
     line("also a rank-3 column-major float tensor", "that", type - one, type_text - one_text, 0.15)

@@ -9,6 +9,7 @@
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/frequencies/mrope_axes.hpp>
 #include <rotary/key_cache.hpp>
+#include <rotary/operators/ggml.hpp>
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"
@@ -137,6 +138,20 @@ TEST(Allocation, EmbeddingsDoNone) {
       }
     });
   });
+}
+
+// Rows of the positions below 8192 are stored unless another number is given; those beyond are computed in each call.
+TEST(Allocation, IsForRowsBelow8192ByDefault) {
+  StridedArray<float> x({1, 1, 8});
+  const auto view = x.view();
+  const ggml::Rope<float> rope({.n_dims = 8});
+  for (const auto& embedding :
+       {RotaryEmbedding<float>(RotaryEmbeddingOptions{.dim = 8}),
+        RotaryEmbedding<float>(language_frequencies(8)), RotaryEmbedding<float>(rope.embedding())}) {
+    EXPECT_EQ(allocations_in([&] { embedding.rotate_in_place(view, 8192); }), 0);
+    EXPECT_GE(allocations_in([&] { embedding.rotate_in_place(view, 8191); }), 1);
+    EXPECT_EQ(allocations_in([&] { embedding.rotate_in_place(view, 8191); }), 0);
+  }
 }
 
 TEST(Allocation, XPosDoesNone) {

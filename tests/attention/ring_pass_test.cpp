@@ -38,6 +38,7 @@ class ThreadMessages {
     buffers_.emplace_back(static_cast<std::size_t>(count), T(77));
     return buffers_.back().data();
   }
+  std::size_t buffers() const { return buffers_.size(); }
   void send(RingTag tag, const T* data, Index count) { sent_.push_back({tag, data, count}); }
   void receive(RingTag tag, T* data, Index count) {
     std::fill_n(data, count, T(55));  // MPI may write at any time from here on
@@ -112,6 +113,8 @@ std::vector<RankTensors<T>> run_ring(const RingCase& c, std::uint64_t seed = 1) 
       const auto log_sum = TokenOutput<T>::of(sums);
       ThreadMessages<T> messages(forward, static_cast<int>(rank), c.ranks(), seed * 100 + rank);
       pass.attend(output(r.out), &log_sum, messages, CallingThread());
+      // The block that is read, and the one that arrives meanwhile.
+      EXPECT_EQ(messages.buffers(), ranks == 1 ? 1u : 2u);
       ThreadMessages<T> more(backward, static_cast<int>(rank), c.ranks(), seed * 200 + rank);
       pass.backward(
           {input(r.out), input(r.grad_out), TokenInput<T>::of(StridedView<const T>(sums), nullptr, ""),

@@ -555,6 +555,11 @@ TEST(FromConfigAssume, LanguageModelsOfWrappers) {
         from_config(Json{{"model_type", "some_vlm"}, {"text_config", llama}});
       },
       {"text_config.model_type is missing"});
+  expect_error(
+      [&] {
+        from_config(Json{{"model_type", "idefics3"}});
+      },
+      {"model_type is idefics3", "text_config", "there is none"});
   EXPECT_EQ(from_config(Json{{"model_type", "idefics3"}, {"text_config", llama}}).model_type, "llama");
   expect_error(
       [&] {

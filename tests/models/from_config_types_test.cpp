@@ -152,6 +152,19 @@ TEST(FromConfigTypes, EveryTypeHasAPublishedConfiguration) {
     EXPECT_TRUE(covered.contains(std::string(name))) << name;
 }
 
+// Keys that are not `required` in the file have a default in the type.
+TEST(FromConfigTypes, KeysWithoutADefault) {
+  for (const Json& entry : published()) {
+    Json required = Json::array();
+    for (const auto& [key, value] : entry.at("config").items()) {
+      Json config = entry.at("config");
+      config.erase(key);
+      if (error_of_call([&] { from_config(config); }) != kNoError) required.push_back(key);
+    }
+    EXPECT_EQ(required, entry.at("required")) << entry.at("name");
+  }
+}
+
 TEST(FromConfigTypes, TheTableIsInOrder) {
   std::set<std::string_view> names;
   for (const detail::ModelType& type : detail::kModelTypes) {

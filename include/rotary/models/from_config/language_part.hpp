@@ -68,6 +68,9 @@ inline const ModelType& find_type(const LanguagePart& part) {
         " is missing, so neither pairs nor layers are known; assume.model_type can name a known type to read "
         "it as");
   const ModelType* type = find_model_type(part.model_type);
+  if (!type && find_wrapper_type(part.model_type))
+    fail(model.path("model_type"), " is ", part.model_type,
+         ", whose language model is in an object such as text_config, and there is none");
   if (!type)
     fail(model.path("model_type"), " is ", part.model_type,
          ", a type that this version does not know; assume.model_type can name a known type to read it as");

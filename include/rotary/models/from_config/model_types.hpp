@@ -13,8 +13,8 @@
 //   model_types/partial.hpp      a part of the head rotates
 //   model_types/whole.hpp        all others: Llama's attention
 //
-// The test is a published configuration in tests/configs/model_types/published.json, with the expected
-// numbers. from_config_page_test with ROTARY_WRITE_DOCS set rewrites docs/model-types.md.
+// The test is a published configuration in tests/configs/model_types/published.json, with the keys that it must
+// have and the expected numbers. from_config_page_test with ROTARY_WRITE_DOCS set rewrites docs/model-types.md.
 #pragma once
 
 #include <array>

@@ -1,7 +1,9 @@
-// Parameters of variants that are out of range are refused, and the message says which, also where the frequencies would not depend on them.
+// Parameters of variants: their values if left out. Those that are out of range are refused, and the message says which, also
+// where the frequencies would not depend on them.
 #include <functional>
 #include <limits>
 #include <rotary/frequencies.hpp>
+#include <rotary/frequencies/embedding_options.hpp>
 #include <rotary/frequencies/fope.hpp>
 #include <rotary/frequencies/grok.hpp>
 #include <rotary/frequencies/linear.hpp>
@@ -161,6 +163,55 @@ TEST(VariantErrors, ParametersThatMustBeFinite) {
        by_parts("extrapolation_factor", &NtkByPartsOptions::extrapolation_factor),
        grok("extrapolation_factor", &GrokOptions::extrapolation_factor)},
       {kNan, kInfinity, -kInfinity});
+}
+
+// --- parameters that are left out
+
+template <class Options>
+void expect_defaults(std::initializer_list<std::pair<double Options::*, double>> parameters) {
+  for (const auto& [member, value] : parameters) EXPECT_EQ(Options{}.*member, value);
+}
+
+TEST(VariantParameters, ThatAreLeftOut) {
+  using E = RotaryEmbeddingOptions;
+  expect_defaults<E>(
+      {{&E::theta, 10000}, {&E::max_freq, 10}, {&E::interpolate_factor, 1}, {&E::theta_rescale_factor, 1}});
+  EXPECT_EQ(E{}.num_freqs, 1);
+  EXPECT_EQ(E{}.cache_max_seq_len, 8192);
+  expect_defaults<LinearOptions>({{&LinearOptions::factor, 1}});
+  using L = Llama3Options;
+  expect_defaults<L>({{&L::factor, 8},
+                      {&L::low_freq_factor, 1},
+                      {&L::high_freq_factor, 4},
+                      {&L::original_max_position_embeddings, 8192}});
+  using Y = YarnOptions;
+  expect_defaults<Y>({{&Y::factor, 1},
+                      {&Y::beta_fast, 32},
+                      {&Y::beta_slow, 1},
+                      {&Y::extrapolation_factor, 1},
+                      {&Y::attn_factor, 1}});
+  EXPECT_TRUE(Y{}.truncate);
+  using G = GrokOptions;
+  expect_defaults<G>(
+      {{&G::factor, 1}, {&G::beta_fast, 32}, {&G::beta_slow, 1}, {&G::extrapolation_factor, 1}});
+  EXPECT_TRUE(G{}.truncate);
+  using N = NtkByPartsOptions;
+  expect_defaults<N>({{&N::factor, 1}, {&N::ntk_factor, 1}, {&N::extrapolation_factor, 1}});
+  expect_defaults<NtkOptions>({{&NtkOptions::alpha, 1}});
+  expect_defaults<VllmNtkOptions>({{&VllmNtkOptions::factor, 1}});
+  expect_defaults<DynamicNtkOptions>({{&DynamicNtkOptions::factor, 1}});
+  expect_defaults<FrozenDynamicNtkOptions>({{&FrozenDynamicNtkOptions::factor, 1}});
+  using P = ProportionalOptions;
+  expect_defaults<P>({{&P::partial_rotary_factor, 1}, {&P::factor, 1}});
+  using D = DiffusionOptions;
+  expect_defaults<D>({{&D::linear_factor, 1}, {&D::ntk_factor, 1}});
+  // 0: they must be given, see above, or there are none.
+  for (const double length :
+       {Y{}.original_max_position_embeddings, G{}.original_max_position_embeddings,
+        N{}.original_max_position_embeddings, LongRopeOptions{}.original_max_position_embeddings,
+        LongRopeOptions{}.max_position_embeddings, DynamicNtkOptions{}.max_position_embeddings,
+        QwenNtkOptions{}.original_max_position_embeddings, FopeOptions{}.max_position_embeddings})
+    EXPECT_EQ(length, 0);
 }
 
 }  // namespace

@@ -254,6 +254,14 @@ TEST(MultiHeadAttention, TokensMayHaveOneFeature) {
   x.setConstant(1);
   const Tensor<double, 3> y = attention.forward(x, x, x);
   for (Index n = 0; n < y.size(); ++n) EXPECT_EQ(y.data()[n], 3);
+
+  RotaryMultiHeadAttention<double> one({.heads = 1, .d_model = 1, .rope_percentage = 0});
+  one.weights().set_zero();
+  one.weights().value.weight.setConstant(5);
+  one.weights().output.weight.setConstant(7);
+  Tensor<double, 3> token(1, 1, 1);
+  token.setConstant(1);
+  EXPECT_EQ(one.forward(token, token, token)(0, 0, 0), 35);
 }
 
 TEST(MultiHeadAttention, ProbabilitiesAreThoseOfTheOutput) {

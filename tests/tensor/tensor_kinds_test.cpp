@@ -69,7 +69,7 @@ void expect_same(const X& found, const Array& wanted, const char* what) {
   }
 }
 
-/// All three ways of rotating `x`, which holds the numbers of `from`; `out` is of the same shape.
+/// All ways of rotating `x`, which holds the numbers of `from`; `out` is of the same shape.
 template <class X, class Out>
 void check(X&& x, Out&& out, const Array& from, const RotateOptions& options = {}) {
   const Array wanted = rotated(from, options);
@@ -80,6 +80,9 @@ void check(X&& x, Out&& out, const Array& from, const RotateOptions& options = {
   expect_same(x, from, "the input");
   rotary_emb().rotate_in_place(x, options);
   expect_same(x, wanted, "in place");
+  assign(x, from);
+  rotary_emb().rotate_into(x, x, options);
+  expect_same(x, wanted, "into itself");
 }
 
 Array random_array(std::vector<Index> extents) {

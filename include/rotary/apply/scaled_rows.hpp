@@ -6,7 +6,6 @@
 
 #include "../cos_sin_table.hpp"
 #include "../tensor/broadcast.hpp"
-#include "window_job.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
@@ -25,7 +24,6 @@ CosSinTable<T> scaled_table(const TurnSteps& steps, const Positions& positions, 
                             const StridedView<const X>& x) {
   const int seq_axis = static_cast<int>(layout.seq_dim), last = x.rank - 1;
   const Index pairs = steps.pairs(), width = 2 * pairs;
-  check_window(x, layout.start_index, width);
   check_magnitude<T>(factor);
   const auto scales = aligned_scale(scale, x.rank, seq_axis);
   if (scales.extent(last) != 1 && scales.extent(last) != width)

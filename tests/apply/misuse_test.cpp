@@ -276,6 +276,8 @@ TEST(Misuse, AnglesOfTheOtherPairing) {
   const std::vector<double> ids = {0, 1, 2, 3, 4};
   Tensor<float, 3> q(2, 5, 8);
   q.setConstant(1);
+  Tensor<float, 2> scale(5, 8);
+  for (Index n = 0; n < scale.size(); ++n) scale.data()[n] = 1 + static_cast<float>(n);
   for (const Pairing pairing : kPairings) {
     const RotaryEmbedding<double> rotary_emb({.dim = 8, .pairing = pairing});
     const Tensor<double, 2> angles = rotary_emb(ids);
@@ -286,6 +288,9 @@ TEST(Misuse, AnglesOfTheOtherPairing) {
       expect_error([&] { static_cast<void>(apply_rotary_emb(of, q, {.pairing = other})); },
                    {"two angles of pair", made_with, "separate_angles"});
       expect_error([&] { apply_rotary_emb_in_place(of, q, {.pairing = other}); }, {"two angles of pair"});
+      // The members of a pair may have scales of their own, but not angles.
+      expect_error([&] { static_cast<void>(apply_rotary_emb(of, q, scale, {.pairing = other})); },
+                   {"two angles of pair"});
     };
     expect(angles);
     expect(in_float);

@@ -235,8 +235,9 @@ auto one_token_kernel(Pairing pairing) -> void (*)(X*, const Row*, Index, Index,
 /// Rotates the heads of one token forward in place, if they are in cache and their windows are whole vectors. Else nothing
 /// is done and the result is false: `rotate_contiguous` takes any job.
 template <class X, class Row>
-ROTARY_ALWAYS_INLINE bool rotate_one_token(X* x, const Row* row, Pairing pairing, Index pairs, Index heads,
-                                           Index head_stride) {
+ROTARY_ALWAYS_INLINE bool rotate_one_token([[maybe_unused]] X* x, [[maybe_unused]] const Row* row,
+                                           [[maybe_unused]] Pairing pairing, [[maybe_unused]] Index pairs,
+                                           [[maybe_unused]] Index heads, [[maybe_unused]] Index head_stride) {
 #if ROTARY_VECTOR_EXTENSIONS
   // The features of the widest vectors: those of 16-bit scalars may be two vectors of floats.
   constexpr Index kWidest = 64 / sizeof(rotary::detail::Arithmetic<X, Row>) * (sizeof(X) == 2 ? 2 : 1);

@@ -152,7 +152,7 @@ TEST(FromConfigTypes, EveryTypeHasAPublishedConfiguration) {
     EXPECT_TRUE(covered.contains(std::string(name))) << name;
 }
 
-// Keys that are not `required` in the file have a default in the type.
+// The keys without which a configuration is refused, since its type has no default for them.
 TEST(FromConfigTypes, KeysWithoutADefault) {
   for (const Json& entry : published()) {
     Json required = Json::array();

@@ -337,7 +337,7 @@ TEST(TensorKinds, BlocksMapsAndRefs) {
 
 // --- views, and tables on all of them
 
-// With them the job takes fewer instructions. Results are the same without, so no other test needs them.
+// A call on a tensor that has them takes fewer instructions. Results are the same without, so no other test would notice.
 TEST(TensorKinds, ContiguousFeaturesHaveTokenAxes) {
   const auto expect_tokens = [](const auto& axes, Index stride) {
     EXPECT_TRUE(axes.fits);

@@ -160,6 +160,17 @@ bool names(const std::string& text, const std::string& key) {
   return text.find(key.substr(key.find_first_not_of('_'))) != std::string::npos;
 }
 
+/// Whether the configuration has a key, after the objects that hold it and dots.
+bool contains(const Json& object, const std::string& path) {
+  if (!object.is_object()) return false;
+  if (object.contains(path)) return !object.at(path).is_null();
+  for (std::size_t dot = path.find('.'); dot != path.npos; dot = path.find('.', dot + 1))
+    if (object.contains(path.substr(0, dot)) &&
+        contains(object.at(path.substr(0, dot)), path.substr(dot + 1)))
+      return true;
+  return false;
+}
+
 /// Keys without which a model simply does without: no scaling, pairs of the type, no window of another kind.
 bool is_optional(const std::string& key) {
   for (const char* name :
@@ -256,6 +267,30 @@ TEST(FromConfigMutations, TheAnswerNeverChangesInSilence) {
   std::cout << refused << " refused, " << noted << " noted, " << unchanged << " unchanged, " << told
             << " changed and told, " << read << " with keys that are read\n";
   EXPECT_GT(refused, 5000u);
+}
+
+// Of every published configuration each key about positions is left out once.
+TEST(FromConfigMutations, WhatIsNotThereIsNotIgnored) {
+  using Kind = ConfigurationNote::Kind;
+  std::size_t notes = 0;
+  for (Json whole : configurations()) {
+    const std::vector<Json*> objects = objects_of(whole);
+    for (std::size_t n = 0; n < objects.size(); ++n)
+      for (const auto& [key, value] : objects[n]->items()) {
+        if (!detail::concerns_rope(key) && !detail::is_rope_key(key)) continue;
+        Json config = whole;
+        objects_of(config)[n]->erase(key);
+        try {
+          for (const ConfigurationNote& note : from_config(config).notes)
+            if (note.kind == Kind::ignored || note.kind == Kind::contradictory) {
+              ++notes;
+              EXPECT_TRUE(contains(config, note.key)) << note.text << ": " << config;
+            }
+        } catch (const std::invalid_argument&) {  // the key is needed
+        }
+      }
+  }
+  EXPECT_GT(notes, 100u);
 }
 
 }  // namespace

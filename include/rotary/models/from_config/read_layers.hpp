@@ -287,8 +287,11 @@ inline LayerPlan read_layers(const ConfigObject& model, const ModelType& type) {
   if (type.last_is_full && !plan.layers.empty() && plan.types[plan.layers.back().type] != kFullAttention) {
     plan.layers.pop_back();
     plan.append(kFullAttention);
-    model.note_contradictory("layer_types",
-                             "the last layer is full_attention all the same, as in Hugging Face");
+    if (names_known)
+      model.note_contradictory("layer_types",
+                               "the last layer is full_attention all the same, as in Hugging Face");
+    else
+      model.note_defaulted("layer_types", "the last layer is full_attention, as in Hugging Face");
   }
   if (plan.layers.empty())
     model.note_defaulted("num_hidden_layers", "ask for types of layers, not for one layer");

@@ -192,10 +192,11 @@ inline Llama3Options read_llama3(const RopeSource& source) {
     fail(rope.path("high_freq_factor"), " is ", options.high_freq_factor,
          ", it must not be less than low_freq_factor, ", options.low_freq_factor);
   const std::optional<double> whole = read_max_position_embeddings(source.model);
-  if (whole && options.original_max_position_embeddings >= *whole)
-    rope.note_contradictory(
-        "original_max_position_embeddings",
-        "it is not less than max_position_embeddings, so there is nothing to extend; it holds");
+  constexpr std::string_view original = "original_max_position_embeddings";
+  const ConfigObject& holder = source.nested || rope.has_value(original) ? rope : source.model;
+  if (whole && holder.has_value(original) && options.original_max_position_embeddings >= *whole)
+    holder.note_contradictory(
+        original, "it is not less than max_position_embeddings, so there is nothing to extend; it holds");
   return options;
 }
 

@@ -97,6 +97,9 @@ TEST(Misuse, PositionsThatDoNotFit) {
   expect_error([&] { rotary_emb.rotate_in_place(heads.view(), std::vector<int>{7}); },
                {"1 positions", "32 tokens"});
   expect_error([&] { rotary_emb.rotate_token_in_place(token.view(), three); }, {"3 positions"});
+  const std::vector<int> one = {7};
+  expect_error([&] { rotary_emb.rotate_token_in_place(token.view(), Positions::per_sequence(one)); },
+               {"1 sequences", "[2, 3, 8]"});
   expect_error([&] { rotary_emb.rotate_token_in_place(token.view(), 7, {.offset = 1}); }, {"offset is 1"});
   expect_error([&] { rotary_emb.rotate_token_in_place(token.view(), 7, {.seq_dim = 1}); },
                {"seq_dim is 1", "no sequence axis"});

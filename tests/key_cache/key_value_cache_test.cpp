@@ -304,7 +304,12 @@ TEST(KeyValueCache, PagesAreVisibleToOwnKernels) {
           EXPECT_EQ(scale(page.value_scales) * at(page.values, f), read_values(n, h, f));
       }
     }
-    EXPECT_EQ(cache.page(0).key_scales.empty(), !(std::is_same_v<Stored, std::int8_t>));
+    // A record holds nothing but its features, and for 8-bit integers a scale and up to a whole number of scales.
+    const auto page = cache.page(0);
+    const bool scaled = std::is_same_v<Stored, std::int8_t>;
+    EXPECT_EQ(page.key_scales.empty(), !scaled);
+    EXPECT_EQ(page.keys.stride(0), scaled ? 4 + 8 : 6);
+    EXPECT_EQ(page.values.stride(0), scaled ? 4 + 4 : 3);
   };
   check(float{});
   check(Eigen::bfloat16{});

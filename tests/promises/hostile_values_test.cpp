@@ -260,6 +260,12 @@ TEST(HostileValues, XPosIsFiniteInSixteenBits) {
                  {"position", "out of range", "centre"});
     EXPECT_NO_THROW(xpos.rotate_queries_and_keys_in_place(wide_q, wide_k, {.offset = far, .centre = 0}));
   }
+  // With the last query as the centre scales of keys vanish; that of a query far before it does not.
+  const std::vector<int> apart = {0, 4500};
+  Tensor<Eigen::half, 3> few_q = q, few_k = k;
+  expect_error(
+      [&] { xpos.rotate_queries_and_keys_in_place(few_q, few_k, apart, {.centre_on_last_query = true}); },
+      {"position 0", "centre, 4500", "out of range"});
   for (Index n = 0; n < q.size(); ++n) {
     EXPECT_EQ(q.data()[n].x, q_before.data()[n].x);
     EXPECT_EQ(k.data()[n].x, k_before.data()[n].x);

@@ -109,8 +109,8 @@ class CachedRotator {
     }
   }
 
-  /// The coordinates of the only token that there are positions for, and how many; 0 if there are more tokens, or as many
-  /// as the tensor has.
+  /// Writes the coordinates of the only token in `at`, and returns how many there are. Returns 0 if `at` has more tokens than
+  /// one, or no length.
   ROTARY_NOINLINE int only_token(const Positions& at, FixedPosition* coordinates) const {
     const int axes = at.axis_count();
     if (at.has_no_length() || at.batch() != 0 || at.count() != 1 ||

@@ -129,6 +129,29 @@ TEST(MultiHeadAttentionWithCache, OtherStorageIsNearIt) {
   EXPECT_LT(error_with(attention.make_cache<std::int8_t>({.pages = 4})), 1e-2);
 }
 
+TEST(MultiHeadAttentionWithCache, NoTokensLeaveTheCacheAsItWas) {
+  const auto check = [](const Options& options) {
+    const RotaryMultiHeadAttention<double> attention(options, 1);
+    auto cache = attention.make_cache({.pages = 5, .page_tokens = 4, .raw_keys = true});
+    const std::vector<SequenceId> ids = {cache.add_sequence(), cache.add_sequence()};
+    Random random(5);
+    const auto check_empty = [&] {
+      const Index before = cache.size(ids[0]), free_pages = cache.free_pages();
+      EXPECT_EQ(attention.forward_cached(Tokens(0, 2, 8), cache, ids).dimensions(),
+                Tokens(0, 2, 8).dimensions());
+      EXPECT_EQ(attention.forward_cached(Tokens(3, 0, 8), cache, std::vector<SequenceId>()).dimensions(),
+                Tokens(3, 0, 8).dimensions());
+      EXPECT_EQ(cache.size(ids[0]), before);
+      EXPECT_EQ(cache.free_pages(), free_pages);
+    };
+    check_empty();
+    attention.forward_cached(random_tokens(random, 6, 2, 8), cache, ids);
+    check_empty();
+  };
+  for (const Case& of : cases())
+    if (of.options.d_model == 8) check(of.options);
+}
+
 TEST(MultiHeadAttentionWithCache, ErrorsLeaveTheCacheAsItWas) {
   Random random(4);
   SCOPED_TRACE(random.replay());

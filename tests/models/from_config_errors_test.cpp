@@ -439,6 +439,9 @@ TEST(FromConfigErrors, LongNames) {
   const std::string name(1 << 20, 'x');
   expect_wrong({{"model_type", name}}, {"model_type"});
   expect_wrong({{"layer_types", {name, "a", "b", "c"}}}, {"layer_types"});
+  for (const std::size_t length : {99, 100, 101})
+    expect_wrong({{"layer_types", {std::string(length, 'x'), "a", "b", "c"}}},
+                 {length <= 100 ? std::string(length, 'x') + ", a type of layers" : "101 characters"});
   expect_refused(model_with({{"rope_scaling", {{"rope_type", name}}}}), {"rope_scaling.rope_type"});
   expect_refused("{\"" + name + "\": {\"rope_theta\": nan}}", {"not JSON"});
   expect_refused("{\"" + name + "\": 1, \"" + name + "\": 2}", {"stands twice"});

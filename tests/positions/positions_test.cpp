@@ -194,5 +194,27 @@ TEST(Positions, AllWaysToTheSamePositionsGiveTheSameRows) {
   expect_same(Positions::together(one));
 }
 
+// Ids of shape [batch, seq]: contiguous, transposed, and one column of a wider matrix.
+TEST(Positions, ViewsOfIdsAreReadInTheirShape) {
+  std::vector<int> ids(40);
+  for (std::size_t n = 0; n < ids.size(); ++n) ids[n] = 100 + static_cast<int>(n * n);
+  const auto check = [&](Index batch, Index seq, Index outer, Index step) {
+    SCOPED_TRACE(::testing::Message() << batch << " by " << seq << ", strides " << outer << " and " << step);
+    const Positions found =
+        Positions::listed(StridedView<const int>(ids.data(), {batch, seq}, {outer, step}));
+    ASSERT_EQ(found.count(), batch * seq);
+    EXPECT_EQ(found.batch(), batch);
+    for (Index b = 0; b < batch; ++b)
+      for (Index n = 0; n < seq; ++n)
+        EXPECT_EQ(found.at(b * seq + n), FixedPosition(ids[static_cast<std::size_t>(b * outer + n * step)]));
+  };
+  for (Index batch = 1; batch < 5; ++batch)
+    for (Index seq = 1; seq < 5; ++seq) {
+      check(batch, seq, seq, 1);
+      check(batch, seq, 1, batch);
+      if (seq == 1) check(batch, 1, 7, 1);
+    }
+}
+
 }  // namespace
 }  // namespace rotary::testing

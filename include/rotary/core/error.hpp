@@ -74,14 +74,13 @@ struct MessagePart {
 /// units with different flags would share them.
 template <std::size_t kCapacity>
 struct Text {
-  char characters[kCapacity] = {};
+  char characters[kCapacity] = {};  // one zero is left at the end
   std::size_t size = 0;
 
   void add(std::string_view part) {
     const std::size_t count = part.size() < kCapacity - 1 - size ? part.size() : kCapacity - 1 - size;
     std::memcpy(characters + size, part.data(), count);
     size += count;
-    characters[size] = 0;
   }
   template <class Number>
   void add(const char* format, Number number) {

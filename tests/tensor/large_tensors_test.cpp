@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <rotary/kernels/testing.hpp>
 #include <rotary/rotary.hpp>
 
+#include "support/instruction_sets.hpp"
 #include "support/random.hpp"
 
 namespace rotary::testing {
@@ -93,34 +93,23 @@ void expect_bits_of_tokens_alone(Random& random, Pairing pairing, Index head_dim
 
 // Non-temporal stores, prefetch at a distance or of whole windows, blocks of rows: all give the same bits.
 TYPED_TEST(LargeTensors, GiveTheBitsOfTokensAlone) {
-  using kernels::CpuVendor, kernels::InstructionSet;
   Random random(91);
   SCOPED_TRACE(random.replay());
-  const CpuVendor own = kernels::cpu_vendor();
-  const InstructionSet best = kernels::force_instruction_set(InstructionSet::avx512);
-  for (const InstructionSet isa : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
-    if (isa > best) continue;
-    kernels::force_instruction_set(isa);
-    for (const CpuVendor vendor : {CpuVendor::intel, CpuVendor::other}) {
-      kernels::force_cpu_vendor(vendor);
-      for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
-        for (const Index head_dim : {64, 72, 256}) {  // 72: rows that fill no vector
-          for (const Order order : {Order::heads_seq_features, Order::seq_heads_features,
-                                    Order::heads_features_seq, Order::features_seq_heads}) {
-            if (order >= Order::heads_features_seq && head_dim != 72) continue;  // tokens fill the vectors
-            SCOPED_TRACE(::testing::Message()
-                         << "instruction set " << static_cast<int>(isa) << ", vendor "
-                         << static_cast<int>(vendor) << ", pairing " << static_cast<int>(pairing) << ", "
-                         << head_dim << " features, order " << static_cast<int>(order));
-            expect_bits_of_tokens_alone<TypeParam>(random, pairing, head_dim, order);
-            if (this->HasFatalFailure()) return;
-          }
+  const auto check = [&] {
+    for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
+      for (const Index head_dim : {64, 72, 256}) {  // 72: rows that fill no vector
+        for (const Order order : {Order::heads_seq_features, Order::seq_heads_features,
+                                  Order::heads_features_seq, Order::features_seq_heads}) {
+          if (order >= Order::heads_features_seq && head_dim != 72) continue;  // tokens fill the vectors
+          SCOPED_TRACE(::testing::Message() << "pairing " << static_cast<int>(pairing) << ", " << head_dim
+                                            << " features, order " << static_cast<int>(order));
+          expect_bits_of_tokens_alone<TypeParam>(random, pairing, head_dim, order);
+          if (this->HasFatalFailure()) return;
         }
       }
     }
-  }
-  kernels::force_cpu_vendor(own);
-  kernels::force_instruction_set(best);
+  };
+  with_every_instruction_set([&] { with_every_vendor(check); });
 }
 
 // Strides beyond 2^31 elements, over memory of which only a few pages are ever written.

@@ -288,7 +288,12 @@ class Build:
     def prepare_while_locked(self, test):
         if test in self.linked or test in self.broken:
             return test not in self.broken
-        own, program = self.original(self.tests[test]), self.folder / test
+        try:
+            own, program = self.original(self.tests[test]), self.folder / test
+        except RuntimeError as error:
+            print(f"{test} is left out: {error}", file=sys.stderr)
+            self.broken.add(test)
+            return False
         # Few tests need more than the kernels.
         for library in (self.compiled, self.library):
             archive = self.folder / f"library_of_{len(library)}.a"

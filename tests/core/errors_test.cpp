@@ -473,8 +473,12 @@ TEST(Errors, XPosTensors) {
   // float holds no scale so large: an error, and not infinity.
   expect_no_xpos(q, k, {.offset = 100000, .centre = 0}, {"position 100000", "centre, 0", "out of range"});
   expect_no_xpos(q, k, {.centre = 1e6}, {"position 0", "centre, 1e+06", "out of range"});
-  for (const double centre : {kNaN, kInfinity, -kInfinity})
-    expect_no_xpos(q, k, {.centre = centre}, {"centre"});
+  StridedArray<float> no_q({2, 0, 6}), no_k({2, 0, 6});
+  for (const double centre : {kNaN, kInfinity, -kInfinity}) {
+    expect_no_xpos(q, k, {.centre = centre}, {"the centre is", "must be finite"});
+    expect_no_xpos(no_q, no_k, {.centre = centre}, {"the centre is", "must be finite"});
+  }
+  expect_no_xpos(q, k, {.centre = 1, .centre_on_last_query = true}, {"the centre is 1", "must be left out"});
   // Queries and keys that share memory would be rotated twice.
   expect_no_xpos(q, q, {}, {"queries and keys", "memory"});
   const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});

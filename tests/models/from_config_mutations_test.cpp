@@ -2,10 +2,13 @@
 #include <gtest/gtest.h>
 #include <rotary/models/from_config/read_keys.hpp>
 
+#include <cstring>
 #include <iostream>
+#include <map>
 #include <set>
 
 #include "support/compiled_from_config.hpp"
+#include "support/errors.hpp"
 #include "support/model_configs.hpp"
 #include "support/random.hpp"
 
@@ -291,6 +294,72 @@ TEST(FromConfigMutations, WhatIsNotThereIsNotIgnored) {
       }
   }
   EXPECT_GT(notes, 100u);
+}
+
+/// Gives every number of a configuration, one at a time, values that no model has, and collects the ranges that messages name.
+void find_ranges(const Json& whole, std::map<std::string, std::set<std::string>>& ranges) {
+  const Json flat = whole.flatten();
+  for (const auto& [pointer, value] : flat.items()) {
+    const std::string key = pointer.substr(pointer.rfind('/') + 1);
+    if (!value.is_number() || key.find_first_not_of("0123456789") == key.npos) continue;
+    for (const double wrong : {-5.0, 0.0, 1e17}) {
+      Json config = whole;
+      config[Json::json_pointer(pointer)] = wrong;
+      const std::string message = error_of_call([&] { from_config(config); });
+      for (const char* range :
+           {", it must be a whole number from ", ", it must be positive", ", it must be more than "})
+        if (const std::size_t at = message.find(range); at != message.npos && message.find(key + " is ") < at)
+          ranges[key].insert(message.substr(at + std::strlen(", it must be ")));
+    }
+  }
+}
+
+TEST(FromConfigMutations, EveryNumberHasItsRange) {
+  std::map<std::string, std::set<std::string>> found, wanted;
+  for (const Json& config : configurations()) find_ranges(config, found);
+  const auto want = [&](const std::string& range, std::initializer_list<const char*> keys) {
+    for (const char* key : keys) wanted[key].insert(range);
+  };
+  want("a whole number from 1 to 65536",
+       {"head_dim", "attention_head_dim", "global_head_dim", "hidden_size_per_head", "kv_channels",
+        "rotary_dim", "swa_head_dim"});
+  want("a whole number from 0 to 65536", {"qk_nope_head_dim", "qk_rope_head_dim"});
+  want("a whole number from 1 to 4294967296", {"hidden_size", "d_model", "n_embd", "num_attention_heads",
+                                               "n_head", "n_heads", "decoder_num_attention_heads"});
+  want("a whole number from 1 to 100000",
+       {"num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_transformer_layers",
+        "decoder_num_hidden_layers", "sliding_window_pattern", "_sliding_window_pattern",
+        "full_attention_interval", "global_attn_every_n_layers", "layer_group_size", "mamba_step"});
+  want("a whole number from 0 to 100000", {"no_rope_layer_interval"});
+  want("a whole number from 1 to 1125899906842624", {"max_position_embeddings", "max_trained_positions"});
+  want("positive", {"rope_theta",
+                    "rotary_emb_base",
+                    "base",
+                    "rope_embedding_base",
+                    "compress_rope_theta",
+                    "global_rope_theta",
+                    "local_rope_theta",
+                    "rope_local_theta",
+                    "rope_local_base_freq",
+                    "swa_rope_theta",
+                    "factor",
+                    "alpha",
+                    "attention_factor",
+                    "beta_fast",
+                    "beta_slow",
+                    "low_freq_factor",
+                    "high_freq_factor",
+                    "rope_freq_constant",
+                    "rope_position_scale",
+                    "rope_ratio",
+                    "rotary_scaling_factor",
+                    "original_max_position_embeddings",
+                    "seq_length",
+                    "floor_scale"});
+  want("more than 0 and at most 1",
+       {"partial_rotary_factor", "rope_pct", "rotary_pct", "rotary_emb_fraction"});
+  for (const auto& [key, ranges] : wanted) EXPECT_EQ(found[key], ranges) << key;
+  for (const auto& [key, ranges] : found) EXPECT_TRUE(wanted.contains(key)) << key << ": " << *ranges.begin();
 }
 
 }  // namespace

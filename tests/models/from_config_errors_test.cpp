@@ -406,6 +406,36 @@ TEST(FromConfigErrors, BracketsWithoutEnd) {
   expect_refused(std::string(64, '[') + std::string(64, ']'), {"the configuration is array"});
 }
 
+// What is just as long as it may be is read, and nothing longer.
+TEST(FromConfigErrors, LimitsOfDocuments) {
+  std::string text = model_with(Json::object()).dump();
+  text.resize(std::size_t(16) << 20, ' ');
+  EXPECT_NO_THROW(from_config(text));
+  expect_refused(text + ' ', {"has 16777217 bytes", "at most 16777216"});
+
+  Json nested = model_with(Json::object());
+  for (int levels = 1; levels <= 5; ++levels) {
+    nested = {{"text_config", nested}};
+    if (levels <= 4) EXPECT_NO_THROW(from_config(nested));
+  }
+  expect_refused(nested, {"text_config.text_config.text_config.text_config"});
+
+  for (const std::size_t length : {199, 200, 201}) {
+    const std::string key(length, 'k');
+    expect_refused("{\"" + key + "\": 1, \"" + key + "\": 2}",
+                   {length <= 200 ? key + " stands twice" : std::string(200, 'k') + "... stands twice"});
+  }
+
+  Json types = Json::array();
+  for (int n = 0; n < 100; ++n) types.push_back("layers_" + std::to_string(n));
+  const auto with_types = [&] {
+    return model_with({{"num_hidden_layers", types.size()}, {"layer_types", types}});
+  };
+  expect_refused(with_types(), {"layer_types has an entry layers_0"});
+  types.push_back("layers_100");
+  expect_refused(with_types(), {"layer_types has more than 100 different entries"});
+}
+
 /// A document of as many brackets, built without the parser.
 Json nested_arrays(int levels) {
   Json deep = 1;

@@ -167,7 +167,7 @@ TEST(RowCache, LimitsAreCheckedAndHoldForAnyPosition) {
   const Frequencies frequencies = language_frequencies(kDim);
   expect_error([&] { RowCache<float>(frequencies, Pairing::half, -1); }, {"-1 cached rows", "negative"});
   expect_error([] { embedding(-1); }, {"-1 cached rows", "negative"});
-  EXPECT_EQ(RowCache<float>(frequencies, Pairing::half, PTRDIFF_MAX).limit(), RowCache<float>::kMaxRows);
+  EXPECT_EQ(RowCache<float>(frequencies, Pairing::half, PTRDIFF_MAX).limit(), Index{1} << 22);
   EXPECT_EQ(RowCache<float>(Frequencies{}, Pairing::half, 100).limit(), 0) << "no frequencies, no rows";
   const RowCache<float> cache(frequencies, Pairing::half, 300);
   for (const std::int64_t position : {std::int64_t{-1}, std::int64_t{300}, INT64_MAX, INT64_MIN}) {

@@ -658,6 +658,15 @@ TEST(AttentionWeightsTest, StartAsThoseOfNnLinear) {
   expect_uniform(biases);
 }
 
+// These numbers change if the generator does. What was trained from a seed could then not be trained again.
+TEST(AttentionWeightsTest, ASeedGivesTheSameWeightsOnEveryMachine) {
+  const RotaryMultiHeadAttention<double> attention({.heads = 1, .d_model = 4}, 1);
+  EXPECT_EQ(attention.weights().query.weight(0, 0), 0x1.10a2dec890258p-4);
+  EXPECT_EQ(attention.weights().query.weight(0, 1), 0x1.f75c6d0b2c774p-3);
+  EXPECT_EQ(attention.weights().key.weight(0, 0), -0x1.bc74ee5e685ap-2);
+  EXPECT_EQ(attention.weights().output.bias(0), 0x1.fbd96359554a8p-4);
+}
+
 TEST(AttentionWeightsTest, InitialiseFromASeed) {
   RotaryMultiHeadAttention<double> one({.heads = 2, .d_model = 64}, 1), other({.heads = 2, .d_model = 64}, 2);
   EXPECT_NE(one.weights().query.weight(0, 0), other.weights().query.weight(0, 0));

@@ -461,6 +461,18 @@ void expect_no_xpos(StridedArray<float>& q, StridedArray<float>& k, const XPosRo
   EXPECT_TRUE(same_bits(q, q_before) && same_bits(k, k_before));
 }
 
+TEST(Errors, SizesThatJustFit) {
+  using detail::checked_product, detail::checked_sum;
+  EXPECT_EQ(checked_sum(PTRDIFF_MAX - 1, 1), PTRDIFF_MAX);
+  EXPECT_EQ(checked_sum(PTRDIFF_MIN + 1, -1), PTRDIFF_MIN);
+  EXPECT_EQ(checked_product(PTRDIFF_MAX / 2, 2), PTRDIFF_MAX - 1);
+  EXPECT_EQ(checked_product(PTRDIFF_MIN / 2, 2), PTRDIFF_MIN);
+  expect_error([] { checked_sum(PTRDIFF_MAX, 1); }, {"sizes 9223372036854775807 and 1 add up"});
+  expect_error([] { checked_sum(PTRDIFF_MIN, -1); }, {"and -1 add up"});
+  expect_error([] { checked_product(PTRDIFF_MAX / 2 + 1, 2); }, {"and 2 multiply"});
+  expect_error([] { checked_product(PTRDIFF_MIN, -1); }, {"and -1 multiply"});
+}
+
 TEST(Errors, XPosTensors) {
   Random random(601);
   StridedArray<float> q({2, 3, 6}), k({2, 3, 6}), narrow({2, 3, 2}), shorter({2, 2, 6});

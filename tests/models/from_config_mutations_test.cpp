@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <rotary/models/from_config/read_keys.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <iostream>
 #include <map>
@@ -294,6 +295,31 @@ TEST(FromConfigMutations, WhatIsNotThereIsNotIgnored) {
       }
   }
   EXPECT_GT(notes, 100u);
+}
+
+// What is listed as not read may be left out, null or anything else.
+TEST(FromConfigMutations, UnreadKeysChangeNothing) {
+  std::size_t changed = 0;
+  for (const Json& whole : configurations()) {
+    const ModelConfiguration model = from_config(whole, {.list_unread_keys = true});
+    const std::string wanted = answer(model);
+    for (const ConfigurationNote& note : model.notes) {
+      if (note.kind != ConfigurationNote::Kind::unread) continue;
+      std::string path = "/" + note.key;
+      std::replace(path.begin(), path.end(), '.', '/');
+      const Json::json_pointer place(path);
+      if (!whole.contains(place)) continue;  // a key with a dot
+      for (const Json& value : {Json(), Json(7)}) {
+        ++changed;
+        Json config = whole;
+        config[place] = value;
+        EXPECT_EQ(error_of_call([&] { EXPECT_EQ(answer(from_config(config)), wanted) << note.text; }),
+                  kNoError)
+            << note.text;
+      }
+    }
+  }
+  EXPECT_GT(changed, 100u);
 }
 
 /// Gives every number of a configuration, one at a time, values that no model has, and collects the ranges that messages name.

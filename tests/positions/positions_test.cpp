@@ -177,6 +177,7 @@ TEST(Positions, AllWaysToTheSamePositionsGiveTheSameRows) {
   const auto expect_same = [&](const Positions& positions) {
     const CosSinTable<float> found(frequencies, positions);
     ASSERT_EQ(found.rows(), 9);
+    EXPECT_EQ(found.axes(), RowAxes::sequence);
     for (Index n = 0; n < 9; ++n) {
       for (Index i = 0; i < 4; ++i) {
         EXPECT_EQ(found.cos(n, i), wanted.cos(n, i));

@@ -25,6 +25,15 @@ class CosSinTable;
 
 namespace detail {
 
+/// Which axes of a tensor rows at these positions are for. Throws if the positions have no length.
+inline RowAxes row_axes_of(const Positions& positions) {
+  if (positions.has_no_length())
+    fail("the positions have no length, a table needs one: Positions::consecutive(count, first)");
+  if (positions.batch() > 0) return RowAxes::batch_and_seq;
+  // A grid of one axis is a sequence.
+  return positions.is_grid() && positions.axis_count() > 1 ? RowAxes::before_features : RowAxes::sequence;
+}
+
 /// The rows of a table under construction.
 template <class T>
 struct RowStorage {
@@ -162,12 +171,7 @@ class CosSinTable {
     if (positions.axis_count() != steps.axes())
       detail::fail("tokens have ", positions.axis_count(), " coordinates, the frequencies are for ",
                    steps.axes());
-    if (positions.has_no_length())
-      detail::fail("the positions have no length, a table needs one: Positions::consecutive(count, first)");
-    const RowAxes axes = positions.batch() > 0                               ? RowAxes::batch_and_seq
-                         : positions.is_grid() && positions.axis_count() > 1 ? RowAxes::before_features
-                                                                             : RowAxes::sequence;
-    detail::RowStorage<T> rows(positions.shape(), axes, layout, steps.pairs());
+    detail::RowStorage<T> rows(positions.shape(), detail::row_axes_of(positions), layout, steps.pairs());
     kernels::cos_sin_rows(steps, positions, 0, positions.count(), {.factor = magnitude}, layout.pairing,
                           rows.values.data());
     return rows;

@@ -103,7 +103,7 @@ ROTARY_NOINLINE void rotate_at(const Rotation<T>& how, const Positions& position
   const bool per_sequence = positions.batch() > 0;
   const Index sequences = per_sequence ? batch : 1;
   if (per_sequence && seq == seq_total && seq * 2 <= rows.capacity()) {  // several short sequences at once
-    const Index group = rows.capacity() / std::max<Index>(seq, 1);
+    const Index group = rows.capacity() / seq;
     for (Index b = 0; b < sequences; b += group) {
       const Index count = std::min(group, sequences - b);
       const T* const block = rows.gather((first_batch + b) * seq, count * seq);

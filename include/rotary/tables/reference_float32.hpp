@@ -32,12 +32,7 @@ inline float float_quotient(float a, float b) {
 template <class Fill>
 CosSinTable<float> table_of_angles(const Positions& positions, Index pairs, const HeadLayout& layout,
                                    float magnitude, Fill fill) {
-  if (positions.has_no_length())
-    fail("the positions have no length, a table needs one: Positions::consecutive(count, first)");
-  const RowAxes axes = positions.batch() > 0                               ? RowAxes::batch_and_seq
-                       : positions.is_grid() && positions.axis_count() > 1 ? RowAxes::before_features
-                                                                           : RowAxes::sequence;
-  RowStorage<float> table(positions.shape(), axes, layout, pairs);
+  RowStorage<float> table(positions.shape(), row_axes_of(positions), layout, pairs);
   const kernels::PairStrides strides = kernels::pair_strides(layout.pairing, pairs);
   std::vector<float> angles(static_cast<std::size_t>(pairs));
   for (Index n = 0; n < positions.count() && pairs > 0; ++n) {

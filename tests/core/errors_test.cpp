@@ -621,6 +621,12 @@ TEST(Empty, NothingToRotate) {
   const Tensor<float, 2> same = rotary_emb.rotate_queries_or_keys(x, {.offset = 2});
   for (Index n = 0; n < x.size(); ++n) EXPECT_EQ(bits_of(same.data()[n]), bits_of(x.data()[n]));
   EXPECT_EQ(rotary_emb.frequency_gradient(x, x).size(), 0u);
+  const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 1, .allow_odd_dim = true});
+  const auto [q, k] = xpos.rotate_queries_and_keys(x, x, {.offset = 2});
+  for (Index n = 0; n < x.size(); ++n) {
+    EXPECT_EQ(bits_of(q.data()[n]), bits_of(x.data()[n]));
+    EXPECT_EQ(bits_of(k.data()[n]), bits_of(x.data()[n]));
+  }
 }
 
 TEST(Empty, GridsAndPositions) {

@@ -2,18 +2,23 @@
 // where the frequencies would not depend on them.
 #include <functional>
 #include <limits>
+#include <random>
 #include <rotary/frequencies.hpp>
+#include <rotary/frequencies/correction_range.hpp>
 #include <rotary/frequencies/embedding_options.hpp>
 #include <rotary/frequencies/fope.hpp>
 #include <rotary/frequencies/grok.hpp>
 #include <rotary/frequencies/linear.hpp>
 #include <rotary/frequencies/llama3.hpp>
 #include <rotary/frequencies/longrope.hpp>
+#include <rotary/frequencies/mixed.hpp>
 #include <rotary/frequencies/ntk.hpp>
 #include <rotary/frequencies/ntk_by_parts.hpp>
 #include <rotary/frequencies/proportional.hpp>
 #include <rotary/frequencies/vision.hpp>
 #include <rotary/frequencies/yarn.hpp>
+#include <rotary/labml.hpp>
+#include <rotary/polar_embedding.hpp>
 #include <string>
 #include <vector>
 
@@ -212,6 +217,37 @@ TEST(VariantParameters, ThatAreLeftOut) {
         LongRopeOptions{}.max_position_embeddings, DynamicNtkOptions{}.max_position_embeddings,
         QwenNtkOptions{}.original_max_position_embeddings, FopeOptions{}.max_position_embeddings})
     EXPECT_EQ(length, 0);
+}
+
+// The arguments of functions have defaults, too.
+TEST(VariantParameters, ArgumentsThatAreLeftOut) {
+  const auto expect_same = [](const Frequencies& found, const Frequencies& wanted) {
+    EXPECT_EQ(found.axes, wanted.axes);
+    EXPECT_TRUE(found.values == wanted.values);
+  };
+  expect_same(language_frequencies(kDim), language_frequencies(kDim, 10000));
+  expect_same(pixel_frequencies(kDim), pixel_frequencies(kDim, 10));
+  expect_same(constant_frequencies(), constant_frequencies(1));
+  expect_same(polar_frequencies(kDim), polar_frequencies(kDim, 10000));
+  expect_same(llama4_vision_frequencies(kDim), llama4_vision_frequencies(kDim, 10000));
+  expect_same(rope_vit_frequencies(kDim), rope_vit_frequencies(kDim, 100));
+  expect_same(pixtral_frequencies(kDim), pixtral_frequencies(kDim, 10000));
+  expect_same(wan_frequencies(kDim), wan_frequencies(kDim, 10000));
+  const std::vector<Index> axis_dims = {2, 6};
+  expect_same(diffusion_frequencies(axis_dims), diffusion_frequencies(axis_dims, 10000, {}));
+  std::mt19937_64 generator(1), same(1);
+  expect_same(random_mixed_frequencies(kDim, 1, generator)[0],
+              random_mixed_frequencies(kDim, 1, same, 10)[0]);
+  EXPECT_EQ(yarn_mscale(4), yarn_mscale(4, 1));
+  const CorrectionRange range = correction_range(64, 10000, 4096),
+                        wanted = correction_range(64, 10000, 4096, 32, 1, true);
+  EXPECT_TRUE(range.low == wanted.low && range.high == wanted.high);
+  using One = RotaryPositionalEmbeddings<float>;
+  using Reverse = ReverseRotaryPositionalEmbeddings<float>;
+  using Listing = RotaryPositionalEmbeddingsListing<float>;
+  EXPECT_EQ(One(kDim).theta(), One(kDim, 10000).theta());
+  EXPECT_EQ(Reverse(kDim).theta(), One(kDim, 10000).theta());
+  EXPECT_EQ(Listing(kDim).theta(), One(kDim, 10000).theta());
 }
 
 }  // namespace

@@ -47,8 +47,12 @@ std::string answer(const ModelConfiguration& model) {
   for (const auto& layer : model.layers) text += (layer.rotates ? of_type[layer.type] : "none") + '\n';
   if (model.layers.empty())
     for (const std::string& type : of_type) text += type + '\n';
-  if (model.temperature)
-    text += std::to_string(model.temperature->at(1e6)) + std::to_string(model.temperature_without_rope);
+  if (model.temperature) {
+    std::ostringstream factors;
+    factors.precision(17);
+    for (const double position : {8190., 8191., 1e6}) factors << model.temperature->at(position) << ' ';
+    text += factors.str() + std::to_string(model.temperature_without_rope);
+  }
   return text;
 }
 
@@ -273,10 +277,9 @@ TEST(FromConfigMutations, TheAnswerNeverChangesInSilence) {
   EXPECT_GT(refused, 5000u);
 }
 
-// Of every published configuration each key about positions is left out once.
-TEST(FromConfigMutations, WhatIsNotThereIsNotIgnored) {
-  using Kind = ConfigurationNote::Kind;
-  std::size_t notes = 0;
+/// Calls `check` with every published configuration that can be read without one of its keys about positions.
+template <class Check>
+void without_each_key(const Check& check) {
   for (Json whole : configurations()) {
     const std::vector<Json*> objects = objects_of(whole);
     for (std::size_t n = 0; n < objects.size(); ++n)
@@ -284,17 +287,62 @@ TEST(FromConfigMutations, WhatIsNotThereIsNotIgnored) {
         if (!detail::concerns_rope(key) && !detail::is_rope_key(key)) continue;
         Json config = whole;
         objects_of(config)[n]->erase(key);
-        try {
-          for (const ConfigurationNote& note : from_config(config).notes)
-            if (note.kind == Kind::ignored || note.kind == Kind::contradictory) {
-              ++notes;
-              EXPECT_TRUE(contains(config, note.key)) << note.text << ": " << config;
-            }
-        } catch (const std::invalid_argument&) {  // the key is needed
-        }
+        if (error_of_call([&] { from_config(config); }) == kNoError) check(config, from_config(config));
       }
   }
+}
+
+TEST(FromConfigMutations, WhatIsNotThereIsNotIgnored) {
+  using Kind = ConfigurationNote::Kind;
+  std::size_t notes = 0;
+  without_each_key([&](const Json& config, const ModelConfiguration& model) {
+    for (const ConfigurationNote& note : model.notes)
+      if (note.kind == Kind::ignored || note.kind == Kind::contradictory) {
+        ++notes;
+        EXPECT_TRUE(contains(config, note.key)) << note.text << ": " << config;
+      }
+  });
   EXPECT_GT(notes, 100u);
+}
+
+/// The value that a note says was taken for a missing key; null if it is no number, flag or list.
+Json taken_value(const std::string& text) {
+  const std::string_view begin = "it is taken to be ", end = ", as ";
+  const std::size_t at = text.find(begin);
+  if (at == text.npos) return {};
+  std::string value = text.substr(at + begin.size());
+  if (const std::size_t stop = value.find(end); stop != value.npos)
+    value.resize(stop);
+  else if (const std::size_t comma = value.rfind(", "); comma != value.npos)
+    value.erase(0, comma + 2);
+  const Json found = Json::parse(value, nullptr, false);
+  return found.is_discarded() ? Json() : found;
+}
+
+// A configuration that says itself what was taken for a missing key gives the same answer.
+TEST(FromConfigMutations, DefaultsAreWhatNotesSay) {
+  std::size_t compared = 0;
+  without_each_key([&](const Json& config, const ModelConfiguration& model) {
+    for (const ConfigurationNote& note : model.notes) {
+      if (note.kind != ConfigurationNote::Kind::defaulted) continue;
+      const Json value = taken_value(note.text);
+      std::string path = (note.key == "mrope_section" ? "/rope_scaling/" : "/") + note.key;
+      std::replace(path.begin(), path.end(), '.', '/');
+      const Json::json_pointer place(path);
+      // Without any rope object, one with this key alone would be another answer.
+      if (value.is_null() || (note.key != "mrope_section" && !config.contains(place.parent_pointer())))
+        continue;
+      Json complete = config;
+      complete[place] = value;
+      ++compared;
+      EXPECT_EQ(error_of_call([&] {
+                  EXPECT_EQ(answer(from_config(complete)), answer(model)) << note.text << ": " << config;
+                }),
+                kNoError)
+          << note.text << ": " << config;
+    }
+  });
+  EXPECT_GT(compared, 100u);
 }
 
 // What is listed as not read may be left out, null or anything else.

@@ -8,6 +8,7 @@
 
 #include "../../core/pairing.hpp"
 #include "../rope_parameters.hpp"
+#include "quoting.hpp"
 
 namespace rotary::inline ROTARY_ABI::detail {
 
@@ -165,7 +166,7 @@ inline std::string of_model_type(const ModelType& type, std::string_view value) 
   return "it is taken to be " + std::string(value) + ", as in model_type " + std::string(type.name);
 }
 inline std::string of_model_type(const ModelType& type, double value) {
-  return of_model_type(type, to_text(value));
+  return of_model_type(type, number_text(value));
 }
 
 /// The kinds of layers, by the names that files give them.

@@ -68,11 +68,15 @@ inline double read_theta(const RopeSource& source) {
     if (is_equal(theta, 0))
       fail(model.path(type.theta_keys[0]), " is missing, and what model_type ", type.name,
            " has then is not known to this version");
-    const std::string_view key = source.kind == LayerKind::compressed ? type.compressed_theta_key
-                                 : source.has_local_theta() && !type.local_theta_keys[0].empty()
-                                     ? type.local_theta_keys[0]
-                                     : type.theta_keys[0];
-    model.note_defaulted(key, of_model_type(type, theta));
+    const bool local = source.has_local_theta();
+    const std::string_view key = source.kind == LayerKind::compressed         ? type.compressed_theta_key
+                                 : local && !type.local_theta_keys[0].empty() ? type.local_theta_keys[0]
+                                                                              : type.theta_keys[0];
+    // Two bases are not under one key: each is in the object of its layers.
+    if (local && key == type.theta_keys[0])
+      model.note_defaulted("rope_parameters.sliding_attention.rope_theta", of_model_type(type, theta));
+    else
+      model.note_defaulted(key, of_model_type(type, theta));
   }
   if (!(theta > 0))
     fail(of_model ? of_model->key : rope.path("rope_theta"), " is ", theta, ", it must be positive");
@@ -209,7 +213,8 @@ inline Index read_rotary_dim(const RopeSource& source, Index head_dim) {
       fail(model.path(type.partial_keys[0]), " is missing, and what model_type ", type.name,
            " has then is not known to this version");
     found.value = share_of_head(type.partial);
-    model.note_defaulted(type.partial_keys[0], of_model_type(type, type.partial));
+    if (!type.partial_keys[0].empty())  // else it is the same in all models of the type
+      model.note_defaulted(type.partial_keys[0], of_model_type(type, type.partial));
   } else if (!dim_key.empty()) {
     model.note_defaulted(dim_key, "it is taken to be the head, " + to_text(head_dim));
   }

@@ -63,7 +63,7 @@ inline double read_original_length(const RopeSource& source) {
   const std::optional<double> whole = read_max_position_embeddings(source.model);
   if (!whole)
     fail(source.rope.path(key), " is missing, and so is max_position_embeddings, which would take its place");
-  source.rope.note_defaulted(key, "it is taken to be max_position_embeddings, " + to_text(*whole));
+  source.rope.note_defaulted(key, "it is taken to be max_position_embeddings, " + number_text(*whole));
   return *whole;
 }
 
@@ -90,7 +90,7 @@ inline double read_beta(const ConfigObject& rope, std::string_view key, double o
   const std::optional<double> found = rope.number(key);
   if (found && *found < 0) fail(rope.path(key), " is ", *found, ", it must be positive");
   if (found && !is_equal(*found, 0)) return *found;
-  rope.note_defaulted(key, "it is taken to be " + to_text(otherwise) + ", as YaRN has it");
+  rope.note_defaulted(key, "it is taken to be " + number_text(otherwise) + ", as YaRN has it");
   return otherwise;
 }
 
@@ -104,15 +104,15 @@ inline YarnOptions read_yarn(const RopeSource& source, std::string_view rope_typ
       fail(rope.path("factor"),
            " is null, and max_position_embeddings, from which it would follow, is missing");
     options.factor = ratio;
-    rope.note_defaulted(
-        "factor",
-        "it is taken to be max_position_embeddings / original_max_position_embeddings, " + to_text(ratio));
+    rope.note_defaulted("factor",
+                        "it is taken to be max_position_embeddings / original_max_position_embeddings, " +
+                            number_text(ratio));
   } else {
     options.factor = read_factor(rope, rope_type);
     if (whole && !is_equal(options.factor, ratio))
       rope.note_contradictory("factor",
                               "it is not max_position_embeddings / original_max_position_embeddings, " +
-                                  to_text(ratio) + "; it holds");
+                                  number_text(ratio) + "; it holds");
   }
   options.beta_fast = read_beta(rope, "beta_fast", options.beta_fast);
   options.beta_slow = read_beta(rope, "beta_slow", options.beta_slow);
@@ -176,9 +176,9 @@ inline LongRopeOptions read_longrope(const RopeSource& source, Index rotary_dim)
          ": rope_type longrope needs one of them");
   const double ratio = options.max_position_embeddings / options.original_max_position_embeddings;
   if (options.factor && options.max_position_embeddings > 0 && !is_equal(*options.factor, ratio))
-    rope.note_contradictory(
-        "factor", "it is not max_position_embeddings / original_max_position_embeddings, " + to_text(ratio) +
-                      "; it holds");
+    rope.note_contradictory("factor",
+                            "it is not max_position_embeddings / original_max_position_embeddings, " +
+                                number_text(ratio) + "; it holds");
   return options;
 }
 

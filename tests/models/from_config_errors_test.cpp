@@ -492,6 +492,29 @@ TEST(FromConfigErrors, LongNames) {
   for (const ConfigurationNote& note : model.notes) ASSERT_LT(note.text.size(), 600u) << note.text;
 }
 
+// An object whose name ends in _config is of another part of the model, unless its name speaks of positions.
+TEST(FromConfigErrors, ObjectsOfOtherParts) {
+  const ModelConfiguration model =
+      from_config(model_with({{"sliding_head_config", {{"size", 3}}}}), {.list_unread_keys = true});
+  EXPECT_NE(model.note("sliding_head_config"), nullptr);
+  // Said before head_dim is found missing.
+  for (const char* key : {"rope_config", "my_rotary_config", "linear_attn_config", "dual_chunk_config"})
+    expect_refused(Json{{"model_type", "olmo"}, {key, {{"size", 3}}}}, {key, "does not read"});
+}
+
+// LongRoPE takes its magnitude from these keys, or computes it from the ratio of two lengths.
+TEST(FromConfigErrors, LongRopeWithoutALength) {
+  const auto config = [](const Json& keys) {
+    return model_with({{"max_position_embeddings", nullptr}, {"rope_scaling", longrope(keys)}});
+  };
+  expect_refused(config(Json::object()), {"max_position_embeddings is missing", "rope_scaling.factor"});
+  expect_refused(config({{"short_mscale", 1.1}}), {"max_position_embeddings is missing"});
+  expect_refused(config({{"long_mscale", 1.1}}), {"max_position_embeddings is missing"});
+  EXPECT_NO_THROW(from_config(config({{"short_mscale", 1.1}, {"long_mscale", 1.2}})));
+  EXPECT_NO_THROW(from_config(config({{"attention_factor", 1.1}})));
+  EXPECT_NO_THROW(from_config(config({{"factor", 4.0}})));
+}
+
 TEST(FromConfigErrors, DeepDocumentsAreNotWalked) {
   Json config = model_with({{"rope_scaling", yarn(Json::object())}});
   config["quantization_config"] = nested_arrays(1'000'000);

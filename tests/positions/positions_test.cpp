@@ -205,6 +205,7 @@ TEST(Positions, ViewsOfIdsAreReadInTheirShape) {
         Positions::listed(StridedView<const int>(ids.data(), {batch, seq}, {outer, step}));
     ASSERT_EQ(found.count(), batch * seq);
     EXPECT_EQ(found.batch(), batch);
+    EXPECT_EQ(found.shape(), (std::vector<Index>{batch, seq}));
     for (Index b = 0; b < batch; ++b)
       for (Index n = 0; n < seq; ++n)
         EXPECT_EQ(found.at(b * seq + n), FixedPosition(ids[static_cast<std::size_t>(b * outer + n * step)]));

@@ -186,6 +186,8 @@ TEST(FromConfigErrors, WrongLengths) {
                       {"long_factor has " + found, "32 pairs"});
   }
   expect_wrong({{"layer_types", {"full_attention"}}}, {"layer_types has 1", "each of 4 layers"});
+  expect_wrong({{"layer_types", std::vector<std::string>(5, "full_attention")}},
+               {"layer_types has 5", "each of 4 layers"});
   expect_wrong({{"layer_types", Json::array()}}, {"layer_types has 0"});
   expect_wrong({{"model_type", "smollm3"}, {"no_rope_layers", {1, 0}}}, {"no_rope_layers has 2", "4 layers"});
   const auto sections = [](const Json& list, std::initializer_list<std::string_view> parts) {

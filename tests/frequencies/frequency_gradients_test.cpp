@@ -220,7 +220,7 @@ TEST(FrequencyGradients, Yarn) {
       EXPECT_EQ(found.beta_slow == 0, truncate) << "rounding hides the betas, and nothing else does";
     }
   EXPECT_EQ(yarn_magnitude_gradient({.factor = 8, .attention_factor = 2}), 0);
-  EXPECT_EQ(yarn_magnitude_gradient({.factor = 1}), 0);
+  for (const double factor : {0.5, 1.0}) EXPECT_EQ(yarn_magnitude_gradient({.factor = factor}), 0);
 }
 
 TEST(FrequencyGradients, YarnWithAnEndThatIsClamped) {

@@ -217,6 +217,21 @@ TEST(KeyCache, ViewsShowTheSameKeys) {
       }
 }
 
+// Memory grows when there is no room, and not before.
+TEST(KeyCache, GrowsWhenItIsFull) {
+  Random random(416);
+  KeyCache<float> cache(language_frequencies(4), {}, {.heads = 2, .head_dim = 4, .capacity = 3});
+  const auto append = [&](Index count) { cache.append(random_keys<float>(random, 2, count, 4).view()); };
+  append(3);
+  EXPECT_EQ(cache.capacity(), 3);
+  append(0);
+  EXPECT_EQ(cache.capacity(), 3);
+  append(1);
+  EXPECT_EQ(cache.capacity(), 6);
+  append(9);
+  EXPECT_EQ(cache.capacity(), 13);
+}
+
 // --- moving
 
 TEST(KeyCache, AgreesWithTheDefinition) {

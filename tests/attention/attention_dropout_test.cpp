@@ -27,6 +27,10 @@ TEST(AttentionDropout, DependsOnSeedAndIndicesAlone) {
   EXPECT_EQ(dropped({0.5, 7}, 1, 2, 3, 0), 0xa2190adf5fe6694du);
   EXPECT_EQ(dropped({0.5, 7}, 1, 2, 3, 1000), 0x59793df3b688fc75u);
   EXPECT_EQ(dropped({0.25, 8}, 0, 0, 0, 0), 0x600c0846e5000918u);
+  // Of so many keys, all bits of the hash decide some.
+  std::uint64_t sum = 0;
+  for (Index first = 0; first < (1 << 20); first += 64) sum = sum * 31 + dropped({0.3, 9}, 3, 2, 1, first);
+  EXPECT_EQ(sum, 0x8be3b718e00a701eu);
 }
 
 TEST(AttentionDropout, DropsTheShareThatWasAskedFor) {

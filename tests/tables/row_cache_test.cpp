@@ -257,6 +257,59 @@ TEST(RowCache, CopiesAndMoves) {
   EXPECT_EQ(blocks_held.load(), held);
 }
 
+// A cache that was copied, moved or assigned over any other gives the rows of the one that it comes from.
+TEST(RowCache, WhatIsAssignedReplacesEverything) {
+  const Frequencies text = language_frequencies(16, 500);
+  const Frequencies sections = on_axes(text, std::vector<Index>{0, 0, 1, 1, 1, 2, 2, 2}, 3);
+  const Frequencies alternating = on_axes(text, std::vector<Index>{2, 1, 0, 2, 1, 0, 2, 1}, 3);
+  Frequencies wider = language_frequencies(32);
+  wider.magnitude = 1.5;
+  const auto make = [&](int n) {
+    switch (n) {
+      case 0:
+        return RowCache<float>(text, Pairing::half, 300);
+      case 1:
+        return RowCache<float>(sections, Pairing::half, 200);
+      case 2:
+        return RowCache<float>(alternating, Pairing::interleaved, 0x4000);
+      default:
+        return RowCache<float>(wider, Pairing::interleaved, 100);
+    }
+  };
+  const auto expect_same = [](const RowCache<float>& found, const RowCache<float>& wanted) {
+    EXPECT_EQ(found.pairs(), wanted.pairs());
+    EXPECT_EQ(found.pairing(), wanted.pairing());
+    EXPECT_EQ(found.limit(), wanted.limit());
+    EXPECT_EQ(found.magnitude(), wanted.magnitude());
+    EXPECT_EQ(found.steps().axes(), wanted.steps().axes());
+    EXPECT_EQ(found.text_steps().axes(), wanted.text_steps().axes());
+    for (const auto& token :
+         {std::vector<FixedPosition>{7, 7, 7}, {99, 5, 42}, {250, 0, 1}, {3, 0x3fff, 2}}) {
+      std::vector<float> row(static_cast<std::size_t>(found.row_size())), other(row);
+      const std::span at(token.data(), static_cast<std::size_t>(wanted.steps().axes()));
+      const bool assembled = found.assemble(at, found.magnitude(), row.data());
+      ASSERT_EQ(assembled, wanted.assemble(at, wanted.magnitude(), other.data()));
+      EXPECT_EQ(row, other);
+      const auto run = found.cached(token[0].whole), wanted_run = wanted.cached(token[0].whole);
+      EXPECT_EQ(run.count, wanted_run.count);
+    }
+  };
+  for (int from = 0; from < 4; ++from) {
+    const RowCache<float> wanted = make(from), copy(wanted);
+    RowCache<float> gone = make(from);
+    const RowCache<float> moved(std::move(gone));
+    expect_same(copy, wanted);
+    expect_same(moved, wanted);
+    for (int to = 0; to < 4; ++to) {
+      RowCache<float> copied = make(to), replaced = make(to);
+      copied = wanted;
+      expect_same(copied, wanted);
+      replaced = make(from);
+      expect_same(replaced, wanted);
+    }
+  }
+}
+
 // The rows that a thread computed last are recognised by their cache, not by their positions alone.
 TEST(RowCache, NewFrequenciesShowAtOnce) {
   const RotaryEmbeddingOptions options{.dim = kDim, .learned_freq = true};

@@ -257,6 +257,27 @@ TEST(RowCache, CopiesAndMoves) {
   EXPECT_EQ(blocks_held.load(), held);
 }
 
+// A token with one position is at it along every axis.
+TEST(RowCache, OnePositionIsThatOfEveryAxis) {
+  for (const Index axes : {2, 3, 4})
+    for (const Pairing pairing : {Pairing::half, Pairing::interleaved}) {
+      std::vector<Index> axis_of_pair(8);
+      for (std::size_t i = 0; i < 8; ++i) axis_of_pair[i] = static_cast<Index>(i) % axes;
+      const Frequencies frequencies = on_axes(language_frequencies(16, 500), axis_of_pair, axes);
+      const RowCache<float> cache(frequencies, pairing, 100);
+      for (const Index position : {0, 1, 99}) {
+        const std::vector<AxisPositions> each(static_cast<std::size_t>(axes),
+                                              AxisPositions::consecutive(1, position));
+        const CosSinTable<float> wanted(frequencies, Positions::together(each), {.pairing = pairing});
+        const float* const row = cache.cached(position).rows;
+        ASSERT_NE(row, nullptr);
+        for (Index i = 0; i < 8; ++i)
+          EXPECT_EQ(row[pairing == Pairing::half ? i : 2 * i], wanted.cos(0, i))
+              << axes << " axes, pair " << i;
+      }
+    }
+}
+
 // A cache that was copied, moved or assigned over any other gives the rows of the one that it comes from.
 TEST(RowCache, WhatIsAssignedReplacesEverything) {
   const Frequencies text = language_frequencies(16, 500);

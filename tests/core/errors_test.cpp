@@ -537,6 +537,17 @@ TEST(Errors, Gradients) {
       {"12 entries", "8"});
   expect_error([&] { static_cast<void>(apply_rotary_emb_backward(angles(3, 4), x, other)); },
                {"[2, 4, 6]", "[2, 3, 6]"});
+  const std::vector<int> two = {0, 1}, six(6);
+  for (const Positions& wrong_at :
+       {Positions::listed(two), Positions::consecutive(4), Positions::listed(six).in_batches(3),
+        Positions::listed(six).in_batches(1)}) {
+    const Frequencies frequencies = language_frequencies(6);
+    const auto refuse = [&](const auto& call) {
+      expect_error([&] { static_cast<void>(call()); }, {"found"});
+    };
+    refuse([&] { return frequency_gradient(frequencies, wrong_at, {}, x, x); });
+    refuse([&] { return position_gradient(frequencies, wrong_at, {}, x, x); });
+  }
   const XPos<float> xpos(RotaryEmbeddingOptions{.dim = 4});
   expect_error([&] { static_cast<void>(xpos.parameter_gradient(x, x, x, other)); },
                {"[2, 4, 6]", "[2, 3, 6]"});

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace rotary::testing {
@@ -415,6 +416,59 @@ TEST(FrequencyGradients, NeedAnEntryForEveryFrequency) {
   EXPECT_THROW(static_cast<void>(fope_gradient(64, 500, {.max_position_embeddings = 512}, wrong)),
                std::invalid_argument);
   EXPECT_THROW(proportional_gradient(64, 500, {.factor = 2}, wrong), std::invalid_argument);
+}
+
+// Where the frequencies are refused, so are their gradients.
+TEST(FrequencyGradients, RefuseWhatFrequenciesRefuse) {
+  const std::vector<double> grad(4, 1.0);
+  const std::vector<double> ones(4, 1.0);
+  for (const double bad : {-1.0, 0.0, std::nan(""), HUGE_VAL}) {
+    const auto refuse = [&](const auto& gradient_of, const char* name) {
+      expect_error([&] { static_cast<void>(gradient_of(bad)); }, {name, " is "});
+    };
+    refuse([&](double x) { return language_gradient(8, x, grad); }, "theta");
+    refuse([&](double x) { return scaled_gradient(language_frequencies(8), x, grad); }, "factor");
+    refuse([&](double x) { return linear_gradient(8, 500, {.factor = x}, grad); }, "factor");
+    refuse([&](double x) { return linear_gradient(8, x, {.factor = 2}, grad); }, "theta");
+    refuse([&](double x) { return llama3_gradient(8, 500, {.factor = x}, grad); }, "factor");
+    refuse([&](double x) { return llama3_gradient(8, x, {}, grad); }, "theta");
+    refuse([&](double x) { return ntk_gradient(8, 500, {.alpha = x}, grad); }, "alpha");
+    refuse([&](double x) { return ntk_gradient(8, x, {.alpha = 2}, grad); }, "theta");
+    refuse([&](double x) { return vllm_ntk_gradient(8, 500, {.factor = x}, grad); }, "factor");
+    refuse([&](double x) { return frozen_dynamic_ntk_gradient(8, 500, {.factor = x}, grad); }, "factor");
+    refuse(
+        [&](double x) {
+          return dynamic_ntk_gradient(8, 500, {.factor = x, .max_position_embeddings = 10}, 20, grad);
+        },
+        "factor");
+    refuse(
+        [&](double x) {
+          return yarn_gradient(8, 500, {.factor = x, .original_max_position_embeddings = 4096}, grad);
+        },
+        "factor");
+    refuse(
+        [&](double x) {
+          return grok_gradient(8, 500, {.factor = x, .original_max_position_embeddings = 4096}, grad);
+        },
+        "factor");
+    refuse(
+        [&](double x) {
+          return ntk_by_parts_gradient(8, 500, {.factor = x, .original_max_position_embeddings = 4096}, grad);
+        },
+        "factor");
+    refuse(
+        [&](double x) {
+          const LongRopeOptions options{.short_factor = ones,
+                                        .long_factor = ones,
+                                        .original_max_position_embeddings = 4096,
+                                        .factor = x};
+          return longrope_gradient(8, 500, options, 1, grad);
+        },
+        "factor");
+    refuse([&](double x) { return proportional_gradient(8, 500, {.factor = x}, grad); }, "factor");
+    refuse([&](double x) { return fope_gradient(8, 500, {.max_position_embeddings = x}, grad); },
+           "max_position_embeddings");
+  }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <rotary/apply_rotary_emb.hpp>
+#include <rotary/rotary_embedding.hpp>
 
 #include "support/random.hpp"
 
@@ -29,6 +30,42 @@ TEST(ApplyRotaryEmb, ScalesMayHaveAxesThatAnglesLack) {
       for (Index n = 0; n < seq; ++n)
         for (Index i = 0; i < dim; ++i)
           EXPECT_NEAR(together(b, h, n, i), scale(b, 0, n, i) * unscaled(b, h, n, i), 1e-14);
+}
+
+// A scale with two axes belongs to the sequence, wherever that is; one with a single axis to the features.
+TEST(ApplyRotaryEmb, ScalesBelongToTheSequenceOrToFeatures) {
+  Random random(72);
+  SCOPED_TRACE(random.replay());
+  const Index seq = 3, dim = 4;
+  for (const Index seq_dim : {-2, -3}) {
+    Tensor<double, 2> freqs(seq, dim), of_tokens(seq, dim);
+    Tensor<double, 1> of_features(dim), of_all(1);
+    for (Index n = 0; n < seq; ++n)
+      for (Index i = 0; i < dim; i += 2) freqs(n, i) = freqs(n, i + 1) = random.uniform(-3, 3);
+    const auto draw = [&](auto& scale) {
+      for (Index n = 0; n < scale.size(); ++n) scale.data()[n] = random.uniform(0.5, 2);
+    };
+    draw(of_tokens), draw(of_features), draw(of_all);
+    Tensor<double, 4> t(2, seq, seq, dim);  // as many heads as tokens: each axis could be the sequence
+    random.fill(t);
+    const RotaryEmbedding<double> rotary_emb(Frequencies{.values = {1, 0.1}}, {.seq_dim = seq_dim});
+    const auto check = [&](const auto& scale, const auto& scale_at) {
+      const ApplyOptions options{.seq_dim = seq_dim};
+      const auto expect_scaled = [&](const Tensor<double, 4>& found, const Tensor<double, 4>& unscaled) {
+        for (Index b = 0; b < 2; ++b)
+          for (Index i = 0; i < seq; ++i)
+            for (Index j = 0; j < seq; ++j)
+              for (Index f = 0; f < dim; ++f)
+                EXPECT_NEAR(found(b, i, j, f), scale_at(seq_dim == -2 ? j : i, f) * unscaled(b, i, j, f),
+                            1e-14);
+      };
+      expect_scaled(apply_rotary_emb(freqs, t, scale, options), apply_rotary_emb(freqs, t, options));
+      expect_scaled(rotary_emb.rotate_queries_or_keys(t, {}, scale), rotary_emb.rotate_queries_or_keys(t));
+    };
+    check(of_tokens, [&](Index n, Index f) { return of_tokens(n, f); });
+    check(of_features, [&](Index, Index f) { return of_features(f); });
+    check(of_all, [&](Index, Index) { return of_all(0); });
+  }
 }
 
 }  // namespace

@@ -259,5 +259,27 @@ TEST(FlashAttentionTables, ThrowBeforeAnythingIsWritten) {
   EXPECT_EQ(x.data()[0], 1);
 }
 
+// Tensors without elements pass, whichever extent is 0; so do sequences without tokens.
+TEST(FlashAttention, EmptyTensors) {
+  for (std::size_t empty = 0; empty < 4; ++empty) {
+    SCOPED_TRACE(empty);
+    std::array<Index, 4> shape = {2, 3, 4, 8};
+    shape[empty] = 0;
+    Tensor<float, 4> x(shape);
+    Tensor<float, 2> cos(10, shape[3] / 2), sin(10, shape[3] / 2);
+    cos.setConstant(0), sin.setConstant(1);
+    const flash_attention::RotaryTables tables(cos, sin);
+    const List offsets(static_cast<std::size_t>(shape[0]), 5);
+    EXPECT_EQ(tables.apply_rotary(x).dimensions(), x.dimensions());
+    EXPECT_EQ(tables.apply_rotary(x, {.seqlen_offsets = offsets}).dimensions(), x.dimensions());
+    const auto gradients = flash_attention::apply_rotary_backward(x, cos, sin, x);
+    EXPECT_EQ(gradients.x.dimensions(), x.dimensions());
+    EXPECT_EQ(gradients.cos.dimensions(), cos.dimensions());
+    const List ends = {0, 0, static_cast<std::int32_t>(shape[1])};
+    Tensor<float, 3> packed(shape[1], shape[2], shape[3]);
+    EXPECT_EQ(tables.apply_rotary(packed, {.cu_seqlens = ends}).dimensions(), packed.dimensions());
+  }
+}
+
 }  // namespace
 }  // namespace rotary::testing

@@ -164,5 +164,20 @@ TEST(GgmlRope, ThrowsBeforeAnythingIsWritten) {
   }
 }
 
+// Tensors without elements pass, whichever extent before the features is 0.
+TEST(GgmlRope, EmptyTensors) {
+  for (std::size_t empty = 0; empty < 3; ++empty)
+    for (const ggml::Angles angles : {ggml::Angles::exact, ggml::Angles::ggml_float32}) {
+      SCOPED_TRACE(empty);
+      std::array<Index, 4> shape = {2, 3, 4, 8};
+      shape[empty] = 0;
+      const Tensor<float, 4> x(shape);
+      const std::vector<std::int32_t> positions(static_cast<std::size_t>(shape[1]), 7);
+      const ggml::RopeOptions options{.n_dims = 8, .angles = angles};
+      EXPECT_EQ(ggml::rope(x, positions, options).dimensions(), x.dimensions());
+      EXPECT_EQ(ggml::Rope<float>(options).rope(x, positions).dimensions(), x.dimensions());
+    }
+}
+
 }  // namespace
 }  // namespace rotary::testing

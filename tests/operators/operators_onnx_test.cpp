@@ -178,5 +178,26 @@ TEST(OnnxNode, ThrowsBeforeAnythingIsWritten) {
   expect_error([&] { node.rotary_embedding_in_place(flat, ids); }, {"num_heads is 0", "[2, 4, 24]"});
 }
 
+// Tensors without elements pass, whichever extent is 0.
+TEST(OnnxNode, EmptyTensors) {
+  for (int empty = 0; empty < 4; ++empty) {
+    std::array<Index, 4> shape = {2, 3, 4, 8};
+    shape[static_cast<std::size_t>(empty)] = 0;
+    Tensor<float, 4> x(shape);
+    Tensor<float, 2> cos(10, shape[3] / 2), sin(10, shape[3] / 2);
+    cos.setConstant(0), sin.setConstant(1);
+    const onnx::RotaryEmbedding node(cos, sin);
+    Ids ids(shape[0], shape[2]);
+    ids.setConstant(1);
+    Tensor<std::int64_t, 1> start(1);
+    start(0) = 6;
+    EXPECT_EQ(node.rotary_embedding(x, ids).dimensions(), x.dimensions()) << "extent " << empty;
+    EXPECT_EQ(node.rotary_embedding(x, start).dimensions(), x.dimensions()) << "extent " << empty;
+    Tensor<float, 3> flat(shape[0], shape[2], shape[1] * shape[3]);
+    const onnx::RotaryEmbedding of_flat(cos, sin, {.num_heads = 3});
+    if (empty != 1) EXPECT_EQ(of_flat.rotary_embedding(flat, ids).dimensions(), flat.dimensions());
+  }
+}
+
 }  // namespace
 }  // namespace rotary::testing

@@ -4,6 +4,7 @@
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/rotary_embedding.hpp>
 
+#include "support/errors.hpp"
 #include "support/random.hpp"
 
 namespace rotary::testing {
@@ -66,6 +67,26 @@ TEST(ApplyRotaryEmb, ScalesBelongToTheSequenceOrToFeatures) {
     check(of_features, [&](Index, Index f) { return of_features(f); });
     check(of_all, [&](Index, Index) { return of_all(0); });
   }
+}
+
+// An extent is 1, that of the tensor, or wrong.
+TEST(ApplyRotaryEmb, ExtentsThatCannotBeBroadcast) {
+  Tensor<double, 4> t(3, 3, 3, 4), freqs(1, 1, 3, 4);
+  t.setZero(), freqs.setZero();
+  const RotaryEmbedding<double> rotary_emb({.dim = 4});
+  for (std::size_t axis = 0; axis < 4; ++axis)
+    for (const Index extent : {2, 4, 0}) {
+      std::array<Index, 4> shape = {1, 1, 3, 4};
+      if (shape[axis] == extent) continue;
+      shape[axis] = extent;
+      Tensor<double, 4> wrong(shape);
+      wrong.setZero();
+      SCOPED_TRACE(::testing::Message() << "axis " << axis << ", extent " << extent);
+      const char* const message = axis < 3 ? "cannot be broadcast" : "features";
+      expect_error([&] { static_cast<void>(apply_rotary_emb(freqs, t, wrong)); }, {message});
+      expect_error([&] { static_cast<void>(rotary_emb.rotate_queries_or_keys(t, {}, wrong)); }, {message});
+      if (axis < 3) expect_error([&] { static_cast<void>(apply_rotary_emb(wrong, t)); }, {message});
+    }
 }
 
 }  // namespace

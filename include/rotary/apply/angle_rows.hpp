@@ -72,7 +72,7 @@ struct UnitScale {
 template <class F, class S>
 struct AngleRows {
   StridedView<const F> freqs;
-  StridedView<const S> scale;  // data is null where there is none
+  StridedView<const S> scale;  // of rank 0 where there is none
   double factor = 1;
   std::vector<Index> shape;  // one extent for each axis of the tensor but the last
   Index rotary_dim = 0, rows = 1;
@@ -84,7 +84,7 @@ struct AngleRows {
     check_window(t, options.start_index, rotary_dim);
     if (rotary_dim % 2 != 0) fail("the angles have ", rotary_dim, " features, there must be an even number");
     check_broadcast(freqs, t, "angles");
-    if (scales.data) {
+    if (scales.rank > 0 || scales.data) {
       // [seq, rotary_dim] is aligned as [seq, rotary_dim] angles are; other shapes broadcast from the last
       // axis.
       ApplyOptions aligned = options;
@@ -96,12 +96,14 @@ struct AngleRows {
       check_broadcast(scale, t, "a scale");
     }
     for (int axis = 0; axis < t.rank - 1; ++axis) {
-      const Index extent = std::max(freqs.extent(axis), scale.data ? scale.extent(axis) : Index{1});
+      const Index extent = std::max(freqs.extent(axis), has_scale() ? scale.extent(axis) : Index{1});
       shape.push_back(t.extent(axis) == 0 ? 0 : extent);
     }
     // An empty tensor may have other extents of any size.
     for (const Index extent : shape) rows = t.empty() ? 0 : checked_product(rows, extent);
   }
+
+  bool has_scale() const { return scale.rank > 0; }
 
   /// Calls visit(row, offset into freqs, offset into scale) for every row.
   template <class Visit>
@@ -116,7 +118,7 @@ struct AngleRows {
   }
 
   double scale_at(Index scale_from, Index feature) const {
-    if (!scale.data) return factor;
+    if (!has_scale()) return factor;
     const int last = scale.rank - 1;
     return factor *
            static_cast<double>(
@@ -139,7 +141,7 @@ struct AngleRows {
     check_magnitude<T>(factor);
     RowStorage<T> shared(shape, RowAxes::broadcast, layout_of(options), rotary_dim / 2);
     if (fill(shared, unscaled)) return shared;
-    if (!options.separate_angles && !scale.data) fail_separate(options.pairing);
+    if (!options.separate_angles && !has_scale()) fail_separate(options.pairing);
     RowStorage<T> separate(shape, RowAxes::broadcast, layout_of(options), rotary_dim / 2, /*separate=*/true);
     fill(separate, unscaled);
     if (!options.separate_angles) check_angles_are_shared(options.pairing);
@@ -186,7 +188,7 @@ struct AngleRows {
   template <class T>
   bool fill_row_of_vectors(Pairing pairing, T* row, Index from, bool unscaled) const {
     if constexpr (std::is_same_v<T, float> && (std::is_same_v<F, float> || std::is_same_v<F, double>)) {
-      if (freqs.stride(freqs.rank - 1) == 1 && (unscaled || !scale.data))
+      if (freqs.stride(freqs.rank - 1) == 1 && (unscaled || !has_scale()))
         return kernels::cos_sin_of_shared_angles(freqs.data + from, unscaled ? 1 : factor, rotary_dim / 2,
                                                  pairing, row);
     }
@@ -198,7 +200,7 @@ struct AngleRows {
   bool fill_row(Pairing pairing, T* row, Index from, Index scale_from, Index member, bool unscaled) const {
     const Index pairs = rotary_dim / 2, feature = freqs.stride(freqs.rank - 1);
     const kernels::PairStrides at = kernels::pair_strides(pairing, pairs);
-    const bool one_scale = unscaled || !scale.data;
+    const bool one_scale = unscaled || !has_scale();
     constexpr Index kChunk = 128;  // pairs whose angles are gathered together, on the stack
     double angles[kChunk], scales[kChunk];
     if (one_scale) std::fill_n(scales, std::min(kChunk, pairs), unscaled ? 1 : factor);

@@ -105,12 +105,12 @@ void apply_backward(const StridedView<const F>& freqs, const StridedView<const S
 
   const StridedView<F> freqs_out = writable_like(rows.freqs, freqs, grad_freqs);
   StridedView<S> scale_out;
-  if (scale.data) scale_out = writable_like(rows.scale, scale, grad_scale);
+  if (rows.has_scale()) scale_out = writable_like(rows.scale, scale, grad_scale);
   rows.for_each_row([&](Index row, Index from, Index scale_from) {
     for (Index j = 0; j < rows.rotary_dim; ++j) {
       const auto entry = static_cast<std::size_t>(row * unscaled.row_size() + j);
       add_to_broadcast(angle[entry] * rows.scale_at(scale_from, j), freqs_out, from, j);
-      if (scale.data) add_to_broadcast(options.scale * log_magnitude[entry], scale_out, scale_from, j);
+      if (rows.has_scale()) add_to_broadcast(options.scale * log_magnitude[entry], scale_out, scale_from, j);
     }
   });
 }

@@ -258,7 +258,6 @@ namespace detail {
 /// Ids of shape [seq] or [batch, seq].
 template <class P>
 Positions positions_of_view(const StridedView<const P>& ids) {
-  ids.check();
   if (ids.rank != 1 && ids.rank != 2)
     fail("ids have shape ", shape_text(ids), ", they must be [seq] or [batch, seq]");
   const Index batch = ids.rank == 2 ? ids.extent(0) : 0, seq = ids.extent(ids.rank - 1);

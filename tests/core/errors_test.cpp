@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <rotary/apply/learned_rotations.hpp>
+#include <rotary/apply/pairing_conversion.hpp>
 #include <rotary/xpos.hpp>
 
 #include "support/compiled_kernels.hpp"
@@ -266,6 +267,11 @@ TEST(Errors, ViewsFilledInByHand) {
     expect_error([&] { rotary_emb.rotate_in_place(view); }, parts);
     expect_error([&] { rotary_emb.rotate_into(view, fine.view()); }, parts);
     expect_error([&] { rotary_emb.rotate_into(fine.view(), view); }, parts);
+    expect_error([&] { interleaved_to_half_in_place(view); }, parts);
+    const std::vector<int> list(8);
+    StridedView<const int> ids(list.data(), {2, 4});
+    ids.rank = view.rank, ids.extents = view.extents, ids.strides = view.strides;
+    expect_error([&] { Positions::listed(ids); }, parts);
     EXPECT_EQ(memory, std::vector<float>(8, 1.0f));
   };
   expect_refused([](auto& view) { view.rank = kMaxRank + 1; }, {"0 to 12 axes", "13"});

@@ -21,29 +21,9 @@ struct HeadFeatures {
 
 namespace detail {
 
-/// The features of `x` as they are reordered: a vector has one axis, whichever way it lies.
-template <class X>
-auto features_of(X& x) {
-  if constexpr (is_dense<X>) {
-    if constexpr (std::remove_cvref_t<X>::IsVectorAtCompileTime) {
-      auto vector = view_of(x);
-      if constexpr (std::remove_cvref_t<X>::RowsAtCompileTime == 1) {
-        vector.set_axis(0, vector.extent(1), vector.stride(1));
-      }
-      vector.rank = 1;
-      return vector;
-    } else {
-      return view_of(x);
-    }
-  } else {
-    return view_of(x);
-  }
-}
-
 /// Moves the features of every pair from their places in one pairing to those in the other.
 template <class Scalar>
 void reorder_pairs(const StridedView<Scalar>& x, const HeadFeatures& features, Pairing from, Pairing to) {
-  x.check();
   const int axis = resolve_axis(features.axis, x.rank, "axis");
   const Index size = x.extent(axis), heads = features.heads, start = features.start_index;
   if (heads < 1) fail("found ", heads, " heads, there must be at least 1");
@@ -89,7 +69,7 @@ constexpr bool check_reorderable() {  // not covered: runs while compiling
 template <class X>
 void reorder_in_place(std::remove_reference_t<X>& x, const HeadFeatures& features, Pairing from, Pairing to) {
   if constexpr (check_reorderable<X>() && check_writable<X>())
-    reorder_pairs(features_of(x), features, from, to);
+    reorder_pairs(elements_of(x), features, from, to);
 }
 
 template <class X>

@@ -106,17 +106,22 @@ auto const_view_of(const X& x) {
 
 /// The elements of a tensor, matrix or view of any type; a vector has one axis, whichever way it lies.
 template <class X>
-auto const_elements_of(const X& x) {
-  auto view = StridedView<const Element<X>>(view_of(x));
-  if constexpr (is_dense<X>) {
-    if constexpr (X::IsVectorAtCompileTime) {
-      if constexpr (X::RowsAtCompileTime == 1) {
+auto elements_of(X& x) {
+  using Matrix = std::remove_cv_t<X>;
+  auto view = view_of(x);
+  if constexpr (is_dense<Matrix>) {
+    if constexpr (Matrix::IsVectorAtCompileTime) {
+      if constexpr (Matrix::RowsAtCompileTime == 1) {
         view.set_axis(0, view.extent(1), view.stride(1));
       }
       view.rank = 1;
     }
   }
   return view;
+}
+template <class X>
+auto const_elements_of(const X& x) {
+  return StridedView<const Element<X>>(elements_of(x));
 }
 
 /// The view of what will be written to: throws if elements share memory, as those of a tensor of Eigen's never

@@ -1,6 +1,7 @@
 // Angles and scales of different shapes, broadcast against each other and the tensor.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/rotary_embedding.hpp>
 
@@ -87,6 +88,39 @@ TEST(ApplyRotaryEmb, ExtentsThatCannotBeBroadcast) {
       expect_error([&] { static_cast<void>(rotary_emb.rotate_queries_or_keys(t, {}, wrong)); }, {message});
       if (axis < 3) expect_error([&] { static_cast<void>(apply_rotary_emb(wrong, t)); }, {message});
     }
+}
+
+// Angles of any order in memory give the same bits, also where a row has more pairs than are handled at once.
+TEST(ApplyRotaryEmb, StridesOfAnglesDoNotMatter) {
+  Random random(73);
+  SCOPED_TRACE(random.replay());
+  const auto check = [&]<class F>(F) {
+    for (const Index pairs : {3, 128, 129, 300})
+      for (const Pairing pairing : {Pairing::interleaved, Pairing::half}) {
+        const Index seq = 3, dim = 2 * pairs;
+        Tensor<F, 2> freqs(seq, dim), scale(seq, dim);
+        for (Index n = 0; n < seq; ++n)
+          for (Index i = 0; i < dim; ++i) {
+            const bool first = pairing == Pairing::half ? i < pairs : i % 2 == 0;
+            freqs(n, i) = first ? static_cast<F>(random.uniform(-3, 3))
+                                : freqs(n, pairing == Pairing::half ? i - pairs : i - 1);
+            scale(n, i) = static_cast<F>(random.uniform(0.5, 2));
+          }
+        Tensor<float, 3> t(2, seq, dim);
+        random.fill(t);
+        const Eigen::Tensor<F, 2> transposed = freqs.swap_layout().shuffle(Eigen::array<Index, 2>{1, 0}),
+                                  of_scale = scale.swap_layout().shuffle(Eigen::array<Index, 2>{1, 0});
+        const ApplyOptions options{.pairing = pairing};
+        const auto same = [](const auto& a, const auto& b) {
+          return std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(float)) == 0;
+        };
+        EXPECT_TRUE(same(apply_rotary_emb(transposed, t, options), apply_rotary_emb(freqs, t, options)));
+        EXPECT_TRUE(same(apply_rotary_emb(transposed, t, of_scale, options),
+                         apply_rotary_emb(freqs, t, scale, options)));
+      }
+  };
+  check(float{});
+  check(double{});
 }
 
 }  // namespace

@@ -295,6 +295,30 @@ TEST(MultiHeadAttention, ProbabilitiesAreThoseOfTheOutput) {
   }
 }
 
+// With more keys than are handled at once, dropout changes nothing but the share of probabilities that it drops.
+TEST(MultiHeadAttention, ProbabilitiesOfManyKeysAreDroppedOrScaled) {
+  Random random(6);
+  SCOPED_TRACE(random.replay());
+  const Index seq = 515;
+  RotaryMultiHeadAttention<double> attention({.heads = 1, .d_model = 4, .dropout_prob = 0.25});
+  randomize(attention, random);
+  const Tokens x = random_tokens(random, seq, 1, 4);
+  AttentionActivations<double> with, without;
+  attention.forward(x, x, x, {.dropout_seed = 3}, with);
+  attention.forward(x, x, x, {}, without);
+  const auto found = attention.probabilities(with), all = attention.probabilities(without);
+  Index dropped = 0;
+  double error = 0;
+  for (Index i = 0; i < seq; ++i)
+    for (Index j = 0; j < seq; ++j) {
+      const double a = found(i, j, 0, 0);
+      dropped += a == 0 ? 1 : 0;
+      if (a != 0) error = std::max(error, std::fabs(a * 0.75 - all(i, j, 0, 0)));
+    }
+  EXPECT_LT(error, 1e-15);
+  EXPECT_NEAR(static_cast<double>(dropped), 0.25 * seq * seq, 0.01 * seq * seq);
+}
+
 TEST(MultiHeadAttention, ProbabilitiesOfHiddenKeysAreZero) {
   Random random(6);
   SCOPED_TRACE(random.replay());

@@ -467,6 +467,16 @@ void expect_no_xpos(StridedArray<float>& q, StridedArray<float>& k, const XPosRo
   EXPECT_TRUE(same_bits(q, q_before) && same_bits(k, k_before));
 }
 
+// Messages have room for 2047 characters.
+TEST(Errors, LongMessagesAreCutOff) {
+  const std::string long_text(3000, 'x');
+  for (const std::size_t length : {1, 2039, 2040, 3000}) {
+    const std::string text = long_text.substr(0, length);
+    EXPECT_EQ(error_of_call([&] { detail::fail(text); }), ("rotary: " + text).substr(0, 2047));
+  }
+  EXPECT_EQ(error_of_call([&] { detail::fail(long_text, 7); }).size(), 2047u);
+}
+
 TEST(Errors, SizesThatJustFit) {
   using detail::checked_product, detail::checked_sum;
   EXPECT_EQ(checked_sum(PTRDIFF_MAX - 1, 1), PTRDIFF_MAX);

@@ -314,6 +314,7 @@ TEST(KeyCache, EraseLeavesTheOthersWhereTheyStand) {
   KeyCache<Eigen::half> cache(language_frequencies(8), {}, {.heads = 2, .head_dim = 8});
   cache.append(raw.view());
   const auto before = copy_of(cache);
+  for (const Index at : {Index{0}, Index{3}, cache.size()}) cache.erase(at, at);  // no token
   cache.erase(3, 5);
   ASSERT_EQ(cache.size(), 7);
   const auto after = copy_of(cache);

@@ -4,6 +4,8 @@
 #include <rotary/frequencies/vision.hpp>
 
 #include <cmath>
+#include <limits>
+#include <numbers>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -150,6 +152,19 @@ TEST(Mixed, RandomHeadsDiffer) {
   }
   EXPECT_LT(std::abs(mean), 0.4);  // directions all around: four standard deviations and a half
   EXPECT_THROW(random_mixed_frequencies(32, -1, generator), std::invalid_argument);
+}
+
+// Each head is turned by an angle of its own, drawn evenly from a whole turn.
+TEST(Vision, RandomHeadsAreTurnedByTheirDraws) {
+  std::mt19937_64 generator(7), same(7);
+  const std::vector<Frequencies> heads = random_mixed_frequencies(16, 5, generator, 30);
+  ASSERT_EQ(heads.size(), 5u);
+  for (const Frequencies& head : heads) {
+    const double draw = std::generate_canonical<double, std::numeric_limits<double>::digits>(same);
+    const Frequencies wanted = mixed_frequencies(16, 30, {.angle = 2 * std::numbers::pi * draw});
+    EXPECT_EQ(head.axes, 2);
+    EXPECT_TRUE(head.values == wanted.values);
+  }
 }
 
 }  // namespace

@@ -401,7 +401,7 @@ def try_mutant_in(overlay, mutant, build, tests, most):
         reason = run(program, 10 + 10 * build.seconds[test])
         if reason:
             return "killed", f"{test}: {reason}"
-    return ("same code" if same else "survived"), f"{asked} of {len(tests)} tests"
+    return ("not run" if asked == 0 else "same code" if same else "survived"), f"{asked} of {len(tests)} tests"
 
 
 # ---------------------------------------------------------------- the run

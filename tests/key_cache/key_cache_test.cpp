@@ -217,6 +217,19 @@ TEST(KeyCache, ViewsShowTheSameKeys) {
       }
 }
 
+// The range of positions ends at 2^62 either way; a fraction inside of it counts.
+TEST(KeyCache, PositionsReachTheEndsOfTheRange) {
+  const std::int64_t limit = std::int64_t{1} << 62;
+  KeyCache<float> cache(language_frequencies(4), {}, {.heads = 1, .head_dim = 4});
+  Random random(417);
+  cache.append(random_keys<float>(random, 1, 1, 4).view(), 1 - limit);
+  cache.append(random_keys<float>(random, 1, 1, 4).view(), limit - 1);
+  EXPECT_NO_THROW(cache.shift(0, 1, -0.5));
+  EXPECT_NO_THROW(cache.shift(1, 2, 0.5));
+  EXPECT_THROW(cache.shift(0, 1, -1), std::invalid_argument);
+  EXPECT_THROW(cache.shift(1, 2, 1), std::invalid_argument);
+}
+
 // Memory grows when there is no room, and not before.
 TEST(KeyCache, GrowsWhenItIsFull) {
   Random random(416);

@@ -119,10 +119,7 @@ struct AngleRows {
 
   double scale_at(Index scale_from, Index feature) const {
     if (!has_scale()) return factor;
-    const int last = scale.rank - 1;
-    return factor *
-           static_cast<double>(
-               scale.data[scale_from + (scale.extent(last) == 1 ? 0 : feature * scale.stride(last))]);
+    return factor * static_cast<double>(scale.data[scale_from + feature * scale.stride(scale.rank - 1)]);
   }
 
   /// The layout of the table: its rows are broadcast, whichever axis is the sequence.

@@ -47,11 +47,10 @@ StridedView<S> writable_like(const StridedView<const S>& part, const StridedView
   return view;
 }
 
-/// Adds per-feature sums of every row to a tensor that was broadcast to these rows.
+/// Adds per-feature sums of every row to a tensor that was broadcast to these rows: its axes of extent 1 have stride 0.
 template <class S>
 void add_to_broadcast(double value, const StridedView<S>& view, Index offset, Index feature) {
-  const int last = view.rank - 1;
-  S& entry = view.data[offset + (view.extent(last) == 1 ? 0 : feature * view.stride(last))];
+  S& entry = view.data[offset + feature * view.stride(view.rank - 1)];
   entry = static_cast<S>(static_cast<double>(entry) + value);
 }
 

@@ -41,7 +41,7 @@ CosSinTable<T> scaled_table(const TurnSteps& steps, const Positions& positions, 
   AlignedVector<double> exact(checked_elements<double>(positions.count(), width));
   kernels::cos_sin_rows(steps, positions, 0, positions.count(), {.factor = 1}, layout.pairing, exact.data());
   const kernels::PairStrides at = kernels::pair_strides(layout.pairing, pairs);
-  const Index feature = scales.extent(last) == 1 ? 0 : scales.stride(last);
+  const Index feature = scales.stride(last);
   // The index of a row, and where along the axes its exact row and its scales are.
   auto row_shape = view_of_ones(exact.data(), last);
   std::copy(shape.begin(), shape.end(), row_shape.extents.begin());

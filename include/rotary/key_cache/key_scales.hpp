@@ -44,11 +44,9 @@ class KeyScales {
   /// keys.
   template <class X>
   void check(const FixedPosition& position) const {
-    constexpr std::int64_t kLimit = std::int64_t{1} << 62;
-    const double value = static_cast<double>(position);
-    if (position.whole >= kLimit || position.whole < -kLimit)
-      fail("position ", value, " is out of range, it must lie within -2^62 to 2^62");
+    check_range(position);
     if (!decay()) return;
+    const double value = static_cast<double>(position);
     const double largest_log = std::log(static_cast<double>(std::numeric_limits<X>::max())) - 1;
     for (const double log_zeta : log_scale_)
       if (const double log_scale = log_zeta * slope_ * (value - origin_);

@@ -46,7 +46,7 @@ class AxisPositions {
     const Index count = list.empty() ? 0 : (static_cast<Index>(list.size()) - 1) / stride + 1;
     if constexpr (std::is_floating_point_v<P> || sizeof(P) == 8)
       for (Index n = 0; n < count; ++n)  // throws out of range, before and after the move
-        check_range(offset + FixedPosition(list[static_cast<std::size_t>(n * stride)]));
+        detail::check_range(offset + FixedPosition(list[static_cast<std::size_t>(n * stride)]));
     return AxisPositions(kSource, list.data(), count, stride, offset);
   }
 
@@ -79,13 +79,6 @@ class AxisPositions {
   }
 
  private:
-  static void check_range(const FixedPosition& position) {
-    constexpr std::int64_t kLimit = std::int64_t{1} << 62;
-    if (position.whole >= kLimit || position.whole < -kLimit)
-      detail::fail("position ", static_cast<double>(position),
-                   " is out of range, it must lie within -2^62 to 2^62");
-  }
-
   enum class Source : std::uint8_t { consecutive, int32, uint32, int64, uint64, float32, float64 };
 
   /// How a list of `P` is read; `consecutive` for types that cannot be positions. Decided by size, since

@@ -95,4 +95,15 @@ struct FixedPosition {
   friend constexpr bool operator==(const FixedPosition&, const FixedPosition&) = default;
 };
 
+namespace detail {
+
+/// Throws on a sum of positions that is none itself.
+inline void check_range(const FixedPosition& position) {
+  constexpr std::int64_t kLimit = std::int64_t{1} << 62;
+  if (position.whole >= kLimit || position.whole < -kLimit)
+    fail("position ", static_cast<double>(position), " is out of range, it must lie within -2^62 to 2^62");
+}
+
+}  // namespace detail
+
 }  // namespace rotary::inline ROTARY_ABI

@@ -154,8 +154,8 @@ TEST(Mixed, RandomHeadsDiffer) {
   EXPECT_THROW(random_mixed_frequencies(32, -1, generator), std::invalid_argument);
 }
 
-// Each head is turned by an angle of its own, drawn evenly from a whole turn.
-TEST(Vision, RandomHeadsAreTurnedByTheirDraws) {
+// Each head has an angle of its own, drawn evenly from a whole circle.
+TEST(Vision, RandomHeadsHaveTheAnglesThatAreDrawn) {
   std::mt19937_64 generator(7), same(7);
   const std::vector<Frequencies> heads = random_mixed_frequencies(16, 5, generator, 30);
   ASSERT_EQ(heads.size(), 5u);

@@ -97,7 +97,7 @@ struct FixedPosition {
 
 namespace detail {
 
-/// Throws on a sum of positions that is none itself.
+/// Throws if a sum of positions is out of range.
 inline void check_range(const FixedPosition& position) {
   constexpr std::int64_t kLimit = std::int64_t{1} << 62;
   if (position.whole >= kLimit || position.whole < -kLimit)

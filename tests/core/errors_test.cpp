@@ -271,7 +271,7 @@ TEST(Errors, ViewsFilledInByHand) {
     const std::vector<int> list(8);
     StridedView<const int> ids(list.data(), {2, 4});
     ids.rank = view.rank, ids.extents = view.extents, ids.strides = view.strides;
-    expect_error([&] { Positions::listed(ids); }, parts);
+    expect_error([&] { static_cast<void>(Positions::listed(ids)); }, parts);
     EXPECT_EQ(memory, std::vector<float>(8, 1.0f));
   };
   expect_refused([](auto& view) { view.rank = kMaxRank + 1; }, {"0 to 12 axes", "13"});
@@ -470,7 +470,7 @@ void expect_no_xpos(StridedArray<float>& q, StridedArray<float>& k, const XPosRo
 // Messages have room for 2047 characters.
 TEST(Errors, LongMessagesAreCutOff) {
   const std::string long_text(3000, 'x');
-  for (const std::size_t length : {1, 2039, 2040, 3000}) {
+  for (const std::size_t length : {1u, 2039u, 2040u, 3000u}) {
     const std::string text = long_text.substr(0, length);
     EXPECT_EQ(error_of_call([&] { detail::fail(text); }), ("rotary: " + text).substr(0, 2047));
   }

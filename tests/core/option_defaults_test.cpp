@@ -27,9 +27,11 @@ namespace {
 constexpr auto kNone = std::nullopt;
 
 TEST(OptionDefaults, Calls) {
-  const auto& [offset, seq_dim, scale, direction] = RotateOptions{};
-  EXPECT_EQ(std::tuple(offset, seq_dim, scale, direction),
-            std::tuple(FixedPosition(0), kNone, 1.0, Direction::forward));
+  {
+    const auto& [offset, seq_dim, scale, direction] = RotateOptions{};
+    EXPECT_EQ(std::tuple(offset, seq_dim, scale, direction),
+              std::tuple(FixedPosition(0), kNone, 1.0, Direction::forward));
+  }
   {
     const auto& [offset, seq_dim, centre, on_last, direction] = XPosRotateOptions{};
     EXPECT_EQ(std::tuple(offset, seq_dim, centre, on_last, direction),
@@ -58,13 +60,15 @@ TEST(OptionDefaults, Calls) {
 }
 
 TEST(OptionDefaults, EmbeddingsAndCaches) {
-  const auto& [theta, head_dim, rotary_dim, start_index, pairing, output_pairing, scaling, section, order,
-               softmax_scale, back] = RopeParameters{};
-  EXPECT_EQ(std::tuple(theta, head_dim, rotary_dim, start_index), std::tuple(10000.0, 0, 0, 0));
-  EXPECT_EQ(std::tuple(pairing, output_pairing, order),
-            std::tuple(Pairing::half, Pairing::half, MropeOrder::chunked));
-  EXPECT_TRUE(std::holds_alternative<DefaultOptions>(scaling) && section.empty());
-  EXPECT_EQ(std::tuple(softmax_scale, back), std::tuple(1.0, false));
+  {
+    const auto& [theta, head_dim, rotary_dim, start_index, pairing, output_pairing, scaling, section, order,
+                 softmax_scale, back] = RopeParameters{};
+    EXPECT_EQ(std::tuple(theta, head_dim, rotary_dim, start_index), std::tuple(10000.0, 0, 0, 0));
+    EXPECT_EQ(std::tuple(pairing, output_pairing, order),
+              std::tuple(Pairing::half, Pairing::half, MropeOrder::chunked));
+    EXPECT_TRUE(std::holds_alternative<DefaultOptions>(scaling) && section.empty());
+    EXPECT_EQ(std::tuple(softmax_scale, back), std::tuple(1.0, false));
+  }
   {
     const auto& [length, seq_before_head_dim] = ModelEmbeddingOptions{};
     EXPECT_EQ(std::tuple(length, seq_before_head_dim), std::tuple(0.0, false));
@@ -99,16 +103,18 @@ TEST(OptionDefaults, EmbeddingsAndCaches) {
 }
 
 TEST(OptionDefaults, Attention) {
-  const AttentionOptions<float> of_call;
-  const auto& [scale, causal, window, sink_tokens, sink_logits, soft_cap, score_function, mask, cu_seqlens,
-               cu_seqlens_k, query_offset, align_ends, query_rows, key_rows, dropout_prob, dropout_seed,
-               first_sequence] = of_call;
-  EXPECT_EQ(std::tuple(scale, causal, window, sink_tokens, soft_cap),
-            std::tuple(kNone, false, kNone, 0, kNone));
-  EXPECT_TRUE(sink_logits.empty() && cu_seqlens.empty() && cu_seqlens_k.empty() && !mask);
-  EXPECT_TRUE(!score_function && !query_rows && !key_rows);
-  EXPECT_EQ(std::tuple(query_offset, align_ends, dropout_prob, dropout_seed, first_sequence),
-            std::tuple(0, false, 0.0, 0u, 0));
+  {
+    const AttentionOptions<float> of_call;
+    const auto& [scale, causal, window, sink_tokens, sink_logits, soft_cap, score_function, mask, cu_seqlens,
+                 cu_seqlens_k, query_offset, align_ends, query_rows, key_rows, dropout_prob, dropout_seed,
+                 first_sequence] = of_call;
+    EXPECT_EQ(std::tuple(scale, causal, window, sink_tokens, soft_cap),
+              std::tuple(kNone, false, kNone, 0, kNone));
+    EXPECT_TRUE(sink_logits.empty() && cu_seqlens.empty() && cu_seqlens_k.empty() && !mask);
+    EXPECT_TRUE(!score_function && !query_rows && !key_rows);
+    EXPECT_EQ(std::tuple(query_offset, align_ends, dropout_prob, dropout_seed, first_sequence),
+              std::tuple(0, false, 0.0, 0u, 0));
+  }
   {
     const CachedAttentionOptions<float> of_cache;
     const auto& [scale, causal, window, sink_tokens, sink_logits, soft_cap, score_function, mask,
@@ -135,11 +141,13 @@ TEST(OptionDefaults, Attention) {
 }
 
 TEST(OptionDefaults, Operators) {
-  const auto& [seqlen_offset, seqlen_offsets, cu_seqlens, max_seqlen, interleaved, conjugate] =
-      flash_attention::ApplyRotaryOptions{};
-  EXPECT_EQ(std::tuple(seqlen_offset, max_seqlen, interleaved, conjugate),
-            std::tuple(0, kNone, kNone, false));
-  EXPECT_TRUE(seqlen_offsets.empty() && cu_seqlens.empty());
+  {
+    const auto& [seqlen_offset, seqlen_offsets, cu_seqlens, max_seqlen, interleaved, conjugate] =
+        flash_attention::ApplyRotaryOptions{};
+    EXPECT_EQ(std::tuple(seqlen_offset, max_seqlen, interleaved, conjugate),
+              std::tuple(0, kNone, kNone, false));
+    EXPECT_TRUE(seqlen_offsets.empty() && cu_seqlens.empty());
+  }
   {
     const auto& [interleaved, num_heads, rotary_embedding_dim] = onnx::RotaryEmbeddingAttributes{};
     EXPECT_EQ(std::tuple(interleaved, num_heads, rotary_embedding_dim), std::tuple(false, 0, 0));
@@ -167,9 +175,11 @@ TEST(OptionDefaults, Operators) {
 }
 
 TEST(OptionDefaults, Positions) {
-  const auto& [spatial_merge, temporal_merge, next_start] = MropePositionsOptions{};
-  EXPECT_EQ(std::tuple(spatial_merge, temporal_merge, next_start),
-            std::tuple(2, 1, NextStart::after_largest));
+  {
+    const auto& [spatial_merge, temporal_merge, next_start] = MropePositionsOptions{};
+    EXPECT_EQ(std::tuple(spatial_merge, temporal_merge, next_start),
+              std::tuple(2, 1, NextStart::after_largest));
+  }
   {
     const auto& [image_token, video_token, images, videos, intervals] = VisionTokens{};
     EXPECT_EQ(std::tuple(image_token, video_token), std::tuple(151655, 151656));

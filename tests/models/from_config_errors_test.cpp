@@ -422,7 +422,7 @@ TEST(FromConfigErrors, LimitsOfDocuments) {
   }
   expect_refused(nested, {"text_config.text_config.text_config.text_config"});
 
-  for (const std::size_t length : {199, 200, 201}) {
+  for (const std::size_t length : {199u, 200u, 201u}) {
     const std::string key(length, 'k');
     expect_refused("{\"" + key + "\": 1, \"" + key + "\": 2}",
                    {length <= 200 ? key + " stands twice" : std::string(200, 'k') + "... stands twice"});
@@ -471,7 +471,7 @@ TEST(FromConfigErrors, LongNames) {
   const std::string name(1 << 20, 'x');
   expect_wrong({{"model_type", name}}, {"model_type"});
   expect_wrong({{"layer_types", {name, "a", "b", "c"}}}, {"layer_types"});
-  for (const std::size_t length : {99, 100, 101})
+  for (const std::size_t length : {99u, 100u, 101u})
     expect_wrong({{"layer_types", {std::string(length, 'x'), "a", "b", "c"}}},
                  {length <= 100 ? std::string(length, 'x') + ", a type of layers" : "101 characters"});
   expect_refused(model_with({{"rope_scaling", {{"rope_type", name}}}}), {"rope_scaling.rope_type"});

@@ -418,7 +418,9 @@ TEST(FromConfigErrors, LimitsOfDocuments) {
   Json nested = model_with(Json::object());
   for (int levels = 1; levels <= 5; ++levels) {
     nested = {{"text_config", nested}};
-    if (levels <= 4) EXPECT_NO_THROW(from_config(nested));
+    if (levels <= 4) {
+      EXPECT_NO_THROW(from_config(nested));
+    }
   }
   expect_refused(nested, {"text_config.text_config.text_config.text_config"});
 

@@ -195,7 +195,9 @@ TEST(OnnxNode, EmptyTensors) {
     EXPECT_EQ(node.rotary_embedding(x, start).dimensions(), x.dimensions()) << "extent " << empty;
     Tensor<float, 3> flat(shape[0], shape[2], shape[1] * shape[3]);
     const onnx::RotaryEmbedding of_flat(cos, sin, {.num_heads = 3});
-    if (empty != 1) EXPECT_EQ(of_flat.rotary_embedding(flat, ids).dimensions(), flat.dimensions());
+    if (empty != 1) {
+      EXPECT_EQ(of_flat.rotary_embedding(flat, ids).dimensions(), flat.dimensions());
+    }
   }
 }
 

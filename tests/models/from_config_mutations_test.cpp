@@ -292,7 +292,7 @@ void without_each_key(const Check& check) {
   }
 }
 
-TEST(FromConfigMutations, WhatIsNotThereIsNotIgnored) {
+TEST(FromConfigMutations, NotesNameKeysThatAreThere) {
   using Kind = ConfigurationNote::Kind;
   std::size_t notes = 0;
   without_each_key([&](const Json& config, const ModelConfiguration& model) {
@@ -345,7 +345,7 @@ TEST(FromConfigMutations, DefaultsAreWhatNotesSay) {
   EXPECT_GT(compared, 100u);
 }
 
-// What is listed as not read may be left out, null or anything else.
+// Keys that are listed as not read may have any other value, or null.
 TEST(FromConfigMutations, UnreadKeysChangeNothing) {
   std::size_t changed = 0;
   for (const Json& whole : configurations()) {

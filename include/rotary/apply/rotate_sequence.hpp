@@ -93,8 +93,8 @@ struct TokenRange {
   Index first_token = 0, seq = 1;
 };
 
-/// Rotates tensors that hold the tokens of `range`. All of them share the rows, which are looked up, or computed a few
-/// at a time.
+/// Rotates tensors that hold the tokens of `range`, one or more. All of them share the rows, which are looked up, or computed
+/// a few at a time.
 template <RowScalar T, class... Pairs>
 ROTARY_NOINLINE void rotate_at(const Rotation<T>& how, const Positions& positions, const TokenRange& range,
                                const Pairs&... pairs) {

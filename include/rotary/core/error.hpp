@@ -74,7 +74,7 @@ struct MessagePart {
 /// units with different flags would share them.
 template <std::size_t kCapacity>
 struct Text {
-  char characters[kCapacity] = {};  // one zero is left at the end
+  char characters[kCapacity] = {};  // the last stays zero
   std::size_t size = 0;
 
   void add(std::string_view part) {

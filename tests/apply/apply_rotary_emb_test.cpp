@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <rotary/apply/apply_gradients.hpp>
 #include <rotary/apply_rotary_emb.hpp>
 #include <rotary/rotary_embedding.hpp>
 
@@ -86,6 +87,7 @@ TEST(ApplyRotaryEmb, ExtentsThatCannotBeBroadcast) {
       const char* const message = axis < 3 ? "cannot be broadcast" : "features";
       expect_error([&] { static_cast<void>(apply_rotary_emb(freqs, t, wrong)); }, {message});
       expect_error([&] { static_cast<void>(rotary_emb.rotate_queries_or_keys(t, {}, wrong)); }, {message});
+      expect_error([&] { static_cast<void>(apply_rotary_emb_backward(freqs, t, wrong, t, {})); }, {message});
       if (axis < 3) expect_error([&] { static_cast<void>(apply_rotary_emb(wrong, t)); }, {message});
     }
 }
